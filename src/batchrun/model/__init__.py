@@ -1,0 +1,1 @@
+"""What batchrun talks about: pure data and pure functions, standard library only."""

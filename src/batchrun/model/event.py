@@ -1,0 +1,154 @@
+"""What happens during a run, as records; sinks and the aggregator see nothing else.
+
+Order for one unit: `UnitStarted` (at most once an attempt; not for short file operations, of
+which only the end is known), any number of `UnitOutput` and `UnitProgress`, then `UnitRetried`
+and the same again, at last exactly one `UnitEnded`.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from batchrun.model.outcome import Report
+from batchrun.model.unit import Unit
+
+__all__ = [
+    "Event",
+    "Note",
+    "RunEnded",
+    "RunStarted",
+    "TaskEnded",
+    "TaskOpened",
+    "UnitEnded",
+    "UnitOutput",
+    "UnitProgress",
+    "UnitRetried",
+    "UnitStarted",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """The first event of a run."""
+
+    run_id: str
+    job_name: str
+    #: Seconds since the epoch (UTC).
+    at: float
+    procs: int
+    #: Ids of the tasks in file order, then of the `finally` tasks, each with the name for people.
+    tasks: tuple[tuple[str, str], ...]
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOpened:
+    """A task's needs have ended; its units are planned from now on."""
+
+    task_id: str
+    #: How many units it will have, when that is known beforehand.
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitStarted:
+    """A worker has taken an attempt."""
+
+    number: int
+    attempt: int
+    unit: Unit
+    #: Seconds since the epoch (UTC).
+    at: float
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitOutput:
+    """A piece of a running command's output (only with live output)."""
+
+    number: int
+    unit: Unit
+    #: `stdout` or `stderr`.
+    stream: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitProgress:
+    """How much file data a running unit has done so far."""
+
+    number: int
+    bytes_done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRetried:
+    """An attempt did not end well, and another one follows."""
+
+    unit: Unit
+    report: Report
+    #: Until the next attempt, in seconds.
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitEnded:
+    """A unit has its outcome, for good."""
+
+    unit: Unit
+    report: Report
+    #: `ignore_errors` applies: shown and counted, but it fails nothing.
+    ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEnded:
+    """Nothing more will happen in a task."""
+
+    task_id: str
+    #: It ended well: what needs it may go on.
+    good: bool
+    #: Why it was never opened or not drawn to its end (`not expanded`); empty: it was.
+    not_expanded: str = ""
+    #: Its source failed, as a sentence; empty: it did not.
+    source_error: str = ""
+    #: Units planned in it.
+    planned: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something people should be told: a warning, a stop, a slow unit."""
+
+    #: One sentence.
+    message: str
+    #: `warning` or `info`.
+    level: str = "warning"
+    #: The task meant; empty: the run.
+    task_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """The last event of a run."""
+
+    run_id: str
+    #: Seconds since the epoch (UTC).
+    at: float
+    duration_s: float
+    exit_code: int
+    #: Why the run ended before its time, as a sentence; empty: it did not.
+    stopped: str = ""
+
+
+Event: TypeAlias = (
+    RunStarted
+    | TaskOpened
+    | UnitStarted
+    | UnitOutput
+    | UnitProgress
+    | UnitRetried
+    | UnitEnded
+    | TaskEnded
+    | Note
+    | RunEnded
+)

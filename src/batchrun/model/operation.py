@@ -1,0 +1,122 @@
+"""What an operation is: a parameter class, a function, and what the engine must know of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from batchrun.model.outcome import NO_OUTPUT, Ok, Outcome, Output
+from batchrun.model.unit import RunSettings
+
+__all__ = ["Context", "Done", "Operation", "OperationTable"]
+
+
+class Context(Protocol):
+    """What an operation sees of the world that runs it; the same in a worker and in process.
+
+    All members are for the one thread that runs the operation. None of them blocks.
+    """
+
+    @property
+    def settings(self) -> RunSettings:
+        """What is the same for the whole run."""
+
+    @property
+    def number(self) -> int:
+        """The unit's number within the run."""
+
+    @property
+    def attempt(self) -> int:
+        """Which try, from 1."""
+
+    @property
+    def task_id(self) -> str:
+        """The task that the unit belongs to."""
+
+    @property
+    def label(self) -> str:
+        """The unit's item as people see it; empty without `foreach`."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When this attempt must be over, by `time.monotonic()`; None: no limit."""
+
+    @property
+    def control_fd(self) -> int | None:
+        """A descriptor that polls readable when `check()` may have something to raise.
+
+        A command waits on it beside the command's own pipes. Never read it: call `check()`.
+        """
+
+    def check(self) -> None:
+        """Return at once when all is well; called between files and between big reads.
+
+        Raises:
+            UnitStoppedError: the unit was told to stop, or its deadline has passed.
+        """
+
+    def command_started(self, pid: int) -> None:
+        """Tell the parent which process leads the command's group, before waiting for it."""
+
+    def live_output(self, stream: str, data: bytes) -> bool:
+        """Pass on output while the command runs; `stream` is `stdout` or `stderr`.
+
+        Returns:
+            False when too much is unacknowledged: stop reading that command until
+            `control_fd` polls readable and `check()` was called.
+        """
+
+    def progress(self, bytes_done: int) -> None:
+        """Count bytes of file data done so far in this attempt (a total, not a step)."""
+
+    def temp_name(self) -> str:
+        """Return a file name, `.br-<run>-<n>`, that no other unit uses; no directory part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What an operation returns."""
+
+    outcome: Outcome
+    output: Output = NO_OUTPUT
+    #: What could not be preserved or was noted, as sentences; at most 20 are kept.
+    warnings: tuple[str, ...] = ()
+    #: Bytes of file data read or written.
+    bytes_done: int = 0
+
+    @classmethod
+    def unchanged(cls, note: str = "") -> "Done":
+        """Make the answer of an operation that found everything as asked."""
+        return cls(outcome=Ok(changed=False, note=note))
+
+    @classmethod
+    def changed(cls, note: str = "") -> "Done":
+        """Make the answer of an operation that changed something, or would in a dry run."""
+        return cls(outcome=Ok(changed=True, note=note))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One row of a table of operations."""
+
+    name: str
+    #: One sentence for `ops` and the reference.
+    summary: str
+    #: Frozen standard-library dataclass, keyword-only; fields documented by `Annotated[T, Doc]`.
+    params: type[Any]
+    #: `function(params, context) -> Done`. Raises OperationError, OSError, UnitStoppedError.
+    #: With `context.settings.dry_run` it looks, changes nothing, and answers as the run would.
+    function: Callable[[Any, Context], Done]
+    #: The field that a string or a list instead of a mapping stands for.
+    main: str
+    #: Fields that may not be given together with anything else, or combinations: checked here.
+    #: Gets the keyword arguments as far as they are known at load; returns sentences.
+    check: Callable[[Mapping[str, Any]], list[str]] | None = None
+    #: Runs a command: takes `env`, `cwd`, `stdin`, `shell`, `ok_codes`; never queued ahead.
+    is_command: bool = False
+    #: Doing it again after it was interrupted half-way gives the same end result.
+    repeatable: bool = True
+    #: An example for `ops NAME`, as YAML of one task.
+    example: str = ""
+
+
+OperationTable: TypeAlias = Mapping[str, Operation]

@@ -1,0 +1,135 @@
+"""The seams: what the engine asks of planners, runners and sinks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, TypeAlias
+
+from batchrun.model.event import Event, UnitOutput, UnitProgress
+from batchrun.model.outcome import Report
+from batchrun.model.unit import Order, Unit
+
+__all__ = [
+    "Drawn",
+    "Returned",
+    "Runner",
+    "RunnerEvent",
+    "Sink",
+    "Started",
+    "UnitSource",
+    "UnitStream",
+    "Waker",
+]
+
+
+class Drawn(Enum):
+    """What a stream answers instead of a unit."""
+
+    #: Nothing now; the waker given to `open` will be called when there is.
+    PENDING = "pending"
+    #: No unit will ever come again.
+    EXHAUSTED = "exhausted"
+
+
+Waker: TypeAlias = Callable[[], None]
+
+
+class UnitStream(Protocol):
+    """The units of one task, planned one at a time."""
+
+    @property
+    def total(self) -> int | None:
+        """How many units there will be in all, when that is known without reading the source."""
+
+    def draw(self) -> Unit | Drawn:
+        """Plan the next unit; called from the aggregator's thread, must not block.
+
+        A template that fails gives a unit with a `verdict`, not an exception.
+
+        Raises:
+            SourceError: the source cannot be read to its end; what was drawn stays valid.
+        """
+
+    def close(self) -> None:
+        """Let go of files and threads; called once, also after an error."""
+
+
+class UnitSource(Protocol):
+    """Where units come from: a loaded job file, or a list in a test."""
+
+    def open(self, task_id: str, scope: Mapping[str, Any], waker: Waker) -> UnitStream:
+        """Begin a task; called once per task, after its needs have ended.
+
+        Args:
+            task_id: Which task.
+            scope: Names added to the templates' scope (`run` for `finally` tasks).
+            waker: To be called from any thread when a pending stream has something again.
+
+        Raises:
+            SourceError: the source cannot even be opened.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A runner's word that an attempt is being run by a worker."""
+
+    number: int
+    attempt: int
+    at: float
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """A runner gives back an order that it had not started, after `withdraw`."""
+
+    number: int
+    attempt: int
+
+
+RunnerEvent: TypeAlias = Started | Report | Returned | UnitOutput | UnitProgress
+
+
+class Runner(Protocol):
+    """Runs attempts; for every order it puts exactly one Report or Returned on the Queue.
+
+    All methods are called from the aggregator's thread, and none of them blocks, except
+    `close` and `kill`, which return when nothing of the runner is left running.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many units it can run at the same time."""
+
+    def submit(self, order: Order) -> None:
+        """Take an order; it starts as soon as a worker is free, in order of submission."""
+
+    def stop(self, number: int) -> None:
+        """End a running unit: TERM, the run's grace, KILL; its Report says Cancelled."""
+
+    def withdraw(self) -> None:
+        """Give back, as Returned, every order that no worker has begun."""
+
+    def acknowledge(self, number: int, size_bytes: int) -> None:
+        """Say that this much live output of a unit has been shown."""
+
+    def close(self) -> None:
+        """Let idle workers end; called when nothing is in flight."""
+
+    def kill(self) -> None:
+        """End everything now, commands and their groups included; no more events come."""
+
+
+class Sink(Protocol):
+    """Where events go: the screen, a file, the journal."""
+
+    def handle(self, event: Event) -> None:
+        """Take one event, from the aggregator's thread, in order; must return soon.
+
+        Raises:
+            Exception: the sink is dropped, the user is told once, and the run exits with 1.
+        """
+
+    def close(self) -> None:
+        """Flush; called once, after RunEnded, or earlier when the run broke."""

@@ -1,0 +1,36 @@
+"""What many tests use: the only sleep, and a look at the process table."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["environ_of", "processes_with_environ", "wait_until"]
+
+
+def wait_until(predicate: Callable[[], object], timeout_s: float, describe: str) -> None:
+    """Poll until `predicate()` is true; fail with `describe` and its last value at the timeout."""
+    end = time.monotonic() + timeout_s
+    value = predicate()
+    while not value:
+        if time.monotonic() > end:
+            message = f"not within {timeout_s} s: {describe} (last value: {value!r})"
+            raise AssertionError(message)
+        time.sleep(0.01)
+        value = predicate()
+
+
+def environ_of(pid: int) -> bytes:
+    """Return the environment of a process, NUL-joined; empty when it is gone or not ours."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def processes_with_environ(marker: str) -> list[int]:
+    """Return the ids of live processes (no zombies) whose environment holds `marker`."""
+    wanted = os.fsencode(marker)
+    mine = os.getpid()
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if pid != mine and wanted in environ_of(pid)]
