@@ -16,6 +16,7 @@ __all__ = [
     "Note",
     "RunEnded",
     "RunStarted",
+    "StatusAsked",
     "TaskEnded",
     "TaskOpened",
     "UnitEnded",
@@ -128,6 +129,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatusAsked:
+    """Somebody wants to know who is running, for how long (SIGUSR1)."""
+
+    #: Seconds since the epoch (UTC).
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
     """The last event of a run."""
 
@@ -150,5 +159,6 @@ Event: TypeAlias = (
     | UnitEnded
     | TaskEnded
     | Note
+    | StatusAsked
     | RunEnded
 )

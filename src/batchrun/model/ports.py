@@ -15,6 +15,7 @@ __all__ = [
     "Runner",
     "RunnerEvent",
     "Sink",
+    "Ticker",
     "Started",
     "UnitSource",
     "UnitStream",
@@ -128,8 +129,16 @@ class Sink(Protocol):
         """Take one event, from the aggregator's thread, in order; must return soon.
 
         Raises:
-            Exception: the sink is dropped, the user is told once, and the run exits with 1.
+            OSError: the sink is dropped, the user is told once, and the run exits with 1; for a
+                reader that has gone away (BrokenPipeError) it is only dropped.
         """
 
     def close(self) -> None:
         """Flush; called once, after RunEnded, or earlier when the run broke."""
+
+
+class Ticker(Protocol):
+    """A sink that also wants to be called when nothing happens, to redraw."""
+
+    def tick(self) -> None:
+        """Redraw if it is time; called from the aggregator's thread several times a second."""

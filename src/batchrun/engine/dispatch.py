@@ -1,0 +1,198 @@
+"""Which ready unit starts next: slots, named resources and fairness between tasks.
+
+Tasks with ready units take turns. A unit that lacks a named resource is set aside into that
+resource's queue; a unit that lacks only a slot keeps its turn, so that nobody starves.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from batchrun.engine.limits import Resources
+from batchrun.engine.state import TaskState, UnitState
+from batchrun.model.unit import Order
+
+__all__ = ["AHEAD_S", "AHEAD_UNITS", "Dispatcher"]
+
+#: Short units are queued ahead at a worker for this long, and at most this many.
+AHEAD_S = 0.005
+AHEAD_UNITS = 64
+
+
+class Dispatcher:
+    """Everything that is ready, blocked or with the runner.
+
+    Args:
+        slots: Units that run at the same time.
+        capacities: Holders at once by resource.
+    """
+
+    def __init__(self, *, slots: int, capacities: Mapping[str, int]) -> None:
+        self._slots = slots
+        self._resources: Resources[UnitState] = Resources(capacities)
+        self._rotation: deque[TaskState] = deque()
+        #: A unit that has its resources free and waits for a slot: the next one is for it.
+        self._reserved: UnitState | None = None
+        #: Units with the runner, by number.
+        self.in_flight: dict[int, UnitState] = {}
+        #: Ready units of all tasks together.
+        self.ready = 0
+        # Units in flight that may take long, and short ones with their expected time together.
+        self._heavy = 0
+        self._light = 0
+        self._light_s = 0.0
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """How many units hold each resource."""
+        return self._resources.held()
+
+    def make_ready(self, one: UnitState, *, first: bool = False) -> None:
+        """Let a unit start as soon as it may."""
+        state = one.task
+        if first:
+            state.ready.appendleft(one)
+        else:
+            state.ready.append(one)
+        self.ready += 1
+        if not state.in_rotation:
+            state.in_rotation = True
+            self._rotation.append(state)
+
+    def orders(self) -> Iterator[Order]:
+        """Give an order for every unit that can start now."""
+        reserved = self._reserved
+        if reserved is not None and self._heavy < self._slots:
+            if reserved.task.ready and reserved.task.ready[0] is reserved:
+                order = self._first_of(reserved.task)
+                if order is not None:
+                    yield order
+            else:
+                self._reserved = None
+        yield from self._turns()
+
+    def _turns(self) -> Iterator[Order]:
+        """Let the tasks take turns until none of them can start anything."""
+        rotation = self._rotation
+        passed = 0
+        while passed < len(rotation):
+            state = rotation[0]
+            if not state.ready:
+                rotation.popleft()
+                state.in_rotation = False
+                continue
+            waiting = len(state.ready)
+            order = self._first_of(state)
+            rotation.rotate(-1)
+            if order is not None:
+                yield order
+            passed = passed + 1 if order is None and len(state.ready) == waiting else 0
+
+    def land(self, number: int) -> UnitState:
+        """Take a unit back from the runner, with everything that it held."""
+        one = self.in_flight.pop(number)
+        one.task.in_flight -= 1
+        if one.expected_s is None:
+            self._heavy -= 1
+        else:
+            self._light -= 1
+            self._light_s = self._light_s - one.expected_s if self._light else 0.0
+        for name in one.resources:
+            self._wake(self._resources.give_back((name,)), name)
+        return one
+
+    def remove(self, state: TaskState) -> list[UnitState]:
+        """Take every unit of a task that is ready or blocked out of the queues."""
+        waiting = list(state.ready)
+        self.ready -= len(waiting)
+        state.ready.clear()
+        if state.blocked:
+            waiting += self._resources.remove(lambda one: one.task is state)
+            state.blocked = 0
+        for one in waiting:
+            if one is self._reserved:
+                self._reserved = None
+            self._pass_on(one)
+        return waiting
+
+    def _first_of(self, state: TaskState) -> Order | None:
+        """Start or set aside the first ready unit of a task; None: it was set aside or waits."""
+        one = state.ready[0]
+        names = one.resources
+        missing = self._resources.missing(names) if names else None
+        if missing is not None:
+            state.ready.popleft()
+            self.ready -= 1
+            self._block(one, missing)
+            return None
+        expected_s = _expected(state)
+        if not self._has_room(one, expected_s):
+            return None
+        state.ready.popleft()
+        self.ready -= 1
+        return self._start(one, expected_s)
+
+    def _start(self, one: UnitState, expected_s: float | None) -> Order:
+        if self._reserved is one:
+            self._reserved = None
+        if one.resources:
+            one.woken_by = None
+            self._resources.take(one.resources)
+        one.attempt += 1
+        one.expected_s = expected_s
+        one.task.in_flight += 1
+        self.in_flight[one.number] = one
+        if expected_s is None:
+            self._heavy += 1
+        else:
+            self._light += 1
+            self._light_s += expected_s
+        return Order(number=one.number, attempt=one.attempt, unit=one.unit, expected_s=expected_s)
+
+    def _has_room(self, one: UnitState, expected_s: float | None) -> bool:
+        """Whether the runner should get this unit now.
+
+        One more than the slots is handed over per slot, so that a worker that becomes free finds
+        its next command at once; but nothing that holds a named resource waits in that queue.
+        """
+        if expected_s is not None:
+            return self._light < AHEAD_UNITS * self._slots and self._light_s < AHEAD_S * self._slots
+        if not one.resources and self._reserved is None:
+            return self._heavy < 2 * self._slots
+        if self._heavy < self._slots:
+            return True
+        if self._reserved is None:
+            self._reserved = one
+        return False
+
+    def _block(self, one: UnitState, missing: str) -> None:
+        """Put a unit into the queue of the resource that it lacks."""
+        if self._reserved is one:
+            self._reserved = None
+        one.task.blocked += 1
+        self._resources.wait(missing, one, first=one.woken_by == missing)
+        if one.woken_by == missing:
+            one.woken_by = None
+        self._pass_on(one)
+
+    def _pass_on(self, one: UnitState) -> None:
+        """Give the place for which a unit was woken, and which it cannot use, to the next in line.
+
+        Nobody would ever be woken for it otherwise.
+        """
+        name, one.woken_by = one.woken_by, None
+        if name is not None:
+            self._wake(self._resources.wake(name), name)
+
+    def _wake(self, ones: list[UnitState], name: str) -> None:
+        for one in reversed(ones):
+            one.task.blocked -= 1
+            one.woken_by = name
+            self.make_ready(one, first=True)
+
+
+def _expected(state: TaskState) -> float | None:
+    """How long a unit of this task takes, if it is short enough to be queued ahead."""
+    mean_s = state.mean_s
+    if mean_s is None or state.task.is_command or mean_s > AHEAD_S / 2:
+        return None
+    return mean_s

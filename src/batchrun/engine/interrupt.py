@@ -1,0 +1,58 @@
+"""Signals become messages on the Queue; installed by the command line only, never by a library."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any
+
+from batchrun.engine.stops import StopKind
+
+__all__ = ["SignalArrived", "kind_of", "signals_to"]
+
+_KINDS = {
+    signal.SIGINT: StopKind.INTERRUPT,
+    signal.SIGTERM: StopKind.TERMINATE,
+    signal.SIGHUP: StopKind.HANGUP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SignalArrived:
+    """A signal came; `number` is the signal's."""
+
+    number: int
+
+
+def kind_of(number: int) -> StopKind | None:
+    """Return what a signal asks for; None: it asks for the status only."""
+    return _KINDS.get(signal.Signals(number))
+
+
+@contextmanager
+def signals_to(queue: "SimpleQueue[Any]") -> Iterator[None]:
+    """Put a SignalArrived on the queue for each SIGINT, SIGTERM, SIGHUP and SIGUSR1.
+
+    A SIGHUP or SIGINT that was ignored when the program started (`nohup`, a background job of a
+    shell without job control) stays ignored. Must be entered in the main thread; elsewhere it
+    does nothing, because Python cannot install handlers there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        queue.put(SignalArrived(number))  # SimpleQueue.put is safe inside a signal handler
+
+    before: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

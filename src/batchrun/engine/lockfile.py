@@ -1,0 +1,77 @@
+"""At most one run of a job at a time: a kernel lock that dies with the process that holds it."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batchrun.errors import BatchrunError, LockHeldError
+
+__all__ = ["hold", "lock_path"]
+
+_RETRY_S = 0.1
+
+
+def lock_path(state_dir: Path, name: str) -> Path:
+    """Return where the lock called `name` lives.
+
+    The name is kept readable; a digest keeps two names apart that look alike once cleaned.
+    """
+    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-60:] or "lock"
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    return state_dir / "locks" / f"{clean}-{digest}.lock"
+
+
+@contextmanager
+def hold(path: Path, name: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold a lock while the block runs.
+
+    The file stays behind: unlinking it would let a third process lock a file that the second one
+    waits for under a name that is gone. The process id in it is for people only.
+
+    Args:
+        path: The lock's file; its directory is made.
+        name: What people call it.
+        wait_s: How long to wait for another holder.
+
+    Raises:
+        LockHeldError: another process still holds it after `wait_s` seconds.
+        BatchrunError: the lock's file cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        message = f"the lock file {path} cannot be opened: {error.strerror}"
+        raise BatchrunError(message) from error
+    try:
+        _acquire(descriptor, name, wait_s)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, name: str, wait_s: float) -> None:
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+        else:
+            return
+        left_s = end - time.monotonic()
+        if left_s <= 0:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            who = f"process {holder}" if holder.isdigit() else "another process"
+            message = f"{name} is being run by {who}; wait for it, or use --wait"
+            raise LockHeldError(message)
+        time.sleep(min(_RETRY_S, left_s))

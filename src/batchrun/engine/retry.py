@@ -1,0 +1,46 @@
+"""Whether a unit is tried again, and after how long: one pure function."""
+
+from batchrun.model.job import RetryPolicy
+from batchrun.model.outcome import Failed, Lost, Outcome
+
+__all__ = ["LONGEST_DELAY_S", "MOST_LOSSES", "retry_delay"]
+
+LONGEST_DELAY_S = 300.0
+#: A repeatable operation lost with its worker is repeated this often, whatever `retries` says.
+MOST_LOSSES = 3
+
+
+def retry_delay(
+    policy: RetryPolicy, outcome: Outcome, *, tries: int, losses: int, random: float
+) -> float | None:
+    """Decide about one attempt that has ended.
+
+    Args:
+        policy: The task's.
+        outcome: How the attempt ended.
+        tries: Attempts so far that count against `retries` (losses repeated for free do not).
+        losses: How often the unit was lost and repeated for free.
+        random: Between 0 and 1; spreads the waits by a quarter to each side.
+
+    Returns:
+        Seconds until the next attempt; None: the outcome is final.
+    """
+    if isinstance(outcome, Lost) and policy.repeat_lost:
+        return 0.0 if losses < MOST_LOSSES else None
+    if tries > policy.retries or not _worth_it(policy, outcome):
+        return None
+    try:
+        delay_s = policy.delay_s * policy.backoff ** (tries - 1)
+    except OverflowError:
+        delay_s = LONGEST_DELAY_S
+    return min(delay_s * (0.75 + random / 2), LONGEST_DELAY_S)
+
+
+def _worth_it(policy: RetryPolicy, outcome: Outcome) -> bool:
+    """Whether the policy names this ending, and the one who knows it has not ruled it out."""
+    if isinstance(outcome, Failed):
+        if not outcome.retryable:
+            return False
+        if outcome.exit_status is not None and outcome.exit_status in policy.exit_statuses:
+            return True
+    return outcome.kind in policy.kinds

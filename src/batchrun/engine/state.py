@@ -1,0 +1,129 @@
+"""What the scheduler knows of each unit and each task while they are under way."""
+
+from collections import deque
+from enum import Enum
+
+from batchrun.model.job import Task
+from batchrun.model.unit import Unit
+
+__all__ = ["Phase", "Stage", "TaskState", "UnitState", "resources_of"]
+
+#: Weight of the newest duration in the running mean of a task's units.
+_NEWEST = 0.1
+
+
+class Stage(Enum):
+    """How far a task has come."""
+
+    #: Its needs have not ended, or its turn to be opened has not come.
+    WAITING = "waiting"
+    #: Its stream may give more units.
+    OPEN = "open"
+    #: Every unit is planned; some have not ended.
+    DRAINED = "drained"
+    ENDED = "ended"
+
+
+class Phase(Enum):
+    """Which part of the job is under way."""
+
+    TASKS = "tasks"
+    FINALLY = "finally"
+    OVER = "over"
+
+
+class UnitState:
+    """A unit between its planning and its end."""
+
+    __slots__ = (
+        "attempt", "expected_s", "losses", "number", "resources", "stopping", "task",
+        "tries", "unit", "woken_by",
+    )  # fmt: skip
+
+    def __init__(self, number: int, unit: Unit, task: "TaskState") -> None:
+        self.number = number
+        self.unit = unit
+        self.task = task
+        self.resources = resources_of(task.task, unit)
+        #: Attempts begun so far.
+        self.attempt = 0
+        #: Attempts that count against `retries`.
+        self.tries = 0
+        #: Times it was lost with its worker and repeated for free.
+        self.losses = 0
+        #: The resource that woke it, as long as it has not tried again.
+        self.woken_by: str | None = None
+        #: Why we asked the runner to stop it; empty: we did not.
+        self.stopping = ""
+        #: What the order said about its duration.
+        self.expected_s: float | None = None
+
+
+def resources_of(task: Task, unit: Unit) -> tuple[str, ...]:
+    """Name what a unit holds while it runs, in one order for everybody."""
+    if not unit.locks and not unit.limits and task.max_parallel is None:
+        return ()
+    names = [f"limit:{name}" for name in unit.limits]
+    names += [f"lock:{name}" for name in unit.locks]
+    if task.max_parallel is not None:
+        names.append(f"task:{task.id}")
+    return tuple(sorted(names))
+
+
+class TaskState:
+    """A task and the counts of its units."""
+
+    __slots__ = (
+        "attempted", "bad", "blocked", "draining", "failures", "final", "in_flight", "in_rotation",
+        "mean_s", "needs_left", "not_expanded", "pending", "planned", "ready", "source_error",
+        "stage", "stopped", "task", "total", "unfinished", "waiting_retry",
+    )  # fmt: skip
+
+    def __init__(self, task: Task, *, final: bool) -> None:
+        self.task = task
+        #: It is one of `finally`.
+        self.final = final
+        self.stage = Stage.WAITING
+        self.needs_left = len(task.needs)
+        self.ready: deque[UnitState] = deque()
+        self.in_rotation = False
+        #: Units in some resource's queue.
+        self.blocked = 0
+        #: Units that wait for their next attempt.
+        self.waiting_retry = 0
+        #: Units with a runner.
+        self.in_flight = 0
+        #: The stream has nothing now and will call its waker.
+        self.pending = False
+        #: Units planned so far, and how many there will be, when that is known.
+        self.planned = 0
+        self.total: int | None = 1 if task.single else None
+        #: Units that have ended after at least one attempt.
+        self.attempted = 0
+        #: Units that count against `max_fail`.
+        self.failures = 0
+        #: Units that did not end well, in whatever way.
+        self.bad = 0
+        self.source_error = ""
+        self.not_expanded = ""
+        #: Why nothing of it is started any more; empty: it goes on.
+        self.stopped = ""
+        #: Running mean of the time an attempt takes, in seconds; None: nothing ended yet.
+        self.mean_s: float | None = None
+
+    @property
+    def window(self) -> int:
+        """How many planned units wait: ready, blocked, or for a retry."""
+        return len(self.ready) + self.blocked + self.waiting_retry
+
+    @property
+    def good(self) -> bool:
+        """Whether what needs this task may go on; only meaningful when it has ended."""
+        if self.not_expanded:
+            return False
+        return self.task.ignore_errors or not (self.bad or self.source_error)
+
+    def took(self, duration_s: float) -> None:
+        """Learn how long an attempt took."""
+        old = self.mean_s
+        self.mean_s = duration_s if old is None else old + _NEWEST * (duration_s - old)

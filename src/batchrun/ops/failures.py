@@ -1,0 +1,98 @@
+"""How an operation counts what went wrong, and says it in sentences."""
+
+import errno
+import os
+
+from batchrun.errors import OperationError
+from batchrun.model.operation import Done
+from batchrun.model.outcome import Failed, Ok
+from batchrun.ops.paths import shown
+
+__all__ = ["FATAL", "Tally", "failure", "refusal"]
+
+#: The next file would fail as well: these stop a tree at once.
+FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+_MOST_WARNINGS = 20
+_MOST_ERRORS = 5
+
+_UNCHANGED = Done.unchanged()
+_CHANGED = Done.changed()
+
+
+def failure(error: OSError, doing: str, path: str) -> OperationError:
+    """Put a system error into a sentence: `cannot write /srv/x: No space left on device`."""
+    number = error.errno
+    reason = os.strerror(number) if number else str(error)
+    return OperationError(f"cannot {doing} {shown(path)}: {reason}", errno=number)
+
+
+def refusal(message: str) -> OperationError:
+    """Make the error for something that no second attempt would do either."""
+    return OperationError(message, retryable=False)
+
+
+class Tally:
+    """What one unit did, counted: bounded, whatever happens to a million files."""
+
+    __slots__ = ("_errors", "_first", "_warning_count", "_warnings", "bytes_done", "changed")
+
+    def __init__(self) -> None:
+        #: Something is different now, or would be in a dry run.
+        self.changed = False
+        #: File data read or written so far.
+        self.bytes_done = 0
+        self._errors = 0
+        self._first: list[OperationError] = []
+        self._warnings: list[str] = []
+        self._warning_count = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether any part of the work was given up."""
+        return self._errors > 0
+
+    def warn(self, sentence: str) -> None:
+        """Count something that could not be preserved."""
+        self._warning_count += 1
+        if len(self._warnings) < _MOST_WARNINGS:
+            self._warnings.append(sentence)
+
+    def fail(self, error: OperationError) -> None:
+        """Count a part that failed while the rest goes on.
+
+        Raises:
+            OperationError: this one, when the rest would fail as well.
+        """
+        if error.errno in FATAL:
+            raise error
+        self._errors += 1
+        if len(self._first) < _MOST_ERRORS:
+            self._first.append(error)
+
+    def done(self, note: str = "") -> Done:
+        """Return the answer of the unit."""
+        if not self._errors and not self._warning_count and not self.bytes_done and not note:
+            return _CHANGED if self.changed else _UNCHANGED
+        if self._errors:
+            outcome: Ok | Failed = self._failed()
+        else:
+            outcome = Ok(changed=self.changed, note=note)
+        return Done(outcome=outcome, warnings=self._sentences(), bytes_done=self.bytes_done)
+
+    def _failed(self) -> Failed:
+        first = self._first[0]
+        if self._errors == 1:
+            message = str(first)
+        else:
+            message = f"{self._errors} errors: " + "; ".join(map(str, self._first))
+            more = self._errors - len(self._first)
+            message += f"; and {more} more" if more else ""
+        retryable = any(error.retryable for error in self._first)
+        return Failed(message=message, errno=first.errno, retryable=retryable)
+
+    def _sentences(self) -> tuple[str, ...]:
+        if self._warning_count <= _MOST_WARNINGS:
+            return tuple(self._warnings)
+        more = self._warning_count - _MOST_WARNINGS + 1
+        return (*self._warnings[:-1], f"and {more} more")

@@ -1,0 +1,240 @@
+"""Wait for a command: read its output, notice its end, its deadline and a wish to stop it.
+
+    stdout ──┐                       ┌──► head and tail (Capture)
+    stderr ──┼──► one poll, no thread┤
+    pidfd  ──┤                       └──► live output, until the reader has had enough
+    control ─┘
+
+The command has ended when its leader has. What still holds its pipes then is read for one
+second more and left alone. A stop or a timeout ends everything, and what was written is kept.
+"""
+
+import contextlib
+import math
+import os
+import select
+import time
+from dataclasses import dataclass
+
+from batchrun.errors import UnitStoppedError
+from batchrun.model.operation import Context
+from batchrun.model.outcome import Output
+from batchrun.ops.capture import Capture
+from batchrun.ops.processes import end_command
+from batchrun.ops.spawn import Child
+
+__all__ = ["Ending", "watch"]
+
+#: What a pipe holds by default: 700 to 950 MB/s. A pipe of 1 MiB, read in larger pieces, measured
+#: 0 to 20 % faster, but counts against the user's quota of pipe memory.
+_PIECE_BYTES = 64 * 1024
+#: The most a pipe can hold unless root has raised it: what may lie in it when nobody writes.
+_PIPE_PIECES = 16
+#: How long what a command left running may hold its pipes.
+_DRAIN_S = 1.0
+_LONG_NAMES = {"stdout": "standard output", "stderr": "standard error"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a command ended."""
+
+    #: As the shell counts: 0 to 255; None when a signal or we ended it, or nobody knows.
+    exit_status: int | None = None
+    #: The signal that ended it by itself, else None.
+    signal: int | None = None
+    #: Why we ended it; None when it ended by itself.
+    stopped: UnitStoppedError | None = None
+    #: It could not even be killed.
+    stuck: bool = False
+    output: Output
+    warnings: tuple[str, ...] = ()
+
+
+def watch(child: Child, context: Context, cookie: str) -> Ending:
+    """Wait until a command has ended, or end it; reaps it and closes its pipes.
+
+    Args:
+        child: Just started.
+        context: Is told of it; asked for its deadline, for a stop, and where live output goes.
+        cookie: By which its processes are known.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, child.stdout_fd)
+        stack.callback(os.close, child.stderr_fd)
+        try:
+            context.command_started(child.pid)
+            pidfd = os.pidfd_open(child.pid)
+            stack.callback(os.close, pidfd)
+            return _follow(_Watcher(child, pidfd, context), child.pid, context, cookie)
+        except BaseException:  # nobody would ever end it
+            end_command(child.pid, cookie, 0.0)
+            raise
+
+
+def _follow(watcher: "_Watcher", pid: int, context: Context, cookie: str) -> Ending:
+    """Go through a command's life, from started to read to the end."""
+    try:
+        watcher.until_exit()
+    except UnitStoppedError as stopped:
+        watcher.leave_loop()
+        end_command(pid, cookie, context.settings.kill_grace_s, wait=watcher.read_for)
+        watcher.read_rest()
+        return Ending(stopped=stopped, stuck=_is_running(pid), output=watcher.output())
+    exit_status, signal = _reap(pid)
+    warnings = watcher.drain()
+    return Ending(
+        exit_status=exit_status, signal=signal, output=watcher.output(), warnings=warnings
+    )
+
+
+def _is_running(pid: int) -> bool:
+    """Tell whether a child of ours has not ended in spite of everything."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is None
+    except ChildProcessError:
+        return False
+
+
+def _reap(pid: int) -> tuple[int | None, int | None]:
+    """Collect an ended child: its exit status, or the signal that ended it."""
+    try:
+        result = os.waitid(os.P_PID, pid, os.WEXITED)
+    except ChildProcessError:  # SIGCHLD is ignored in this process: the kernel has thrown it away
+        return None, None
+    if result is None:
+        return None, None
+    if result.si_code == os.CLD_EXITED:
+        return result.si_status, None
+    return None, result.si_status
+
+
+def _milliseconds(seconds: float) -> int:
+    """Round up for poll(2), so that a deadline has passed when it returns; an hour at most."""
+    return max(0, math.ceil(min(seconds, 3600.0) * 1000))
+
+
+class _Watcher:
+    """The one poll of a running command."""
+
+    def __init__(self, child: Child, pidfd: int, context: Context) -> None:
+        settings = context.settings
+        self._context = context
+        self._pidfd = pidfd
+        self._control_fd = context.control_fd
+        #: Output is still passed on while the command runs.
+        self._live = settings.live_output
+        #: The reader of live output has had enough: the pipes are not in the poll.
+        self._paused = False
+        self._names = {child.stdout_fd: "stdout", child.stderr_fd: "stderr"}
+        self._captures = [Capture(settings.head_bytes, settings.tail_bytes) for _ in self._names]
+        #: The pipes that may still give something.
+        self._open = dict(zip(self._names, self._captures, strict=True))
+        self._poll = select.poll()
+        for fd in (*self._open, pidfd):
+            self._poll.register(fd, select.POLLIN)
+        if self._control_fd is not None:
+            self._poll.register(self._control_fd, select.POLLIN)
+
+    def until_exit(self) -> None:
+        """Read until the leader has ended.
+
+        Raises:
+            UnitStoppedError: it must not run any longer; it is still running.
+        """
+        while not self._step(self._context.deadline):
+            pass
+
+    def drain(self) -> tuple[str, ...]:
+        """Read what an ended command left in its pipes; return what people should know."""
+        self._poll.unregister(self._pidfd)
+        end = time.monotonic() + _DRAIN_S
+        with contextlib.suppress(UnitStoppedError):  # too late: it has ended by itself
+            while self._open and time.monotonic() < end:
+                self._step(end)
+        self.read_rest()
+        return tuple(
+            f"Something that the command left running still holds its {_LONG_NAMES[name]}; "
+            "what it writes there from now on is lost."
+            for fd, name in self._names.items()
+            if fd in self._open
+        )
+
+    def leave_loop(self) -> None:
+        """Prepare for the end: only pipes are polled from now on, and nobody is asked."""
+        self._poll.unregister(self._pidfd)
+        if self._control_fd is not None:
+            self._poll.unregister(self._control_fd)
+            self._control_fd = None
+        if self._paused:
+            self._resume()
+            self._live = False
+
+    def read_for(self, seconds: float) -> None:
+        """Read for that long, while the command is being ended."""
+        end = time.monotonic() + seconds
+        while (left_s := end - time.monotonic()) > 0:
+            for fd, events in self._poll.poll(_milliseconds(left_s)):
+                self._read(fd, events)
+
+    def read_rest(self) -> None:
+        """Read what lies in the pipes now, at most what they can hold."""
+        for fd in tuple(self._open):
+            for _ in range(_PIPE_PIECES):
+                if not self._read(fd, select.POLLIN):
+                    break
+
+    def output(self) -> Output:
+        """Return what was captured."""
+        stdout, stderr = (capture.result() for capture in self._captures)
+        return Output(stdout=stdout, stderr=stderr)
+
+    def _step(self, until: float | None) -> bool:
+        """Wait for anything, or until then, and deal with it; return whether the leader ended."""
+        timeout = None if until is None else _milliseconds(until - time.monotonic())
+        ready = self._poll.poll(timeout)
+        ended = controlled = False
+        for fd, events in ready:
+            if fd == self._pidfd:
+                ended = True
+            elif fd == self._control_fd:
+                controlled = True
+            elif not self._paused:
+                self._read(fd, events)
+        if (controlled or not ready) and not ended:
+            self._context.check()
+        if controlled and self._paused:
+            self._resume()
+        return ended
+
+    def _read(self, fd: int, events: int) -> bool:
+        """Take one piece from a pipe; return False when there is nothing now, or ever."""
+        try:
+            # Without POLLIN nothing is left but the end of file, which needs no system call.
+            data = os.read(fd, _PIECE_BYTES) if events & select.POLLIN else b""
+        except BlockingIOError:
+            return False
+        if data:
+            self._open[fd].feed(data)
+            if self._live and not self._context.live_output(self._names[fd], data):
+                self._pause()
+            return True
+        del self._open[fd]
+        if not self._paused:
+            self._poll.unregister(fd)
+        return False
+
+    def _pause(self) -> None:
+        """Read no more for now, or show no more, when nobody could wake us up again."""
+        if self._control_fd is None:
+            self._live = False
+        elif not self._paused:
+            self._paused = True
+            for fd in self._open:
+                self._poll.unregister(fd)
+
+    def _resume(self) -> None:
+        """Read again."""
+        self._paused = False
+        for fd in self._open:
+            self._poll.register(fd, select.POLLIN)

@@ -1,0 +1,1 @@
+"""What people and programs see of a run: events in, text, JSON and progress out."""

@@ -1,0 +1,313 @@
+"""The scheduler against every order of events that hypothesis can think of."""
+
+from collections import Counter
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchrun.engine.scheduler import (
+    WINDOW,
+    Close,
+    Open,
+    Scheduler,
+    StopUnit,
+    Withdraw,
+)
+from batchrun.engine.stops import StopKind
+from batchrun.model.event import TaskEnded, UnitEnded, UnitRetried
+from batchrun.model.job import FailLimit, Job, Need, RetryPolicy, Task
+from batchrun.model.outcome import (
+    Cancelled,
+    Failed,
+    Lost,
+    Ok,
+    Outcome,
+    Report,
+    Skipped,
+    TimedOut,
+)
+from batchrun.model.unit import Order, Unit
+
+NAMES = ("a", "b", "c")
+LIMITS = {"x": 1, "y": 2}
+SLOTS = 3
+
+
+def some_tasks(rng: Random, prefix: str) -> list[Task]:
+    """A few tasks, each needing some of those before it."""
+    made: list[Task] = []
+    for index in range(rng.randint(0, 4)):
+        needed = [task.id for task in made if rng.random() < 0.3]
+        limit = rng.choice([None, None, 0, 1, 2, 3])
+        made.append(
+            Task(
+                id=f"{prefix}{index}",
+                name=f"{prefix}{index}",
+                operation="noop",
+                needs=tuple(Need(task_id=name) for name in needed),
+                retry=RetryPolicy(
+                    retries=rng.randint(0, 2),
+                    kinds=frozenset({"failed", "timed_out"}),
+                    repeat_lost=rng.random() < 0.5,
+                ),
+                max_fail=None
+                if limit is None
+                else rng.choice([FailLimit(percent=limit * 10.0), FailLimit(count=limit)]),
+                max_parallel=rng.choice([None, 1, 2]),
+                ignore_errors=rng.random() < 0.3,
+                single=rng.random() < 0.3,
+                is_command=rng.random() < 0.5,
+            )
+        )
+    return made
+
+
+def some_units(rng: Random, task: Task) -> list[Unit]:
+    count = 1 if task.single else rng.choice([0, 1, 3, 12, 90])
+    verdicts = [None] * 6 + [Skipped(because="when"), Failed(message="template")]
+    return [
+        Unit(
+            task_id=task.id,
+            index=index + 1,
+            operation="noop",
+            locks=tuple(sorted(rng.sample(NAMES, rng.randint(0, 2)))),
+            limits=tuple(sorted(rng.sample(sorted(LIMITS), rng.randint(0, 2)))),
+            verdict=rng.choice(verdicts),
+        )
+        for index in range(count)
+    ]
+
+
+OUTCOMES: list[Outcome] = [
+    Ok(changed=True),
+    Ok(changed=False),
+    Failed(message="no"),
+    Failed(message="never", retryable=False),
+    TimedOut(limit_s=1.0),
+    Lost(message="killed"),
+]
+
+
+class World:
+    """Plays source, runner and sinks for a scheduler, by the choices of a generator."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = rng = Random(seed)
+        normal = some_tasks(rng, "t")
+        final = some_tasks(rng, "f")
+        self.job = Job(
+            name="job",
+            tasks=tuple(normal),
+            final_tasks=tuple(final),
+            limits=LIMITS,
+            max_fail=rng.choice([None, FailLimit(count=rng.randint(0, 9))]),
+            deadline_s=rng.choice([None, 50.0]),
+        )
+        self.sources = {task.id: some_units(rng, task) for task in (*normal, *final)}
+        self.breaks = {
+            task.id for task in (*normal, *final) if not task.single and rng.random() < 0.3
+        }
+        self.now = 0.0
+        self.scheduler = Scheduler(self.job, slots=SLOTS, random=lambda: 0.5)
+        self.open: set[str] = set()
+        self.held_back: set[str] = set()
+        self.in_flight: dict[int, Order] = {}
+        self.begun: set[int] = set()
+        self.stopped: set[int] = set()
+        self.drawn = Counter[str]()
+        self.ended: list[UnitEnded] = []
+        self.tasks_ended: list[TaskEnded] = []
+        self.signals = 0
+
+    def run(self) -> None:
+        """Let the machine run to its end, checking it at every step."""
+        for _ in range(50_000):
+            self.plan()
+            self.scheduler.dispatch()
+            while self.obey():
+                self.scheduler.dispatch()
+            self.check_limits()
+            if self.scheduler.done:
+                return
+            if self.scheduler.hungry() is None:
+                self.step()
+        message = "the run never ends"
+        raise AssertionError(message)
+
+    def plan(self) -> None:
+        while (task_id := self.scheduler.hungry()) is not None:
+            source = self.sources[task_id]
+            if self.rng.random() < 0.02:
+                self.scheduler.pending(task_id)
+                self.held_back.add(task_id)
+            elif source:
+                self.drawn[task_id] += 1
+                self.scheduler.drawn(task_id, source.pop(0), self.now)
+            elif task_id in self.breaks:
+                self.scheduler.source_failed(task_id, "broken", self.now)
+            else:
+                self.scheduler.exhausted(task_id, self.now)
+            self.obey()
+
+    def obey(self) -> bool:
+        any_command = False
+        while (command := self.scheduler.take()) is not None:
+            any_command = True
+            match command:
+                case Open(task_id=task_id):
+                    assert task_id not in self.open
+                    self.open.add(task_id)
+                    total = len(self.sources[task_id])
+                    known = task_id not in self.breaks and self.rng.random() < 0.5
+                    self.scheduler.opened(task_id, total if known else None)
+                case Close(task_id=task_id):
+                    self.open.remove(task_id)
+                    self.held_back.discard(task_id)
+                case Order():
+                    assert command.number not in self.in_flight
+                    self.in_flight[command.number] = command
+                case StopUnit(number=number):
+                    self.stopped.add(number)
+                case Withdraw():
+                    for number in [n for n in self.in_flight if n not in self.begun]:
+                        if self.rng.random() < 0.5:
+                            del self.in_flight[number]
+                            self.scheduler.returned(number, self.now)
+                case UnitEnded():
+                    self.ended.append(command)
+                case TaskEnded():
+                    self.tasks_ended.append(command)
+                case UnitRetried():
+                    assert command.delay_s >= 0
+                case _:
+                    pass
+        return any_command
+
+    def check_limits(self) -> None:
+        """No resource has more holders than it may, counted from the orders themselves."""
+        holders = Counter[str]()
+        for order in self.in_flight.values():
+            holders.update(f"lock:{name}" for name in order.unit.locks)
+            holders.update(f"limit:{name}" for name in order.unit.limits)
+            holders[f"task:{order.unit.task_id}"] += 1
+        for name in NAMES:
+            assert holders[f"lock:{name}"] <= 1
+        for name, most in LIMITS.items():
+            assert holders[f"limit:{name}"] <= most
+        for task in (*self.job.tasks, *self.job.final_tasks):
+            if task.max_parallel is not None:
+                assert holders[f"task:{task.id}"] <= task.max_parallel
+        heavy = [order for order in self.in_flight.values() if order.expected_s is None]
+        assert len(heavy) <= 2 * SLOTS
+        named = [order for order in heavy if order.unit.locks or order.unit.limits]
+        assert len(named) <= SLOTS
+
+    def step(self) -> None:
+        """Let one thing happen; if nothing can, the machine is stuck."""
+        choices = []
+        if self.in_flight:
+            choices += ["end"] * 6
+        if self.held_back:
+            choices += ["readable"]
+        if self.scheduler.next_wakeup() is not None:
+            choices += ["tick"]
+        assert choices, "nothing is in flight, nothing is awaited, and the run is not over"
+        if self.signals < 3 and self.rng.random() < 0.05:
+            choices = ["stop"]
+        match self.rng.choice(choices):
+            case "end":
+                number = self.rng.choice(sorted(self.in_flight))
+                self.end(number)
+            case "readable":
+                task_id = sorted(self.held_back)[0]
+                self.held_back.remove(task_id)
+                self.scheduler.readable(task_id)
+            case "tick":
+                self.now = max(self.now, self.scheduler.next_wakeup() or 0.0)
+                self.scheduler.tick(self.now)
+            case _:
+                self.signals += 1
+                first = [StopKind.INTERRUPT, StopKind.TERMINATE, StopKind.HANGUP]
+                kinds = first if self.scheduler.stop_reason is None else [StopKind.INSIST]
+                self.scheduler.stop(self.rng.choice(kinds), self.now, 5.0)
+
+    def end(self, number: int) -> None:
+        order = self.in_flight.pop(number)
+        outcome: Outcome = self.rng.choice(OUTCOMES)
+        if number in self.stopped:
+            outcome = Cancelled(was_running=True)
+        self.stopped.discard(number)
+        report = Report(
+            number=number,
+            attempt=order.attempt,
+            outcome=outcome,
+            started_at=1.0,
+            duration_s=self.rng.choice([0.00001, 1.0]),
+        )
+        self.scheduler.ended(report, self.now)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=400, deadline=None)
+def test_every_unit_and_every_task_ends_exactly_once_whatever_happens(seed: int) -> None:
+    world = World(seed)
+    world.run()
+    numbers = [event.report.number for event in world.ended]
+    assert sorted(numbers) == list(range(1, world.scheduler.planned + 1))
+    assert sum(world.drawn.values()) == world.scheduler.planned
+    everybody = [task.id for task in (*world.job.tasks, *world.job.final_tasks)]
+    assert sorted(event.task_id for event in world.tasks_ended) == sorted(everybody)
+    assert {event.task_id: event.planned for event in world.tasks_ended} == {
+        task_id: world.drawn[task_id] for task_id in everybody
+    }
+    assert not world.open
+    assert not world.in_flight
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=150, deadline=None)
+def test_a_task_ends_after_all_its_units_and_before_those_that_need_it(
+    seed: int,
+) -> None:
+    world = World(seed)
+    log: list[tuple[str, str]] = []
+    world.ended = _Log(log, "unit")
+    world.tasks_ended = _Log(log, "task")
+    world.run()
+    for task in (*world.job.tasks, *world.job.final_tasks):
+        end = log.index(("task", task.id))
+        assert ("unit", task.id) not in log[end:]
+        for need in task.needs:
+            needed_end = log.index(("task", need.task_id))
+            assert ("unit", task.id) not in log[:needed_end]
+
+
+class _Log(list):  # type: ignore[type-arg]  # stands in for two lists of different events
+    """Writes down in one list who ended, in order."""
+
+    def __init__(self, log: list[tuple[str, str]], what: str) -> None:
+        super().__init__()
+        self.log = log
+        self.what = what
+
+    def append(self, event: UnitEnded | TaskEnded) -> None:
+        super().append(event)
+        task_id = event.unit.task_id if isinstance(event, UnitEnded) else event.task_id
+        self.log.append((self.what, task_id))
+
+
+def test_the_window_of_planned_units_is_bounded_while_a_lock_is_held() -> None:
+    task = Task(id="t", name="t", operation="noop", single=False)
+    scheduler = Scheduler(Job(name="j", tasks=(task,)), slots=2, random=lambda: 0.5)
+    scheduler.dispatch()
+    assert scheduler.take() == Open("t")
+    scheduler.opened("t", None)
+    drawn = 0
+    while drawn < 3 * WINDOW and scheduler.hungry() is not None:
+        drawn += 1
+        unit = Unit(task_id="t", index=drawn, operation="noop", locks=("one",))
+        scheduler.drawn("t", unit, 0.0)
+        scheduler.dispatch()
+    assert drawn == WINDOW + 1
+    assert scheduler.in_flight == 1
