@@ -99,6 +99,8 @@ class RunOptions:
     dry_run: bool = False
     #: How long running units may go on after SIGTERM or SIGHUP, in seconds.
     grace_s: float = 60.0
+    #: Who sees the events, in this order.
+    sinks: Sequence[Sink] = ()
     #: Sinks that want to be called when nothing happens.
     tickers: Sequence[Ticker] = ()
     #: Makes the names that `finally` tasks see beside the ordinary ones.
@@ -146,8 +148,7 @@ class Run:
         source: Where its units come from.
         runner: Who runs them; puts its events on `queue`.
         queue: The one Queue.
-        sinks: Who sees the events, in this order.
-        options: How.
+        options: How, and who sees the events.
     """
 
     def __init__(
@@ -156,15 +157,13 @@ class Run:
         source: UnitSource,
         runner: Runner,
         queue: "SimpleQueue[Message]",
-        sinks: Sequence[Sink],
         options: RunOptions,
     ) -> None:
         self._job = job
         self._source = source
         self._runner = runner
         self._queue = queue
-        self._all_sinks = tuple(sinks)
-        self._sinks = list(sinks)
+        self._sinks = list(options.sinks)
         self._options = options
         self._now = options.clock
         self._began = options.clock()
@@ -190,7 +189,7 @@ class Run:
             self._runner.kill()
             for stream in self._streams.values():
                 stream.close()
-            for sink in self._all_sinks:
+            for sink in self._options.sinks:
                 sink.close()
 
     # ---- beginning and end ----------------------------------------------------------------
@@ -435,8 +434,8 @@ class Run:
             except OSError as error:
                 self._sinks.remove(sink)
                 lost.append(error)
-        for error in lost:
-            self._mourn(error)
+        for reason in lost:
+            self._mourn(reason)
 
     def _mourn(self, error: OSError) -> None:
         """Tell the sinks that are left that one is gone; a reader that went away is no failure."""

@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -70,8 +71,9 @@ def guarded(
         return Raised(error)
 
 
+@cache
 def find_table(reference: str) -> OperationTable:
-    """Import the table of operations named by `package.module:ATTRIBUTE`.
+    """Import the table of operations named by `package.module:ATTRIBUTE`, once.
 
     Raises:
         ImportError, AttributeError: there is no such thing.
@@ -81,8 +83,14 @@ def find_table(reference: str) -> OperationTable:
     return table
 
 
-def run_unit(order: Order, context: Context, table: OperationTable) -> Report:
-    """Run one attempt of a unit; never raises."""
+def run_unit(order: Order, context: Context, table: OperationTable | str) -> Report:
+    """Run one attempt of a unit; never raises.
+
+    Args:
+        order: Which.
+        context: What its operation sees of the runner.
+        table: The operations, or where to import them from (see `find_table`).
+    """
     started_at = time.time()
     began = time.monotonic()
     result = guarded(_perform, (order, context, table))
@@ -99,10 +107,11 @@ def run_unit(order: Order, context: Context, table: OperationTable) -> Report:
     )
 
 
-def _perform(order: Order, context: Context, table: OperationTable) -> Done:
+def _perform(order: Order, context: Context, table: OperationTable | str) -> Done:
     """Look the operation up, build its parameters, call it."""
     unit = order.unit
-    operation = table.get(unit.operation)
+    operations = find_table(table) if isinstance(table, str) else table
+    operation = operations.get(unit.operation)
     if operation is None:
         message = f"there is no operation `{unit.operation}` in the table of this run"
         raise OperationError(message, retryable=False)

@@ -125,7 +125,8 @@ def _perform(argv: Sequence[str], params: CommandFields, context: Context) -> Do
         failed = Failed(message=str(error), errno=error.errno, retryable=error.retryable)
         return Done(outcome=failed)
     ending = watch(child, context, mark)
-    limit_s = 0.0 if context.deadline is None else max(0.0, context.deadline - started_s)
+    # The deadline was set a moment before we began: rounding gives back what was asked for.
+    limit_s = 0.0 if context.deadline is None else round(context.deadline - started_s, 2)
     return Done(
         outcome=_outcome(ending, params.ok_codes, limit_s),
         output=ending.output,

@@ -1,11 +1,15 @@
 """Who a file shall belong to: names and numbers of users and groups."""
 
+import os
 from functools import lru_cache
+from stat import S_IMODE, S_ISDIR
+from typing import NamedTuple
 
-from batchrun.ops.failures import refusal
+from batchrun.model.values import apply_mode
+from batchrun.ops.failures import failure, refusal
 from batchrun.ops.paths import shown
 
-__all__ = ["group_id", "user_id"]
+__all__ = ["Ownership", "group_id", "set_ownership", "user_id"]
 
 
 @lru_cache(maxsize=64)
@@ -42,3 +46,49 @@ def group_id(group: str | None) -> int | None:
     except KeyError:
         message = f"there is no group {shown(group)} on this machine"
         raise refusal(message) from None
+
+
+class Ownership(NamedTuple):
+    """What was asked for of an existing file; None: leave it."""
+
+    owner: str | None
+    group: str | None
+    mode: str | None
+
+
+def set_ownership(path: str, st: os.stat_result, wanted: Ownership, *, dry: bool) -> bool:
+    """Give an existing file or directory an owner and a mode; True when it has others.
+
+    Raises:
+        OperationError: it cannot be given.
+    """
+    uid, gid = user_id(wanted.owner), group_id(wanted.group)
+    new_uid = -1 if uid is None or uid == st.st_uid else uid
+    new_gid = -1 if gid is None or gid == st.st_gid else gid
+    mode = S_IMODE(st.st_mode)
+    if wanted.mode is not None:
+        mode = apply_mode(wanted.mode, mode, is_dir=S_ISDIR(st.st_mode))
+    owned = new_uid != -1 or new_gid != -1
+    if not owned and mode == S_IMODE(st.st_mode):
+        return False
+    if not dry:
+        _set(path, st, (new_uid, new_gid) if owned else None, mode)
+    return True
+
+
+def _set(path: str, st: os.stat_result, owner: tuple[int, int] | None, mode: int) -> None:
+    """Change a file by a descriptor, so that it is certainly the one that was looked at."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            now = os.fstat(fd)
+            if (now.st_dev, now.st_ino) != (st.st_dev, st.st_ino):
+                raise refusal(f"{shown(path)} was replaced while its mode was set")
+            through = f"/proc/self/fd/{fd}"
+            if owner is not None:
+                os.chown(through, *owner)
+            os.chmod(through, mode)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise failure(error, "set the owner and mode of", path) from error

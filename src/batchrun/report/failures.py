@@ -91,7 +91,7 @@ class Failures:
         """Take one unit that did not end ok."""
         self.number += 1
         outcome = report.outcome
-        folded = fold_message(reason(outcome)[:_MESSAGE_CHARS], unit.label[:_MESSAGE_CHARS])
+        folded = fold_message(_cut(reason(outcome)), unit.label[:_MESSAGE_CHARS])
         key = (unit.task_id, outcome.kind, folded)
         group = self._groups.get(key)
         if group is None:
@@ -190,6 +190,11 @@ def _is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
 
 
+def _cut(message: str) -> str:
+    """Limit a message that somebody made absurdly long."""
+    return message if len(message) <= _MESSAGE_CHARS else message[:_MESSAGE_CHARS] + "..."
+
+
 def _item(unit: Unit) -> str:
     """Write a unit's item for people."""
     return shorten(visible(unit.label[:_MESSAGE_CHARS]), _ITEM_COLUMNS)
@@ -200,7 +205,7 @@ def _sample(unit: Unit, report: Report) -> Failure:
     outcome = report.outcome
     return Failure(
         item=_item(unit),
-        message=visible(reason(outcome)[:_MESSAGE_CHARS]),
+        message=visible(_cut(reason(outcome))),
         attempts=report.attempt,
         duration_s=report.duration_s,
         stdout=_excerpt(report.output.stdout),

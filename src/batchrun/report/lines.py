@@ -1,5 +1,7 @@
 """Whole lines onto a text stream, whatever its encoding, with the bars out of the way."""
 
+import errno
+import os
 from collections.abc import Callable
 from typing import TextIO
 
@@ -15,12 +17,12 @@ class Lines:
 
     Args:
         stream: Where they go. What its encoding cannot hold is written as an escape.
-        before: Called before anything is written, to take progress bars off the terminal.
+        before: Called before anything is written, if it is a terminal: takes progress bars off.
     """
 
     def __init__(self, stream: TextIO, before: Callable[[], None] = nothing) -> None:
         self._stream = stream
-        self._before = before
+        self._before = before if not stream.closed and stream.isatty() else nothing
         encoding = stream.encoding or "utf-8"
         self._encoding = None if encoding.lower() in {"utf-8", "utf8"} else encoding
         self._broken = False
@@ -29,8 +31,8 @@ class Lines:
         """Write text that ends with a newline, and flush it.
 
         Raises:
-            OSError: as the stream says it; a reader that went away is a BrokenPipeError.
-            ValueError: the stream is closed.
+            OSError: as the stream says it, also when it is closed; a reader that went away is a
+                BrokenPipeError.
         """
         if not text:
             return
@@ -40,9 +42,12 @@ class Lines:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except (OSError, ValueError):
+        except OSError:
             self._broken = True
             raise
+        except ValueError as error:  # what Python says of a closed file
+            self._broken = True
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
 
     def attempt(self, text: str) -> None:
         """Write like `write`; a stream that is broken or closed is left alone from then on.
@@ -53,7 +58,7 @@ class Lines:
             return
         try:
             self.write(text)
-        except (OSError, ValueError):
+        except OSError:
             return
 
     @property

@@ -80,10 +80,7 @@ def recap_text(
     """
     lines = [_headline(summary, duration_s, palette)]
     lines += _unaccounted(summary)
-    lines += [
-        _line("FAILED", summary.task_name(task_id), "", visible(why), palette)
-        for task_id, why in summary.source_errors
-    ]
+    lines += _source_errors(summary, palette)
     lines += _group_lines(summary, summary.failures, palette)
     lines += _group_lines(summary, summary.ignored, palette, word="IGNORED")
     lines += _not_expanded(summary)
@@ -107,7 +104,9 @@ def _headline(summary: Summary, duration_s: float | None, palette: Palette) -> s
     is_dry_run = started is not None and started.dry_run
     took = ended.duration_s if ended is not None else duration_s
     text = ", ".join(_numbers(total, palette, is_dry_run=is_dry_run))
-    text += f" of {count(total.planned)} planned"
+    is_short = ended is None and total.planned < total.done
+    text += f" of at least {count(total.done)}" if is_short else f" of {count(total.planned)}"
+    text += " planned"
     text += f" in {duration(took)}" if took is not None else ""
     text += " (dry run)" if is_dry_run else ""
     if started is None:
@@ -135,10 +134,9 @@ def _unaccounted(summary: Summary) -> list[str]:
     total = summary.counts.total
     if summary.ended is None or total.accounted:
         return []
-    return [
-        f"UNACCOUNTED  {count(total.planned)} units were planned and {count(total.done)} have an "
-        "outcome; this is a defect of batchrun, please report it"
-    ]
+    planned, done = count(total.planned), count(total.done)
+    why = "this is a defect of batchrun, please report it"
+    return [f"UNACCOUNTED  {planned} units were planned and {done} have an outcome; {why}"]
 
 
 def _group_lines(
@@ -172,6 +170,15 @@ def _group_words(group: Group) -> tuple[str, str]:
     number = f"({count(group.number)})"
     items = f"{', '.join(group.items)}{more} {number}" if group.items else number
     return items, group.message.removeprefix("{}: ") + tries
+
+
+def _source_errors(summary: Summary, palette: Palette) -> Iterator[str]:
+    """Write which tasks could not read their items, and why."""
+    for task_id, why in summary.source_errors[:_SHOWN_TASKS]:
+        yield _line("FAILED", summary.task_name(task_id), "", visible(why), palette)
+    more = len(summary.source_errors) - _SHOWN_TASKS
+    if more > 0:
+        yield f"{'':{_KIND_COLUMN}}and {count(more)} more tasks whose items could not all be read"
 
 
 def _not_expanded(summary: Summary) -> Iterator[str]:

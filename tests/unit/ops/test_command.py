@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from batchrun.model.operation import Operation
 from batchrun.model.outcome import Captured, Failed, Ok
 from batchrun.model.unit import RunSettings
@@ -13,8 +16,6 @@ from batchrun.model.values import Doc
 from batchrun.ops.capture import Capture
 from batchrun.ops.command import OPERATIONS, Run, Script, run, script
 from batchrun.ops.processes import cookie
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @dataclass(kw_only=True)

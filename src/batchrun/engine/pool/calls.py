@@ -83,6 +83,11 @@ class Call:
         #: By how much it fills its worker's queue, in seconds of expected work.
         self.charge_s = 0.0
 
+    @property
+    def limit_s(self) -> float | None:
+        """How long it may take; None: as long as it likes."""
+        return None
+
     def expected_s(self) -> float | None:
         """How long it will take; None: not known, so it must not wait behind another."""
         raise NotImplementedError
@@ -208,6 +213,11 @@ class UnitCall(Call):
         """Make the message; raises whatever pickling raises."""
         body = pickle.dumps(wire.order_to_tuple(self.order), wire.PICKLE_PROTOCOL)
         self.message = wire.CALL_HEAD.pack(wire.UNIT, 0, self.id) + body
+
+    @property
+    def limit_s(self) -> float | None:
+        """How long the attempt may take."""
+        return self.order.unit.timeout_s
 
     def expected_s(self) -> float | None:
         """Return what the engine expects."""

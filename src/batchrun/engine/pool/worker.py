@@ -27,11 +27,9 @@ from batchrun.engine.unit import (
     Raised,
     UnitContext,
     defect_text,
-    find_table,
     guarded,
     run_unit,
 )
-from batchrun.model.operation import OperationTable
 from batchrun.model.outcome import Failed, Report
 from batchrun.model.unit import Order, RunSettings
 
@@ -87,8 +85,7 @@ class _Worker:
         self._inbox = inbox
         self._link = link
         self._settings = settings
-        self._table_name = table
-        self._table: OperationTable | None = None
+        self._table = table
         self._control = Control(link)
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._call_id = 0
@@ -154,7 +151,7 @@ class _Worker:
         self._pid = None
         self._order = order
         context = UnitContext(order, self._settings, self._control, self)
-        report = run_unit(order, context, self._operations())
+        report = run_unit(order, context, self._table)
         self._order = None
         if self._control.parent_gone:
             self._idle.set()
@@ -163,12 +160,6 @@ class _Worker:
         if isinstance(data, Raised):
             data = pickle.dumps(wire.report_to_tuple(_unsendable(report, data.error)))
         self._send(wire.REPORT, report.duration_s, data)
-
-    def _operations(self) -> OperationTable:
-        """Import the table when the first unit comes: a pool of functions needs none."""
-        if self._table is None:
-            self._table = find_table(self._table_name)
-        return self._table
 
     def command_started(self, pid: int) -> None:
         """Announce a command, so that the pool can end it should this process die."""

@@ -13,7 +13,14 @@ from batchrun.ops.paths import shown
 from batchrun.ops.tree.data import copy_data, same_data
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.links import LinkMap
-from batchrun.ops.tree.metadata import Keep, apply_to_fd, apply_to_place, attributes, differs
+from batchrun.ops.tree.metadata import (
+    KEEP_ALL,
+    Keep,
+    apply_to_fd,
+    apply_to_place,
+    attributes,
+    differs,
+)
 from batchrun.ops.tree.selection import Selection
 
 __all__ = ["READ", "FileCopier", "Rules", "discard", "in_the_way"]
@@ -28,7 +35,7 @@ _CANNOT_LINK = frozenset({errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOENT, 
 class Rules:
     """How one operation copies."""
 
-    keep: Keep = Keep()
+    keep: Keep = KEEP_ALL
     #: When an existing file is copied again: `different`, `checksum`, `missing`, `always`.
     when: str = "different"
     #: Read both again and compare, before the copy gets its name.
@@ -63,19 +70,13 @@ class FileCopier:
         self._context.check()
         self._context.progress(self._tally.bytes_done)
 
-    def put(self, source: Place, st: os.stat_result, target: Place, *, absent: bool) -> None:
-        """Copy one thing that is not a directory.
-
-        Args:
-            source: What to copy.
-            st: What it looked like.
-            target: Its exact new place.
-            absent: Nothing is there, not even the directory (in a dry run).
+    def put(self, source: Place, st: os.stat_result, target: Place) -> None:
+        """Copy one thing that is not a directory to its exact new place.
 
         Raises:
             OperationError: it could not be copied.
         """
-        old = None if absent else target.lstat()
+        old = target.lstat()
         if old is not None:
             if S_ISDIR(old.st_mode):
                 raise in_the_way(source, target, "a directory")
@@ -151,17 +152,18 @@ class FileCopier:
 
     def freshen(
         self, source: Place, st: os.stat_result, target: Place, old: os.stat_result
-    ) -> None:
-        """Give something that is there already the metadata that it lacks."""
+    ) -> bool:
+        """Give something that is there already the metadata that it lacks; True: it lacked some."""
         keep = self._rules.keep
         try:
             if not differs(st, old, keep) and not _attributes_differ(source, target, keep):
-                return
+                return False
             self._tally.changed = True
             if not self._dry:
                 self.set_metadata(source, st, target)
         except OSError as error:
             raise failure(error, "set the metadata of", target.path) from error
+        return True
 
     def set_metadata(self, source: Place, st: os.stat_result, target: Place) -> None:
         """Give the target the source's metadata, by name."""
@@ -244,9 +246,7 @@ class FileCopier:
             self._tally.warn(f"{shown(source.path)} changed while it was copied")
         return True
 
-    def _fill(
-        self, fd: int, copy: int, st: os.stat_result, source: Place, target: Place
-    ) -> bool:
+    def _fill(self, fd: int, copy: int, st: os.stat_result, source: Place, target: Place) -> bool:
         """Write data and metadata of the copy; False when the source changed meanwhile."""
         rules = self._rules
         size = copy_data(fd, copy, st, self.beat)
@@ -255,8 +255,8 @@ class FileCopier:
         if rules.durable or rules.verify:
             os.fsync(copy)
         now = os.fstat(fd)
-        # Files in /proc have no size and are never the same twice.
-        if now.st_mtime_ns != st.st_mtime_ns or size not in (st.st_size, size if not st.st_size else -1):
+        # What claims to be empty may still be read: /proc.
+        if now.st_mtime_ns != st.st_mtime_ns or (st.st_size and size != st.st_size):
             return False
         if rules.verify:
             self._verify(fd, copy, source, target)

@@ -2,6 +2,7 @@
 
 import os
 from types import TracebackType
+from typing import Self
 
 from batchrun.errors import OperationError
 
@@ -65,7 +66,7 @@ class Folders:
         self._above: list[tuple[int, int, int, str]] = []
         self._closed = 0
 
-    def __enter__(self) -> "Folders":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -15,7 +15,7 @@ from batchrun.model.values import apply_mode
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.folders import Place
 
-__all__ = ["PRESERVED", "Keep", "apply_to_fd", "apply_to_place", "differs"]
+__all__ = ["KEEP_ALL", "PRESERVED", "Keep", "apply_to_fd", "apply_to_place", "differs"]
 
 PRESERVED = ("mode", "owner", "times", "xattrs", "acl", "links")
 _SETID = 0o6000
@@ -63,6 +63,9 @@ class Keep:
             uid = source.st_uid if uid is None and is_root else uid
             gid = source.st_gid if gid is None and (is_root or source.st_gid in groups) else gid
         return uid, gid
+
+
+KEEP_ALL = Keep()
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ _MOST_LISTING = 32
 class Step:
     """One entry of a tree; a directory comes twice: before it is entered, and after it is left."""
 
-    __slots__ = ("broken", "is_dir", "left", "name", "relative", "st", "taken")
+    __slots__ = ("broken", "is_dir", "left", "name", "relative", "skip", "st", "taken")
 
     def __init__(self, name: str, relative: str, st: os.stat_result, *, taken: bool) -> None:
         self.name = name
@@ -33,6 +33,8 @@ class Step:
         self.taken = taken
         #: A directory that could not be read to its end; the error has been reported.
         self.broken = False
+        #: Set by who looks at the step: do not go into this directory.
+        self.skip = False
 
 
 def walk(
@@ -68,7 +70,7 @@ def walk(
         if step is None:
             continue
         yield step
-        if step.is_dir and not step.left:
+        if step.is_dir and not step.skip:
             if _enter(folders, fail, step):
                 stack.append((step, _names(folders, fail, step, ordered=ordered)))
                 if len(stack) > _MOST_LISTING:

@@ -1,0 +1,75 @@
+# The list of commands. PYTHON chooses the interpreter: make test PYTHON=python3.12
+PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+DEV := .venv
+TEST := .venv-test-$(VERSION)
+LINT := .venv-lint
+PYTEST_ARGS ?=
+DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
+	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid
+
+.PHONY: help demo install test soak lint format types layers bench clean
+
+help:
+	@echo 'make demo     install into $(DEV) and run the guided tour, examples.yml'
+	@echo 'make test     build the wheel and run the tests against it'
+	@echo 'make soak     10 000 rounds of killing workers and commands'
+	@echo 'make lint     ruff, mypy, import-linter, codespell'
+	@echo 'make format   let ruff format the code'
+	@echo 'make bench    measure beside the peers, print the table'
+
+# ---- use it ---------------------------------------------------------------------------------
+
+demo: install
+	$(DEV)/bin/batchrun examples.yml --procs 8
+
+install: $(DEV)/.installed
+
+$(DEV)/.installed: pyproject.toml
+	@.ci/python $(PYTHON)
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python -m pip install --quiet --upgrade pip
+	$(DEV)/bin/python -m pip install --quiet --editable '.[fast]'
+	@touch $@
+
+# ---- test it --------------------------------------------------------------------------------
+
+# The tests run against the built wheel, as users get it; the source tree is not on the path.
+test:
+	@.ci/python $(PYTHON)
+	@.ci/debian $(DEBIAN_FOR_TESTS)
+	@.ci/wheel $(PYTHON) $(TEST)
+	PATH="$(CURDIR)/$(TEST)/bin:$$PATH" $(TEST)/bin/python -m pytest $(PYTEST_ARGS)
+
+soak:
+	@.ci/python $(PYTHON)
+	@.ci/wheel $(PYTHON) $(TEST)
+	BATCHRUN_KILL_ROUNDS=10000 $(TEST)/bin/python -m pytest tests/fault -k rounds --timeout 3600
+
+# ---- look at it -----------------------------------------------------------------------------
+
+$(LINT)/.installed: pyproject.toml
+	@.ci/python $(PYTHON)
+	$(PYTHON) -m venv $(LINT)
+	$(LINT)/bin/python -m pip install --quiet --upgrade pip
+	$(LINT)/bin/python -m pip install --quiet --editable '.[lint,test]'
+	@touch $@
+
+lint: $(LINT)/.installed
+	$(LINT)/bin/ruff check .
+	$(LINT)/bin/ruff format --check .
+	$(LINT)/bin/codespell
+	$(LINT)/bin/lint-imports
+	$(LINT)/bin/mypy
+
+format: $(LINT)/.installed
+	$(LINT)/bin/ruff check --fix .
+	$(LINT)/bin/ruff format .
+
+bench:
+	@.ci/debian parallel:parallel
+	@.ci/wheel $(PYTHON) $(TEST)
+	PATH="$(CURDIR)/$(TEST)/bin:$$PATH" $(TEST)/bin/python bench/all.py
+
+clean:
+	rm -rf .venv .venv-test-* .venv-lint build dist demo

@@ -1,0 +1,23 @@
+"""The program's entry: light, because every worker process imports it too."""
+
+import sys
+
+from batchrun import __version__
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    if sys.argv[1:] == ["--version"]:  # answered before anything heavy is imported
+        print(f"batchrun {__version__}")  # noqa: T201 - the one answer that needs no report
+        return
+    if not sys.platform.startswith(("linux", "darwin")):
+        sys.exit("batchrun runs on Linux and macOS only: it needs POSIX processes and files")
+    from batchrun.cli.main import run_cli  # noqa: PLC0415 - see above
+
+    run_cli(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

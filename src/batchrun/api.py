@@ -1,0 +1,177 @@
+"""The front door for programs: load a job file, run it, get a result.
+
+`load` and `run` merge the tables of operations and wire source, engine, runner and sinks; the
+command line does nothing that cannot be done with them.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import Any
+
+from batchrun.engine.cpus import usable_cpus
+from batchrun.engine.interrupt import signals_to
+from batchrun.engine.pool import WorkerPool
+from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
+from batchrun.engine.serial import DryRunner, SerialRunner
+from batchrun.jobfile import LoadedJob, LoadOptions
+from batchrun.jobfile import load as _load
+from batchrun.model.job import FailLimit
+from batchrun.model.operation import OperationTable
+from batchrun.model.ports import Runner, Sink, Ticker
+from batchrun.model.unit import RunSettings
+from batchrun.report.recap import Summary, recap_text
+
+__all__ = ["LoadOptions", "LoadedJob", "RunConfig", "RunResult", "load", "new_run_id", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """How a job is run, where the defaults do not fit."""
+
+    #: Change nothing, say what would change.
+    dry_run: bool = False
+    #: Send the commands' output to the sinks while they run.
+    live_output: bool = False
+    #: Keep the tracebacks of defects.
+    debug: bool = False
+    #: How long running units may go on after SIGTERM or SIGHUP, in seconds.
+    grace_s: float = 60.0
+    #: How long a command has between TERM and KILL, in seconds.
+    kill_grace_s: float = 5.0
+    #: Instead of the job's own.
+    max_fail: FailLimit | None = None
+    deadline_s: float | None = None
+    #: Sinks that want to be called when nothing happens.
+    tickers: Sequence[Ticker] = ()
+    #: SIGINT, SIGTERM, SIGHUP and SIGUSR1 mean what they mean on the command line.
+    handle_signals: bool = False
+    run_id: str | None = None
+
+
+def operations() -> OperationTable:
+    """Return every operation there is, by name."""
+    from batchrun.ops import OPERATIONS  # noqa: PLC0415 - the program's help needs none of them
+
+    return OPERATIONS
+
+
+def load(path: str | os.PathLike[str], options: LoadOptions | None = None) -> LoadedJob:
+    """Read a job file; nothing is run.
+
+    Args:
+        path: The file; `-` reads standard input.
+        options: Variables and selections from outside the file.
+
+    Raises:
+        JobFileError: the file has mistakes; it carries all of them.
+    """
+    return _load(path, table=operations(), options=options or LoadOptions())
+
+
+def run(
+    job: LoadedJob | str | os.PathLike[str],
+    *,
+    procs: int | None = None,
+    sinks: Sequence[Sink] = (),
+    config: RunConfig | None = None,
+) -> RunResult:
+    """Run a job to its end.
+
+    Args:
+        job: What `load` returned, or a path to load. A loaded job can be run once.
+        procs: Worker processes; None: what the job asks for, else the CPUs that may be used;
+            0: in this process, one unit after the other.
+        sinks: Who sees the events, in this order. They are closed at the end.
+        config: How, where the defaults do not fit.
+
+    Raises:
+        JobFileError: the file has mistakes.
+    """
+    config = config or RunConfig()
+    loaded = job if isinstance(job, LoadedJob) else load(job)
+    started_at = time.time()
+    run_id = config.run_id or new_run_id(started_at)
+    loaded.bind(run_id, started_at)
+    described = replace(
+        loaded.job,
+        max_fail=config.max_fail or loaded.job.max_fail,
+        deadline_s=loaded.job.deadline_s if config.deadline_s is None else config.deadline_s,
+    )
+    procs = _procs(procs, described.procs)
+    settings = RunSettings(
+        run_id=run_id,
+        base_dir=described.base_dir,
+        dry_run=config.dry_run,
+        kill_grace_s=config.kill_grace_s,
+        live_output=config.live_output,
+        debug=config.debug,
+    )
+    summary = Summary()
+    queue: SimpleQueue[Any] = SimpleQueue()
+    with signals_to(queue) if config.handle_signals else nullcontext():
+        options = RunOptions(
+            run_id=run_id,
+            procs=procs,
+            sinks=(summary, *sinks),
+            dry_run=config.dry_run,
+            grace_s=config.grace_s,
+            tickers=config.tickers,
+            final_scope=_final_scope(summary),
+        )
+        return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
+
+
+def new_run_id(at: float) -> str:
+    """Make an id that sorts by time: `YYYYMMDD-HHMMSS-xxxx`, in UTC.
+
+    Args:
+        at: Seconds since the epoch.
+    """
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(at))}-{secrets.token_hex(2)}"
+
+
+def _procs(wanted: int | None, of_job: int | None) -> int:
+    """Choose the number of worker processes: the caller's word, the file's, the machine's."""
+    if wanted is not None:
+        return wanted
+    return usable_cpus() if of_job is None else of_job
+
+
+def _runner(procs: int, settings: RunSettings, queue: "SimpleQueue[Any]") -> Runner:
+    """Make who runs the units."""
+    if settings.dry_run:
+        return DryRunner(settings, queue)
+    if procs == 0:
+        return SerialRunner(settings, queue)
+    return WorkerPool(procs, settings=settings, events=queue)
+
+
+def _final_scope(summary: Summary) -> Callable[[RunSoFar], Mapping[str, Any]]:
+    """Make what `finally` tasks see as `run`, beside its id."""
+
+    def scope(so_far: RunSoFar) -> Mapping[str, Any]:
+        failures = [
+            {
+                "task": group.task_id,
+                "outcome": group.kind,
+                "message": group.message,
+                "count": group.number,
+            }
+            for group in summary.failures.groups()
+        ]
+        return {
+            "run": {
+                "id": so_far.run_id,
+                "outcome": so_far.outcome,
+                "counts": so_far.counts.total.as_dict(),
+                "failures": failures,
+                "summary": recap_text(summary, duration_s=so_far.duration_s).rstrip("\n"),
+            }
+        }
+
+    return scope

@@ -1,0 +1,107 @@
+"""From the words of the command line to the exit code of the process."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from batchrun.errors import BatchrunError, JobFileError, UsageError
+from batchrun.model.exitcode import ExitCode
+
+__all__ = ["run_cli"]
+
+#: Base of everything that the command line parser refuses, whichever parser typer brings.
+_ParserError: type[Exception] = typer.BadParameter.__bases__[0]
+#: Words that begin the command line without naming a job file.
+_GLOBAL_OPTIONS = frozenset({"--help", "-h", "--version", "--install-completion",
+                             "--show-completion"})  # fmt: skip
+
+
+def run_cli(words: Sequence[str]) -> NoReturn:
+    """Run the command line and end the process at once with its exit code.
+
+    The process ends by `os._exit`: a thread that is stuck in the kernel must not keep it.
+    """
+    code = _guarded(words)
+    os._exit(_flush(code))
+
+
+def _guarded(words: Sequence[str]) -> int:
+    """Turn every ending into an exit code, and every expected error into one sentence."""
+    from batchrun.cli.app import COMMANDS, app  # noqa: PLC0415 - errors above must be catchable
+
+    try:
+        return int(app(_with_command(words, COMMANDS), standalone_mode=False) or 0)
+    except typer.Exit as error:
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.OK  # whoever read our output has seen enough
+    except (_ParserError, BatchrunError, OSError) as error:
+        return _explain(error, words)
+
+
+def _explain(error: Exception, words: Sequence[str]) -> int:
+    """Say what went wrong in one sentence, and return the exit code of that kind of error."""
+    match error:
+        case UsageError():
+            return _refuse(str(error), words)
+        case JobFileError():
+            count = len(error.problems)
+            _say(f"{error}\nbatchrun: {count} mistake{'' if count == 1 else 's'}; nothing was run")
+            return error.exit_code
+        case BatchrunError():
+            _say(f"batchrun: {error}")
+            return error.exit_code
+        case OSError():
+            logging.getLogger("batchrun").debug("the error that ended it", exc_info=error)
+            _say(f"batchrun: {error}")
+            return ExitCode.INTERNAL
+        case _:
+            describe = getattr(error, "format_message", error.__str__)
+            return _refuse(describe(), words)
+
+
+def _with_command(words: Sequence[str], commands: Sequence[str]) -> list[str]:
+    """Put the default command, `run`, in front when no command is named."""
+    if not words:
+        return ["--help"]
+    if words[0] in commands or words[0] in _GLOBAL_OPTIONS:
+        return list(words)
+    return ["run", *words]
+
+
+def _refuse(message: str, words: Sequence[str]) -> int:
+    """Say what is wrong with the command line and where the right words are."""
+    from batchrun.cli.app import COMMANDS  # noqa: PLC0415 - imported already
+
+    command = words[0] if words and words[0] in COMMANDS else "run"
+    _say(f"batchrun: {message.rstrip('.')}; see `batchrun {command} --help`")
+    return ExitCode.USAGE
+
+
+def _say(text: str) -> None:
+    try:
+        encoding = sys.stderr.encoding or "utf-8"
+        safe = text.encode(encoding, "backslashreplace").decode(encoding)
+        sys.stderr.write(f"{safe}\n")
+    except OSError:
+        pass  # nobody is listening; the exit code still tells
+
+
+def _flush(code: int) -> int:
+    """Flush both streams; output that cannot be written makes a good ending a bad one."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+    except (OSError, ValueError):
+        code = code or ExitCode.INTERNAL
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    return code

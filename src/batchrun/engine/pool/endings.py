@@ -1,0 +1,53 @@
+"""What to say of a dead worker, and how what it has left behind is ended."""
+
+import signal
+import threading
+from collections.abc import Callable
+
+__all__ = ["end_command_aside", "exit_text"]
+
+
+def exit_text(name: str, exitcode: int | None) -> str:
+    """Say how a worker process ended.
+
+    >>> exit_text("worker-3", -9)
+    'worker-3 was killed by signal 9 (SIGKILL)'
+    >>> exit_text("worker-1", 3)
+    'worker-1 ended with exit status 3'
+    """
+    if exitcode is None:
+        return f"{name} ended, and its exit status was taken by other code of this program"
+    if exitcode >= 0:
+        return f"{name} ended with exit status {exitcode}"
+    try:
+        known = f" ({signal.Signals(-exitcode).name})"
+    except ValueError:
+        known = ""
+    return f"{name} was killed by signal {-exitcode}{known}"
+
+
+def end_command_aside(
+    pid: int | None, cookie: str, grace_s: float, then: Callable[[], None]
+) -> None:
+    """End a dead worker's command in a small thread of its own, which may take the whole grace.
+
+    Args:
+        pid: Leader of the command's process group, if that was announced.
+        cookie: The environment entry that all its processes carry.
+        grace_s: Between TERM and KILL.
+        then: Called from that thread afterwards, in any case.
+    """
+    threading.Thread(
+        target=_end_command, args=(pid, cookie, grace_s, then), name="end-command", daemon=True
+    ).start()
+
+
+def _end_command(
+    pid: int | None, cookie: str, grace_s: float, then: Callable[[], None]
+) -> None:
+    from batchrun.ops.processes import end_command  # noqa: PLC0415  # only when a worker has died
+
+    try:
+        end_command(pid, cookie, grace_s)
+    finally:
+        then()

@@ -1,0 +1,187 @@
+"""What a source stands for, and where it goes: the rules about `src` and `dest`."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batchrun.errors import OperationError
+from batchrun.model.values import Glob
+from batchrun.ops.failures import failure, refusal
+from batchrun.ops.paths import expand, shown
+from batchrun.ops.tree.selection import Selection
+
+__all__ = [
+    "Item",
+    "Names",
+    "check_not_inside",
+    "chosen",
+    "into",
+    "look_up",
+    "make_parents",
+    "onto_directory",
+    "target_for",
+    "trimmed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One path that a source stands for."""
+
+    #: Without a slash at its end.
+    path: str
+    #: It was named; False: a pattern matched it.
+    exact: bool
+
+
+class Names:
+    """Refuses two sources that would become the same path; counts only where there are several."""
+
+    def __init__(self, sources: tuple[str | Glob, ...]) -> None:
+        several = len(sources) != 1 or not isinstance(sources[0], str)
+        self._taken: dict[str, str] | None = {} if several else None
+
+    def take(self, path: str, target: str) -> None:
+        """Note what a source becomes.
+
+        Raises:
+            OperationError: another source becomes the same.
+        """
+        if self._taken is None:
+            return
+        other = self._taken.setdefault(target, path)
+        if other != path:
+            raise refusal(f"{shown(other)} and {shown(path)} would both become {shown(target)}")
+
+
+def chosen(item: Item, selection: Selection | None) -> bool:
+    """Tell whether patterns mean what a glob has found; what was named is always meant."""
+    if selection is None or item.exact:
+        return True
+    name = os.path.basename(item.path)
+    if os.path.isdir(item.path) and not os.path.islink(item.path):
+        return selection.enters(name)
+    return selection.takes(name, is_dir=False)
+
+
+def onto_directory(path: str, target: str) -> OperationError:
+    """Make the error for a file whose exact new name is that of a directory."""
+    return refusal(
+        f"{shown(target)} is a directory; write {shown(target)}/ to put {shown(path)} into it"
+    )
+
+
+def trimmed(path: str) -> str:
+    """Return a path without the slashes at its end, which mean nothing in a source.
+
+    Raises:
+        OperationError: it is empty.
+    """
+    if path.endswith("/"):
+        path = path.rstrip("/") or "/"
+    if not path:
+        raise refusal("a path is empty; an empty value was probably inserted into it")
+    return path
+
+
+def look_up(sources: tuple[str | Glob, ...]) -> Iterator[Item]:
+    """Yield what sources stand for, each path once.
+
+    Patterns are looked up one after the other; an exact path need not exist. Holds the paths
+    only when there are several sources.
+    """
+    seen: set[str] = set()
+    for source in sources:
+        exact = isinstance(source, str)
+        try:
+            found = iter((trimmed(source),)) if isinstance(source, str) else expand(source)
+            for path in found:
+                if path not in seen:
+                    if len(sources) > 1:
+                        seen.add(path)
+                    yield Item(path, exact)
+        except OSError as error:
+            raise failure(error, "look up", str(error.filename)) from error
+        except ValueError as error:
+            raise refusal(str(error)) from error
+
+
+def into(sources: tuple[str | Glob, ...], dest: str) -> bool:
+    """Tell whether `dest` is a directory to put things into: it ends in a slash.
+
+    Raises:
+        OperationError: there may be several sources and it does not.
+    """
+    if not dest:
+        raise refusal("the destination is empty; an empty value was probably inserted into it")
+    if dest.endswith("/"):
+        return True
+    if len(sources) != 1 or not isinstance(sources[0], str):
+        raise refusal(
+            "several sources need a destination that ends in a slash; "
+            f"write {shown(dest)}/ to put them into it"
+        )
+    return False
+
+
+def target_for(path: str, dest: str, *, inside: bool) -> str:
+    """Return the exact path that a source becomes.
+
+    Raises:
+        OperationError: it has no name of its own (`/`, `..`).
+    """
+    if not inside:
+        return dest
+    name = path.rpartition("/")[2]
+    if name in {"", ".", ".."}:
+        raise refusal(
+            f"{shown(path)} has no name to put into {shown(dest)}; "
+            "name the destination without the slash at its end"
+        )
+    return dest + name if not dest.endswith("//") else dest.rstrip("/") + "/" + name
+
+
+def make_parents(path: str, *, dry: bool) -> bool:
+    """Make the directories above a path; True when there is, or would be, something to make.
+
+    Raises:
+        OperationError: one of them cannot be made, or is something else.
+    """
+    parent = os.path.dirname(path)
+    if not parent or os.path.isdir(parent):
+        return False
+    above = parent
+    while above and not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if above and not os.path.isdir(above):
+        raise refusal(f"cannot make {shown(parent)}: {shown(above)} is not a directory")
+    if not dry:
+        try:
+            os.makedirs(parent, exist_ok=True)
+        except OSError as error:
+            raise failure(error, "make the directory", parent) from error
+    return True
+
+
+def check_not_inside(source: str, target: str) -> None:
+    """Refuse a target that lies in the source directory, whatever symlinks lead there.
+
+    Raises:
+        OperationError: it does.
+    """
+    st = os.stat(source)
+    above = os.path.realpath(target)
+    while True:
+        try:
+            found = os.stat(above)
+        except OSError:
+            found = None
+        if found is not None and (found.st_dev, found.st_ino) == (st.st_dev, st.st_ino):
+            if above == os.path.realpath(target):
+                raise refusal(f"{shown(source)} and {shown(target)} are the same directory")
+            raise refusal(
+                f"{shown(target)} lies in {shown(source)}, which would be put into itself"
+            )
+        if above in {"/", ""}:
+            return
+        above = os.path.dirname(above)

@@ -1,0 +1,115 @@
+"""Output of commands while they run: whole lines, each tagged with its item or task."""
+
+from collections.abc import Callable
+
+from batchrun.model.event import Event, UnitEnded, UnitOutput, UnitRetried
+from batchrun.model.unit import Unit
+from batchrun.report.failures import reason
+from batchrun.report.lines import Lines
+from batchrun.report.text import count, decode, duration, shorten, visible
+
+__all__ = ["LiveOutput"]
+
+#: A longer line is shown in pieces: a command that never ends its line must not fill memory.
+_PARTIAL_BYTES = 64 * 1024
+_TAG_COLUMNS = 200
+
+
+class LiveOutput:
+    """Puts the pieces of each stream of each unit together to lines.
+
+    Args:
+        stdout: Where the commands' standard output goes; its errors are passed on.
+        stderr: Where their standard error goes, and how they ended.
+        name_of: Gives the name for people of a task id.
+    """
+
+    def __init__(self, stdout: Lines, stderr: Lines, name_of: Callable[[str], str]) -> None:
+        self._stdout = stdout
+        self._stderr = stderr
+        self._name_of = name_of
+        #: Unit number and stream -> its tag and what came since the last newline.
+        self._partial: dict[tuple[int, str], tuple[str, bytes]] = {}
+
+    def handle(self, event: Event) -> None:
+        """Take one event.
+
+        Raises:
+            OSError: standard output says it.
+        """
+        match event:
+            case UnitOutput():
+                self._take(event)
+            case UnitEnded():
+                self._flush(event.report.number)
+                self._say_end(event)
+            case UnitRetried():
+                self._flush(event.report.number)
+                self._say_retry(event)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Print what is left of lines that were not ended; never raises."""
+        partial, self._partial = self._partial, {}
+        for (_, stream), (tag, data) in partial.items():
+            lines = self._stderr if stream == "stderr" else self._stdout
+            lines.attempt(f"{tag}: {decode(data)}\n")
+
+    def _take(self, event: UnitOutput) -> None:
+        """Print the lines that are complete now, and keep the rest."""
+        key = (event.number, event.stream)
+        tag, before = self._partial.pop(key, ("", b""))
+        tag = tag or self._tag(event.unit)
+        *lines, rest = (before + event.data).split(b"\n")
+        while len(rest) > _PARTIAL_BYTES:
+            end = _end_of_character(rest, _PARTIAL_BYTES)
+            lines.append(rest[:end])
+            rest = rest[end:]
+        if rest:
+            self._partial[key] = (tag, rest)
+        self._print(event.stream, "".join(f"{tag}: {decode(line)}\n" for line in lines))
+
+    def _flush(self, number: int) -> None:
+        """Print what a unit left without a newline."""
+        for stream in ("stdout", "stderr"):
+            tag, data = self._partial.pop((number, stream), ("", b""))
+            if data:
+                self._print(stream, f"{tag}: {decode(data)}\n")
+
+    def _print(self, stream: str, text: str) -> None:
+        """Write text to where the stream goes."""
+        if stream == "stderr":
+            self._stderr.attempt(text)
+        else:
+            self._stdout.write(text)
+
+    def _say_end(self, event: UnitEnded) -> None:
+        """Say at once that a unit did not end ok."""
+        outcome = event.report.outcome
+        if outcome.kind not in {"ok", "skipped"}:
+            why = shorten(visible(reason(outcome)), _TAG_COLUMNS * 2)
+            word = "ignored" if event.ignored else outcome.kind.replace("_", " ")
+            self._stderr.attempt(f"{self._tag(event.unit)}: {word}: {why}\n")
+
+    def _say_retry(self, event: UnitRetried) -> None:
+        """Say why another attempt follows, and when."""
+        why = shorten(visible(reason(event.report.outcome)), _TAG_COLUMNS * 2)
+        attempt = count(event.report.attempt + 1)
+        self._stderr.attempt(
+            f"{self._tag(event.unit)}: {why}; attempt {attempt} in {duration(event.delay_s)}\n"
+        )
+
+    def _tag(self, unit: Unit) -> str:
+        """Write whose line it is."""
+        if not unit.label:
+            return self._name_of(unit.task_id)
+        return shorten(visible(unit.label[: _TAG_COLUMNS * 4]), _TAG_COLUMNS)
+
+
+def _end_of_character(data: bytes, limit: int) -> int:
+    """Return where to cut so that no UTF-8 character is cut, at or up to three bytes before."""
+    for end in range(limit, limit - 4, -1):
+        if data[end] & 0xC0 != 0x80:
+            return end
+    return limit

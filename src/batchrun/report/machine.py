@@ -1,0 +1,162 @@
+"""Output for programs: one JSON document at the end, or one JSON object for each event."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from typing import IO, Any, TextIO
+
+from batchrun.model.counts import Counts, fold
+from batchrun.model.event import Event, RunEnded, RunStarted, TaskEnded, UnitEnded
+from batchrun.report.lines import Lines, nothing
+from batchrun.report.records import VERSION, clean, dump, event_record, timestamp, unit_record
+
+__all__ = ["JsonSink", "NdjsonSink"]
+
+_COPY_CHARS = 1024 * 1024
+
+
+class NdjsonSink:
+    """`--output ndjson`: one object per line, flushed as it happens.
+
+    Args:
+        stdout: Where the lines go.
+        before: Called before each line if that is a terminal; `ProgressSink.hide`.
+    """
+
+    def __init__(self, stdout: TextIO, *, before: Callable[[], None] = nothing) -> None:
+        self._lines = Lines(stdout, before)
+        self._counts = Counts()
+
+    def handle(self, event: Event) -> None:
+        """Write one event.
+
+        Raises:
+            BrokenPipeError: nobody reads any more.
+            OSError: it cannot be written for another reason.
+        """
+        fold(self._counts, event)
+        record = event_record(event)
+        if type(event) is RunEnded:
+            record["counts"] = self._counts.total.as_dict()
+        self._lines.write(f"{dump(record)}\n")
+
+    def close(self) -> None:
+        """Do nothing: every line has been flushed."""
+
+
+class JsonSink:
+    """`--output json`: one document when the run has ended.
+
+    Units wait in an unnamed temporary file, so that a run of a million units needs no memory.
+    Nothing is written when no run began. A run that broke gives a document whose `exit_code`
+    is null.
+
+    Args:
+        stdout: Where the document goes.
+        before: Called before it is written if that is a terminal; `ProgressSink.hide`.
+        spool_dir: Where units wait; None: where temporary files go.
+    """
+
+    def __init__(
+        self,
+        stdout: TextIO,
+        *,
+        before: Callable[[], None] = nothing,
+        spool_dir: str | None = None,
+    ) -> None:
+        self._lines = Lines(stdout, before)
+        self._spool_dir = spool_dir
+        self._spool: IO[str] | None = None
+        self._is_first = True
+        self._counts = Counts()
+        self._started: RunStarted | None = None
+        self._tasks: dict[str, TaskEnded] = {}
+
+    def handle(self, event: Event) -> None:
+        """Take one event; the last one writes the document.
+
+        Raises:
+            BrokenPipeError: nobody reads standard output any more.
+            OSError: it, or the temporary file, cannot be written for another reason.
+        """
+        fold(self._counts, event)
+        match event:
+            case UnitEnded():
+                self._keep(event)
+            case TaskEnded():
+                self._tasks[event.task_id] = event
+            case RunStarted():
+                self._started = event
+            case RunEnded():
+                self._write(event)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Write the document of a run that broke, and let go of the temporary file.
+
+        Never raises: errors of a stream that is already broken have been told.
+        """
+        if self._started is not None and not self._lines.broken:
+            with contextlib.suppress(OSError):
+                self._write(None)
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            # What is left to be flushed into a file without a name is of no use to anybody.
+            with contextlib.suppress(OSError):
+                spool.close()
+
+    def _keep(self, event: UnitEnded) -> None:
+        """Put a unit aside."""
+        if self._spool is None:
+            self._spool = tempfile.TemporaryFile(  # noqa: SIM115 (lives as long as the sink)
+                "w+", encoding="ascii", prefix="batchrun-", dir=self._spool_dir
+            )
+        self._spool.write(("" if self._is_first else ",\n") + dump(unit_record(event)))
+        self._is_first = False
+
+    def _write(self, ended: RunEnded | None) -> None:
+        """Write the document, a piece at a time."""
+        started, self._started = self._started, None
+        self._lines.write(
+            f'{{"version":{VERSION},\n"run":{dump(_run(started, ended))},\n'
+            f'"tasks":{dump(self._task_records(started))},\n"units":[\n'
+        )
+        if self._spool is not None:
+            self._spool.seek(0)
+            while piece := self._spool.read(_COPY_CHARS):
+                self._lines.write(piece)
+        exit_code = None if ended is None else int(ended.exit_code)
+        counts = dump(self._counts.total.as_dict())
+        self._lines.write(f'\n],\n"counts":{counts},\n"exit_code":{dump(exit_code)}}}\n')
+
+    def _task_records(self, started: RunStarted | None) -> list[dict[str, Any]]:
+        """Write the tasks, in the order of the job file."""
+        names = dict(started.tasks) if started is not None else {}
+        return [self._task_record(task_id, names) for task_id in self._counts.tasks]
+
+    def _task_record(self, task_id: str, names: dict[str, str]) -> dict[str, Any]:
+        """Write one task; of one that did not end, `good` is null."""
+        ended = self._tasks.get(task_id)
+        return {
+            "id": clean(task_id),
+            "name": clean(names.get(task_id, task_id)),
+            "good": None if ended is None else ended.good,
+            "not_expanded": "" if ended is None else clean(ended.not_expanded),
+            "source_error": "" if ended is None else clean(ended.source_error),
+            "counts": self._counts.task(task_id).as_dict(),
+        }
+
+
+def _run(started: RunStarted | None, ended: RunEnded | None) -> dict[str, Any]:
+    """Write what is known about the run as a whole."""
+    return {
+        "id": clean(started.run_id) if started else None,
+        "job": clean(started.job_name) if started else None,
+        "dry_run": started.dry_run if started else None,
+        "procs": started.procs if started else None,
+        "started_at": timestamp(started.at) if started else None,
+        "ended_at": timestamp(ended.at) if ended else None,
+        "duration_s": ended.duration_s if ended else None,
+        "stopped": clean(ended.stopped) if ended else "",
+    }

@@ -1,0 +1,163 @@
+"""What runs now and for how long, and how much there is to do: a fold for progress and SIGUSR1."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from batchrun.model.counts import Counts, fold
+from batchrun.model.event import (
+    Event,
+    RunStarted,
+    TaskEnded,
+    TaskOpened,
+    UnitEnded,
+    UnitProgress,
+    UnitRetried,
+    UnitStarted,
+)
+from batchrun.model.outcome import KINDS
+from batchrun.report.text import count, duration, shorten, size, visible
+
+__all__ = ["Active", "Running", "status_text"]
+
+_STATUS_UNITS = 20
+_COLUMNS = 300
+
+
+@dataclass(slots=True, kw_only=True)
+class Active:
+    """A unit that a worker has taken."""
+
+    task_id: str
+    label: str
+    attempt: int
+    worker: str
+    #: By the fold's monotonic clock.
+    since: float
+    bytes_done: int = 0
+
+
+class Running:
+    """A fold over events; grows with the tasks and with what runs at the same time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.counts = Counts()
+        #: Oldest first, by unit number.
+        self.active: dict[int, Active] = {}
+        #: Numbers of units that wait for another attempt.
+        self.waiting: set[int] = set()
+        #: File data done, in bytes.
+        self.bytes_done = 0
+        #: Units that have an outcome.
+        self.done = 0
+        self.ended_tasks = 0
+        self._names: dict[str, str] = {}
+        #: Units that each task will have; None: not known.
+        self._totals: dict[str, int | None] = {}
+
+    def handle(self, event: Event) -> None:
+        """Take one event; never raises, never blocks."""
+        fold(self.counts, event)
+        match event:
+            case UnitEnded():
+                self.done += 1
+                number = event.report.number
+                if self.waiting:
+                    self.waiting.discard(number)
+                done = event.report.bytes_done
+                active = self.active.pop(number, None) if self.active else None
+                if active is not None:
+                    done = max(done - active.bytes_done, 0)
+                self.bytes_done += done
+            case UnitProgress():
+                self._progress(event)
+            case UnitStarted():
+                self._started(event)
+            case UnitRetried():
+                self.active.pop(event.report.number, None)
+                self.waiting.add(event.report.number)
+            case _:
+                self._task(event)
+
+    def total(self) -> int | None:
+        """Return how many units there will be in all; None while a task's number is not known."""
+        totals = self._totals.values()
+        return None if None in totals else sum(number or 0 for number in totals)
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the run has."""
+        return len(self._totals)
+
+    def name(self, task_id: str) -> str:
+        """Return the name for people of a task, harmless to show."""
+        return self._names.get(task_id) or visible(task_id)
+
+    def what(self, active: Active) -> str:
+        """Write whose unit it is: its task and its item."""
+        name = self.name(active.task_id)
+        return f"{name}  {visible(active.label[:_COLUMNS])}" if active.label else name
+
+    def _progress(self, event: UnitProgress) -> None:
+        """Count data of a unit that runs; its number is a total of the attempt."""
+        active = self.active.get(event.number)
+        if active is not None and event.bytes_done > active.bytes_done:
+            self.bytes_done += event.bytes_done - active.bytes_done
+            active.bytes_done = event.bytes_done
+
+    def _started(self, event: UnitStarted) -> None:
+        """Remember since when a unit runs."""
+        self.waiting.discard(event.number)
+        self.active[event.number] = Active(
+            task_id=event.unit.task_id,
+            label=event.unit.label,
+            attempt=event.attempt,
+            worker=event.worker,
+            since=self.clock(),
+        )
+
+    def _task(self, event: Event) -> None:
+        """Keep what is known about how many units there will be."""
+        match event:
+            case RunStarted():
+                self._names = {task_id: visible(name) for task_id, name in event.tasks}
+                self._totals = dict.fromkeys(self._names)
+            case TaskOpened():
+                self._totals[event.task_id] = event.total
+            case TaskEnded():
+                self._totals[event.task_id] = event.planned
+                self.ended_tasks += 1
+            case _:
+                pass
+
+
+def status_text(running: Running, counts: Counts) -> str:
+    """Say who is running, for how long and in which attempt: the oldest twenty, one per line."""
+    total = counts.total
+    ended = ", ".join(
+        f"{count(total.ended[kind])} {kind.replace('_', ' ')}"
+        for kind in KINDS
+        if kind == "ok" or total.ended[kind]
+    )
+    waiting = len(running.waiting)
+    wait = f", {count(waiting)} wait for another attempt" if waiting else ""
+    lines = [f"{count(len(running.active))} running{wait}, {ended}"]
+    now = running.clock()
+    oldest = islice(running.active.values(), _STATUS_UNITS)
+    lines += [_status_line(running, active, now) for active in oldest]
+    more = len(running.active) - _STATUS_UNITS
+    if more > 0:
+        lines.append(f"  and {count(more)} more, all of them for a shorter time")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _status_line(running: Running, active: Active, now: float) -> str:
+    """Write how one unit is doing."""
+    stage = [f"attempt {active.attempt}"] if active.attempt > 1 else []
+    stage += [f"{size(active.bytes_done)} done"] if active.bytes_done else []
+    stage += [visible(active.worker)] if active.worker else []
+    what = shorten(running.what(active), _COLUMNS)
+    note = f"  ({', '.join(stage)})" if stage else ""
+    return f"  {duration(now - active.since):>12}  {what}{note}"

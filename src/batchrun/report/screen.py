@@ -1,0 +1,105 @@
+"""The readable output: live lines while commands run, the recap at the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
+
+from batchrun.model.event import Event, RunEnded
+from batchrun.model.exitcode import ExitCode
+from batchrun.report.lines import Lines, nothing
+from batchrun.report.live import LiveOutput
+from batchrun.report.messages import MessageSink
+from batchrun.report.recap import Summary, details_text, recap_text
+from batchrun.report.text import PLAIN, Palette
+
+__all__ = ["TextOptions", "TextSink"]
+
+_WELL = frozenset({ExitCode.OK, ExitCode.WOULD_CHANGE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextOptions:
+    """How much is said, and how."""
+
+    #: 0: everything; 1: nothing but warnings when all went well; 2: not even those.
+    quiet: int = 0
+    #: Output of commands as it comes, and failures when they happen.
+    live: bool = False
+    #: Tracebacks of defects with the failures.
+    debug: bool = False
+    #: Where complete output is, such as a directory; empty: nowhere else.
+    rest_is_in: str = ""
+    #: Colours on standard output.
+    palette: Palette = PLAIN
+    #: Colours on standard error.
+    message_palette: Palette = PLAIN
+
+
+class TextSink:
+    """`--output text`: results on standard output, messages on standard error.
+
+    Only the failures' folded groups and the counts are kept: memory stays flat. Nothing is
+    printed about single failures before the end, unless live output is wanted; the bars count
+    them meanwhile.
+
+    Args:
+        stdout: Where the recap and live output go.
+        stderr: Where messages and the commands' live standard error go. Errors on it are
+            swallowed: a terminal that has gone must not cost the recap.
+        options: How much is said.
+        before: Called before anything is written on a terminal; `ProgressSink.hide`.
+    """
+
+    def __init__(
+        self,
+        stdout: TextIO,
+        stderr: TextIO,
+        options: TextOptions | None = None,
+        *,
+        before: Callable[[], None] = nothing,
+    ) -> None:
+        self._options = options or TextOptions()
+        self._stdout = Lines(stdout, before)
+        self._messages = MessageSink(
+            stderr,
+            quiet=self._options.quiet,
+            palette=self._options.message_palette,
+            before=before,
+        )
+        self.summary = Summary()
+        self._live: LiveOutput | None = None
+        if self._options.live:
+            self._live = LiveOutput(self._stdout, Lines(stderr, before), self.summary.task_name)
+
+    def handle(self, event: Event) -> None:
+        """Take one event.
+
+        Raises:
+            BrokenPipeError: nobody reads standard output any more.
+            OSError: standard output cannot be written for another reason.
+        """
+        self.summary.handle(event)
+        self._messages.handle(event)
+        if self._live is not None:
+            self._live.handle(event)
+        if type(event) is RunEnded and not (self._options.quiet and event.exit_code in _WELL):
+            self._stdout.write(self._result())
+
+    def close(self) -> None:
+        """Print what is known when the run broke before its end; never raises."""
+        if self._live is not None:
+            self._live.close()
+        self._messages.close()
+        if self.summary.started is not None and self.summary.ended is None:
+            self._stdout.attempt(self._result())
+
+    def _result(self) -> str:
+        """Write the failures with their output, then the recap: what is read last comes last."""
+        options = self._options
+        details = details_text(
+            self.summary,
+            rest_is_in=options.rest_is_in,
+            debug=options.debug,
+            palette=options.palette,
+        )
+        return details + recap_text(self.summary, palette=options.palette)
