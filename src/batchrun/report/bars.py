@@ -20,6 +20,8 @@ __all__ = ["Bars"]
 
 #: Below so many columns the clock and the rate give way to the bar.
 _WIDE = 70
+#: From so many on there is room for bytes as well.
+_VERY_WIDE = 100
 _NARROW = 30
 #: The rate of bytes is taken over so many seconds.
 _RATE_S = 5.0
@@ -47,8 +49,9 @@ class Bars:
         self._bar: _Bar | None = None
         self._line: _Bar | None = None
         self._shown = False
+        self._began = running.clock()
         #: Moments and bytes done by then, no older than the rate needs.
-        self._bytes: deque[tuple[float, int]] = deque()
+        self._bytes = deque([(self._began, 0)])
 
     def draw(self, now: float) -> None:
         """Draw both lines, unless the terminal does not take them now."""
@@ -60,6 +63,9 @@ class Bars:
         bar = self._bar
         if bar is None:
             bar = self._bar = self._make(position=0)
+            # The run began before its bar, which would see the first units come in no time.
+            bar.start_t -= now - self._began
+            bar.last_print_t = bar.start_t
             self._line = self._make(position=1)
         bar.ncols, bar.nrows = columns, rows
         bar.total = self._running.total()
@@ -138,7 +144,7 @@ class Bars:
         if columns >= _WIDE and running.total() is None and running.tasks > 1:
             parts.append(f"{count(running.ended_tasks)}/{count(running.tasks)} tasks")
         rate = self._byte_rate(now)
-        if columns >= _WIDE and running.bytes_done:
+        if columns >= _VERY_WIDE and running.bytes_done:
             parts.append(f"{size(running.bytes_done)}, {size(rate)}/s")
         return ", ".join(parts)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from batchrun.model.event import Event, UnitEnded, UnitOutput, UnitRetried
+from batchrun.model.outcome import Report
 from batchrun.model.unit import Unit
 from batchrun.report.failures import reason
 from batchrun.report.lines import Lines
@@ -13,6 +14,7 @@ __all__ = ["LiveOutput"]
 #: A longer line is shown in pieces: a command that never ends its line must not fill memory.
 _PARTIAL_BYTES = 64 * 1024
 _TAG_COLUMNS = 200
+_MESSAGE_CHARS = 1000
 
 
 class LiveOutput:
@@ -86,19 +88,22 @@ class LiveOutput:
 
     def _say_end(self, event: UnitEnded) -> None:
         """Say at once that a unit did not end ok."""
-        outcome = event.report.outcome
-        if outcome.kind not in {"ok", "skipped"}:
-            why = shorten(visible(reason(outcome)), _TAG_COLUMNS * 2)
-            word = "ignored" if event.ignored else outcome.kind.replace("_", " ")
+        kind = event.report.outcome.kind
+        if kind not in {"ok", "skipped"}:
+            word = "ignored" if event.ignored else kind.replace("_", " ")
+            why = self._why(event.unit, event.report)
             self._stderr.attempt(f"{self._tag(event.unit)}: {word}: {why}\n")
 
     def _say_retry(self, event: UnitRetried) -> None:
         """Say why another attempt follows, and when."""
-        why = shorten(visible(reason(event.report.outcome)), _TAG_COLUMNS * 2)
-        attempt = count(event.report.attempt + 1)
-        self._stderr.attempt(
-            f"{self._tag(event.unit)}: {why}; attempt {attempt} in {duration(event.delay_s)}\n"
-        )
+        tag, why = self._tag(event.unit), self._why(event.unit, event.report)
+        attempt = f"attempt {count(event.report.attempt + 1)} in {duration(event.delay_s)}"
+        self._stderr.attempt(f"{tag}: {why}; {attempt}\n")
+
+    def _why(self, unit: Unit, report: Report) -> str:
+        """Write why an attempt did not end ok, without the item that is the tag already."""
+        message = reason(report.outcome).removeprefix(f"{unit.label}: ")
+        return shorten(visible(message[:_MESSAGE_CHARS]), _MESSAGE_CHARS)
 
     def _tag(self, unit: Unit) -> str:
         """Write whose line it is."""

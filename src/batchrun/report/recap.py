@@ -218,7 +218,8 @@ def _blocks(
         if body:
             item = f"  {sample.item}" if sample.item else ""
             tries = f", attempt {sample.attempts}" if sample.attempts > 1 else ""
-            why = f"  {sample.message} after {duration(sample.duration_s)}{tries}"
+            message = sample.message.removeprefix(f"{sample.item}: ")
+            why = f"  {message}, after {duration(sample.duration_s)}{tries}"
             title = f"{what}  {summary.task_name(group.task_id)}{item}"
             yield "".join(f"{line}\n" for line in (title, why, *body, ""))
 

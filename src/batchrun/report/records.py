@@ -5,6 +5,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, assert_never
 
 from batchrun.model.event import (
@@ -59,7 +60,14 @@ def timestamp(at: float) -> str | None:
     """
     if not at:
         return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    second = math.floor(at)
+    return f"{_second(second)}.{int((at - second) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(second: int) -> str:
+    """Write a whole second; cached because thousands of events share one."""
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 def unit_record(event: UnitEnded) -> dict[str, Any]:
@@ -180,18 +188,22 @@ def _raw(text: str) -> bytes:
 def _report(report: Report) -> dict[str, Any]:
     """Write how an attempt ended, and what it left behind."""
     outcome = report.outcome
-    return {
+    record = {
         "outcome": _outcome(outcome),
         "attempts": report.attempt,
         "started_at": timestamp(report.started_at),
         "duration_s": round(report.duration_s, 6),
         "exit_status": outcome.exit_status if isinstance(outcome, Ok | Failed) else None,
-        **_captured("stdout", report.output.stdout),
-        **_captured("stderr", report.output.stderr),
+        "stdout": "",
+        "stderr": "",
         "warnings": [clean(sentence) for sentence in report.warnings],
         "bytes_done": report.bytes_done,
         "worker": report.worker,
     }
+    if report.output:
+        record.update(_captured("stdout", report.output.stdout))
+        record.update(_captured("stderr", report.output.stderr))
+    return record
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
