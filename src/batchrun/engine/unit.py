@@ -5,9 +5,6 @@ into a value there, so that no caller has to fear it.
 """
 
 import os
-import select
-import socket
-import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +19,6 @@ from batchrun.model.unit import Order, RunSettings
 
 __all__ = [
     "ACKNOWLEDGE",
-    "CONTROL",
     "STOP",
     "Control",
     "Raised",
@@ -34,9 +30,7 @@ __all__ = [
     "run_unit",
 ]
 
-#: A control message from a runner to what executes its units: kind, unit number, size in bytes.
-CONTROL = struct.Struct("<BQQ")
-#: End the unit of this number.
+#: Kinds of control message. End the unit of this number.
 STOP = 1
 #: So many bytes of this unit's live output have been shown.
 ACKNOWLEDGE = 2
@@ -200,36 +194,20 @@ class Upward(Protocol):
         """So many bytes of file data are done in this attempt."""
 
 
-class Control:
-    """The end of a socket on which stops and acknowledgements arrive.
+class Control(Protocol):
+    """Where stops and acknowledgements arrive.
 
     It outlives units: what was meant for one that has ended is read and dropped by the next.
     """
 
-    __slots__ = ("_poll", "_socket", "parent_gone")
-
-    def __init__(self, end: socket.socket) -> None:
-        self._socket = end
-        self._poll = select.poll()
-        self._poll.register(end, select.POLLIN)
-        #: The other end was closed: whoever would take an answer is dead.
-        self.parent_gone = False
+    #: The other end was closed: whoever would take an answer is dead.
+    parent_gone: bool
 
     def fileno(self) -> int:
         """Return the descriptor that polls readable when there is a message."""
-        return self._socket.fileno()
 
     def next(self) -> tuple[int, int, int] | None:
         """Read one message, as (kind, number, size); None when there is none now."""
-        while not self.parent_gone and self._poll.poll(0):
-            message = guarded(self._socket.recv, (CONTROL.size, socket.MSG_DONTWAIT))
-            if isinstance(message, bytes) and len(message) == CONTROL.size:
-                kind, number, size = CONTROL.unpack(message)
-                return kind, number, size
-            self.parent_gone = not isinstance(message, Raised) or not isinstance(
-                message.error, BlockingIOError
-            )
-        return None
 
 
 class UnitContext:

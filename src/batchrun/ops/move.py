@@ -3,7 +3,7 @@
 import errno
 import os
 from dataclasses import dataclass
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Annotated
 
 from batchrun.errors import OperationError
@@ -104,9 +104,13 @@ def _is_equal(
     path: str, st: os.stat_result, target: str, old: os.stat_result, context: Context
 ) -> bool:
     """Tell whether two files hold the same; then the new name may be taken without loss."""
-    if not S_ISREG(st.st_mode) or not S_ISREG(old.st_mode) or st.st_size != old.st_size:
-        return False
+    if (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino):
+        return True
     try:
+        if S_ISLNK(st.st_mode) and S_ISLNK(old.st_mode):
+            return os.readlink(path) == os.readlink(target)
+        if not S_ISREG(st.st_mode) or not S_ISREG(old.st_mode) or st.st_size != old.st_size:
+            return False
         with open(path, "rb", buffering=0) as one, open(target, "rb", buffering=0) as other:
             return same_data(one.fileno(), other.fileno(), lambda _: context.check())
     except OSError as error:
@@ -142,11 +146,14 @@ def _never() -> None:
 def _rename_or_copy(
     path: str, st: os.stat_result, target: str, context: Context, tally: Tally
 ) -> None:
+    old = Place(None, target).lstat()
+    one_file = old is not None and (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino)
     try:
-        os.rename(path, target)
-        if os.path.lexists(path):
-            # Two names of one file: rename(2) does nothing then.
+        if one_file:
+            # Two names of one file: rename(2) would do nothing.
             os.unlink(path)
+        else:
+            os.rename(path, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise

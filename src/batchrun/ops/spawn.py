@@ -186,7 +186,7 @@ def _find(name: bytes, launch: Launch) -> bytes:
         candidates = [(folder or b".") + b"/" + name for folder in path.split(b":")]
         where = f"on PATH ({os.fsdecode(path)!r})"
     for candidate in candidates if name else ():
-        full = os.path.join(launch.cwd, candidate)
+        full = candidate if candidate[:1] == b"/" else os.path.join(launch.cwd, candidate)
         if os.access(full, os.X_OK) and not os.path.isdir(full):
             return candidate
     if name and any(os.path.exists(os.path.join(launch.cwd, one)) for one in candidates):

@@ -195,11 +195,11 @@ def _report_in_thread(error: BaseException) -> None:
 class UnitCall(Call):
     """One attempt of a unit of the engine."""
 
-    __slots__ = ("_events", "_started", "handed_at", "order", "pid", "stops")
+    __slots__ = ("_started", "events", "handed_at", "order", "pid", "stops")
 
     def __init__(self, call_id: int, order: Order, events: SimpleQueue[RunnerEvent]) -> None:
         super().__init__(call_id, b"")
-        self._events = events
+        self.events = events
         self._started = False
         self.order = order
         #: Leader of the command's process group, once announced.
@@ -231,7 +231,7 @@ class UnitCall(Call):
         self.handed_at = time.time()
         if not self._started:
             self._started = True
-            self._events.put(
+            self.events.put(
                 Started(
                     number=order.number, attempt=order.attempt, at=self.handed_at, worker=worker
                 )
@@ -244,10 +244,10 @@ class UnitCall(Call):
             (self.pid,) = wire.U64.unpack(body)
         elif kind == wire.PROGRESS:
             (bytes_done,) = wire.U64.unpack(body)
-            self._events.put(UnitProgress(number=order.number, bytes_done=bytes_done))
+            self.events.put(UnitProgress(number=order.number, bytes_done=bytes_done))
         else:
             stream = "stdout" if kind == wire.STDOUT else "stderr"
-            self._events.put(
+            self.events.put(
                 UnitOutput(number=order.number, unit=order.unit, stream=stream, data=bytes(body))
             )
 
@@ -258,7 +258,7 @@ class UnitCall(Call):
             message = f"this is a defect of the operation: its answer cannot be read: {values.error!r}"
             self.end(Failed(message=message, retryable=False), worker)
         else:
-            self._events.put(wire.report_from_tuple(values, worker))
+            self.events.put(wire.report_from_tuple(values, worker))
 
     def lost(self, message: str) -> None:
         """Report the attempt as lost."""
@@ -267,7 +267,7 @@ class UnitCall(Call):
     def end(self, outcome: Outcome, worker: str) -> None:
         """Report an ending that no worker has told."""
         began = self.handed_at
-        self._events.put(
+        self.events.put(
             Report(
                 number=self.order.number,
                 attempt=self.order.attempt,
@@ -280,4 +280,4 @@ class UnitCall(Call):
 
     def give_back(self) -> None:
         """Return the order to the engine, not begun."""
-        self._events.put(Returned(number=self.order.number, attempt=self.order.attempt))
+        self.events.put(Returned(number=self.order.number, attempt=self.order.attempt))

@@ -73,7 +73,7 @@ class Desk:
 
     def settled(self, worker: WorkerProcess) -> None:
         """Note that a worker may have become idle."""
-        if worker.ready and not worker.outstanding and worker.killed_at is None:
+        if worker.ready and not worker.outstanding and not worker.leaving:
             self.idle[worker] = None
 
     def take_back(self, worker: WorkerProcess, most: int = AHEAD_CALLS) -> list[Call]:
@@ -129,7 +129,7 @@ class Desk:
             return
         most = min(AHEAD_CALLS, len(self.queue) // len(self.workers) + 2)
         for worker in self.workers:
-            while worker.outstanding and worker.killed_at is None:
+            while worker.outstanding and not worker.leaving:
                 call = self.next_call()
                 if call is None:
                     return
@@ -157,7 +157,7 @@ class Desk:
             if not calls:
                 continue
             self.put_back(calls)
-            if not victim.outstanding and victim.killed_at is None:
+            if not victim.outstanding and not victim.leaving:
                 # It has not read for a while, so it comes last when work is handed out.
                 self.idle = {victim: None, **self.idle}
             self.look(now + _BEHIND_S)

@@ -18,7 +18,6 @@ from multiprocessing.process import BaseProcess
 from batchrun.engine.pool import wire
 from batchrun.engine.pool.calls import Call
 from batchrun.engine.pool.worker import main
-from batchrun.engine.unit import CONTROL
 from batchrun.model.outcome import Outcome
 from batchrun.model.unit import RunSettings
 
@@ -64,6 +63,7 @@ class WorkerProcess:
         "inbox",
         "kill_at",
         "killed_at",
+        "leaving",
         "link",
         "name",
         "outstanding",
@@ -115,6 +115,8 @@ class WorkerProcess:
         self.kill_at: float | None = None
         self.ending: Outcome | None = None
         self.killed_at: float | None = None
+        #: It was told to end, or killed: it gets no more calls.
+        self.leaving = False
         #: The pieces of a long answer that have come so far.
         self.parts = bytearray()
         #: Control messages that found no room in the link: (kind, number) -> size.
@@ -212,7 +214,7 @@ class WorkerProcess:
         """Send the control messages that are owed; False when some are left."""
         for key, size in list(self._owed.items()):
             try:
-                self.link.send(CONTROL.pack(*key, size))
+                self.link.send(wire.CONTROL.pack(*key, size))
             except BlockingIOError:
                 return False
             except OSError:  # the worker is dead: there is nobody to be told
@@ -239,6 +241,7 @@ class WorkerProcess:
 
     def kill(self, now: float) -> None:
         """Send SIGKILL."""
+        self.leaving = True
         if self.killed_at is None:
             self.killed_at = now
         try:

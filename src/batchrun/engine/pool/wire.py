@@ -4,7 +4,7 @@ Two private pairs of sockets per worker, each message one packet:
 
     inbox   pool -> worker   CALL_HEAD + body, one per call; what is unread can be taken back
     link    worker -> pool   ANSWER_HEAD + body, in frames of at most 64 KiB
-            pool -> worker   `unit.CONTROL` messages
+            pool -> worker   CONTROL messages
 
 Nothing here is a class instance when it is pickled: tuples of standard types cost a third of
 dataclasses, and cannot fail to be read at the other end.
@@ -37,6 +37,7 @@ __all__ = [
     "ANSWER_HEAD",
     "CALL_HEAD",
     "COMMAND",
+    "CONTROL",
     "ERROR",
     "FRAME_BYTES",
     "FUNCTION",
@@ -72,6 +73,9 @@ UNIT = 2
 SPILLED = 3
 #: Longer messages go by file: a packet of 300 kB fails with EMSGSIZE.
 SPILL_BYTES = 100 * 1024
+
+#: Control messages: kind (`unit.STOP`, `unit.ACKNOWLEDGE`), number of the unit, size in bytes.
+CONTROL = struct.Struct("<BQQ")
 
 #: Answers: kind, seconds that the call took (for those that end one), id of the call.
 ANSWER_HEAD = struct.Struct("<BxxxfQ")

@@ -23,7 +23,6 @@ from typing import Any
 
 from batchrun.engine.pool import wire
 from batchrun.engine.unit import (
-    Control,
     Raised,
     UnitContext,
     defect_text,
@@ -33,7 +32,7 @@ from batchrun.engine.unit import (
 from batchrun.model.outcome import Failed, Report
 from batchrun.model.unit import Order, RunSettings
 
-__all__ = ["main"]
+__all__ = ["LinkControl", "main"]
 
 #: Values of these types are read back without doubt; all others are tried before they are sent.
 _PLAIN = frozenset({bool, int, float, str, bytes})
@@ -86,7 +85,7 @@ class _Worker:
         self._link = link
         self._settings = settings
         self._table = table
-        self._control = Control(link)
+        self._control = LinkControl(link)
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._call_id = 0
         self._order: Order | None = None
@@ -213,6 +212,36 @@ class _Worker:
 
         text = cookie(self._settings.run_id, order.number, order.attempt)
         end_command(self._pid, text, grace_s)
+
+
+class LinkControl:
+    """The control messages that come down the link."""
+
+    __slots__ = ("_link", "_poll", "parent_gone")
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._poll = select.poll()
+        self._poll.register(link, select.POLLIN)
+        self.parent_gone = False
+
+    def fileno(self) -> int:
+        """Return the link's descriptor: nothing but control messages arrives there."""
+        return self._link.fileno()
+
+    def next(self) -> tuple[int, int, int] | None:
+        """Read one message; None when there is none now."""
+        if self.parent_gone or not self._poll.poll(0):
+            return None
+        try:
+            message = self._link.recv(wire.CONTROL.size)
+        except ConnectionError:
+            message = b""
+        if not message:
+            self.parent_gone = True
+            return None
+        kind, number, size = wire.CONTROL.unpack(message)
+        return kind, number, size
 
 
 def _read_spilled(passed: list[tuple[int, int, bytes]]) -> memoryview:

@@ -1,0 +1,257 @@
+"""The operation `checksum`: write or verify a manifest that sha256sum -c reads."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from stat import S_ISREG
+from typing import Annotated, Literal
+
+from batchrun.errors import OperationError
+from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.values import Doc, PathPattern, PathText
+from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.paths import shown
+from batchrun.ops.targets import look_up, make_parents
+from batchrun.ops.tree.data import blocks, same_data, write_all
+from batchrun.ops.tree.folders import Folders, Place
+from batchrun.ops.tree.walking import walk
+
+__all__ = ["OPERATIONS", "Checksum", "checksum"]
+
+_LINE = re.compile(rb"(\\?)([0-9A-Fa-f]+) [ *](.+)", re.DOTALL)
+_ESCAPES = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r"}
+_UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
+#: Lines written to the manifest at a time.
+_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checksum:
+    """Parameters of `checksum`."""
+
+    src: Annotated[
+        tuple[PathPattern, ...],
+        Doc("Files, directories (all files below) or globs; not needed to verify."),
+    ] = ()
+    dest: Annotated[PathText, Doc("The manifest; names in it are relative to its directory.")]
+    algorithm: Annotated[
+        Literal["sha256", "sha512", "sha384", "sha224", "sha1", "md5", "blake2b"],
+        Doc("How to compute; `sha256sum -c`, `b2sum -c` and their like read the result."),
+    ] = "sha256"
+    verify: Annotated[
+        bool, Doc("Read the manifest and fail if a file that it names is missing or different.")
+    ] = False
+
+
+def checksum(params: Checksum, context: Context) -> Done:
+    """Write or verify the checksums of files."""
+    if not params.dest or params.dest.endswith("/"):
+        raise refusal(f"{shown(params.dest)} does not name a file for the manifest")
+    if params.verify:
+        return _verify(params, context)
+    if not params.src:
+        raise refusal("checksum needs `src`, unless it verifies")
+    return _write(params, context)
+
+
+class _Hasher:
+    """Hashes files, one after the other."""
+
+    def __init__(self, algorithm: str, context: Context, tally: Tally) -> None:
+        self._algorithm = algorithm
+        self._context = context
+        self._tally = tally
+
+    def _beat(self, size: int) -> None:
+        self._tally.bytes_done += size
+        self._context.check()
+        self._context.progress(self._tally.bytes_done)
+
+    def of(self, place: Place, *, follow: bool = False) -> bytes:
+        """Return the checksum of a file in hexadecimal digits.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+        fd = os.open(place.name, flags, dir_fd=place.dir_fd)
+        try:
+            digest = hashlib.new(self._algorithm, usedforsecurity=False)
+            for block in blocks(fd, self._beat):
+                digest.update(block)
+        finally:
+            os.close(fd)
+        return digest.hexdigest().encode("ascii")
+
+
+def _write(params: Checksum, context: Context) -> Done:
+    """Write the manifest, unless it is there already."""
+    tally = Tally()
+    dry = context.settings.dry_run
+    hasher = _Hasher(params.algorithm, context, tally)
+    make_parents(params.dest, dry=dry)
+    scratch = Place(None, os.path.abspath(params.dest)).beside(context.temp_name()).name
+    lines = _lines(params, hasher, tally, scratch)
+    if dry:
+        tally.changed = not _reads_as(params.dest, lines)
+        return tally.done()
+    try:
+        # Written beside first: a manifest that is the same keeps its inode and time.
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            for batch in lines:
+                write_all(fd, batch)
+        finally:
+            os.close(fd)
+        if tally.failed:
+            return tally.done()
+        if not _is_same_file(scratch, params.dest):
+            os.rename(scratch, params.dest)
+            tally.changed = True
+    except OSError as error:
+        raise failure(error, "write", params.dest) from error
+    finally:
+        if os.path.lexists(scratch):
+            os.unlink(scratch)
+    return tally.done()
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        with open(one, "rb", buffering=0) as first, open(other, "rb", buffering=0) as second:
+            return same_data(first.fileno(), second.fileno(), lambda _: None)
+    except FileNotFoundError:
+        return False
+
+
+def _reads_as(path: str, batches: Iterator[bytes]) -> bool:
+    """Compare a manifest with what it would be; reads everything to find errors, too."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed below, after both ways
+    except FileNotFoundError:
+        return all(False for _ in batches)
+    except OSError as error:
+        raise failure(error, "read", path) from error
+    with file:
+        same = True
+        for batch in batches:
+            same = same and file.read(len(batch)) == batch
+        return same and not file.read(1)
+
+
+def _lines(
+    params: Checksum, hasher: _Hasher, tally: Tally, scratch: str
+) -> Iterator[bytes]:
+    """Yield the manifest, sorted bytewise by name, in batches of lines."""
+    directory = os.path.dirname(os.path.abspath(params.dest))
+    manifest = os.path.join(directory, os.path.basename(params.dest))
+    batch: list[bytes] = []
+    for name, place, follow in _files(params, directory, tally):
+        if place.path in {manifest, scratch}:
+            continue
+        try:
+            batch.append(_line(hasher.of(place, follow=follow), name))
+        except OSError as error:
+            tally.fail(failure(error, "read", place.path))
+        if len(batch) == _BATCH:
+            yield b"".join(batch)
+            batch.clear()
+    yield b"".join(batch)
+
+
+def _files(params: Checksum, directory: str, tally: Tally) -> Iterator[tuple[str, Place, bool]]:
+    """Yield every regular file: its name in the manifest, its place, and whether it was named."""
+    roots: dict[str, str] = {}
+    for item in look_up(params.src):
+        path = os.path.abspath(item.path)
+        is_tree = os.path.isdir(path) and not os.path.islink(path)
+        roots[os.path.relpath(path, directory) + ("/" if is_tree else "")] = path
+    if "./" in roots:
+        roots = {key: path for key, path in roots.items() if key == "./" or key.startswith("../")}
+    # A root below another one would be listed twice.
+    last = "/"
+    for key in sorted(roots, key=os.fsencode):
+        if key.startswith(last):
+            continue
+        if key.endswith("/"):
+            last = key
+            yield from _tree("" if key == "./" else key, roots[key], tally)
+        else:
+            yield key, Place(None, roots[key]), True
+
+
+def _tree(prefix: str, root: str, tally: Tally) -> Iterator[tuple[str, Place, bool]]:
+    try:
+        with Folders(Place(None, root)) as folders:
+            for step in walk(folders, tally.fail, ordered=True):
+                if S_ISREG(step.st.st_mode):
+                    yield prefix + step.relative, folders.at(step.name), False
+    except OSError as error:
+        tally.fail(failure(error, "read the directory", root))
+
+
+def _line(digest: bytes, name: str) -> bytes:
+    """Write a line as sha256sum does; a name with line breaks or backslashes is escaped."""
+    raw = os.fsencode(name)
+    escaped = re.sub(rb"[\\\n\r]", lambda match: _ESCAPES[match.group()], raw)
+    return (b"\\" if escaped != raw else b"") + digest + b"  " + escaped + b"\n"
+
+
+def _verify(params: Checksum, context: Context) -> Done:
+    """Compare every file that the manifest names with its checksum."""
+    tally = Tally()
+    hasher = _Hasher(params.algorithm, context, tally)
+    directory = os.path.dirname(os.path.abspath(params.dest))
+    digits = hashlib.new(params.algorithm, usedforsecurity=False).digest_size * 2
+    found = 0
+    try:
+        with open(params.dest, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                context.check()
+                entry = _parsed(line, digits)
+                if entry is None:
+                    where = f"{shown(params.dest)}:{number}"
+                    tally.fail(refusal(f"{where} is not a line of {params.algorithm} checksums"))
+                    continue
+                found += 1
+                _verify_one(hasher, os.path.join(directory, entry[1]), entry[0], tally)
+    except OSError as error:
+        raise failure(error, "read", params.dest) from error
+    if not found and not tally.failed:
+        raise refusal(f"{shown(params.dest)} holds no checksums")
+    return tally.done(note=f"{found} files verified")
+
+
+def _parsed(line: bytes, digits: int) -> tuple[bytes, str] | None:
+    """Read one line of a manifest: checksum and name; None: it is not one."""
+    match = _LINE.fullmatch(line.removesuffix(b"\n"))
+    if match is None or len(match.group(2)) != digits:
+        return None
+    name = match.group(3)
+    if match.group(1):
+        name = re.sub(rb"\\[\\nr]", lambda found: _UNESCAPES[found.group()], name)
+    return match.group(2).lower(), os.fsdecode(name)
+
+
+def _verify_one(hasher: _Hasher, path: str, wanted: bytes, tally: Tally) -> None:
+    try:
+        found = hasher.of(Place(None, path), follow=True)
+    except OSError as error:
+        tally.fail(failure(error, "verify", path))
+        return
+    if found != wanted:
+        tally.fail(OperationError(f"{shown(path)} has another checksum than the manifest says"))
+
+
+OPERATIONS = {
+    "checksum": Operation(
+        name="checksum",
+        summary="Write or verify a manifest of checksums that sha256sum -c reads.",
+        params=Checksum,
+        function=checksum,
+        main="src",
+        example="checksum: {src: /srv/www, dest: /srv/www.sha256}",
+    )
+}

@@ -1,0 +1,201 @@
+"""The formats of compressed files, behind one small interface each way."""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any, Protocol
+
+from batchrun.errors import OperationError
+from batchrun.ops.failures import refusal
+
+__all__ = [
+    "LEVELS",
+    "SUFFIXES",
+    "Compressor",
+    "compressor",
+    "decompressed",
+    "format_of",
+    "is_compressed",
+    "level_problem",
+]
+
+#: Format by suffix.
+SUFFIXES = {".gz": "gz", ".tgz": "gz", ".zst": "zst", ".xz": "xz", ".bz2": "bz2"}
+_COMPRESSED = frozenset(SUFFIXES) | {".zip", ".7z", ".lz4", ".br", ".lzma", ".lz", ".Z", ".rar"}
+_COMPRESSED_TARS = frozenset({".tbz2", ".txz", ".tzst", ".tbz"})
+#: Lowest and highest level of each format.
+LEVELS = {"gz": (0, 9), "zst": (1, 22), "xz": (0, 9), "bz2": (1, 9)}
+
+#: Compressed bytes given to a decompressor at a time: a small piece can stand for a thousand
+#: times its size, which is held in memory.
+_PIECE = 16 * 1024
+
+
+class Compressor(Protocol):
+    """Compresses one stream."""
+
+    def compress(self, data: Any, /) -> bytes:
+        """Take more data; return what is ready."""
+
+    def flush(self) -> bytes:
+        """Return the end of the stream."""
+
+
+class _Decompressor(Protocol):
+    """Decompresses one member of a stream."""
+
+    @property
+    def eof(self) -> bool:
+        """The end of the member was reached."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came after the end."""
+
+    def decompress(self, data: Any, /) -> bytes:
+        """Take more data; return what is ready."""
+
+
+def format_of(path: str) -> str | None:
+    """Return the format that a file's suffix promises; None: it promises none."""
+    return next((form for suffix, form in SUFFIXES.items() if path.endswith(suffix)), None)
+
+
+def is_compressed(path: str) -> bool:
+    """Tell by its suffix whether compressing a file is of no use."""
+    return any(path.endswith(suffix) for suffix in _COMPRESSED | _COMPRESSED_TARS)
+
+
+def level_problem(form: str, level: int | None) -> str:
+    """Say what is wrong with a level; empty when it exists."""
+    low, high = LEVELS[form]
+    if level is None or low <= level <= high:
+        return ""
+    return f"level {level} does not exist for {form}; it goes from {low} to {high}"
+
+
+def compressor(form: str, level: int | None) -> Compressor:
+    """Make a compressor.
+
+    Raises:
+        OperationError: the format needs a library that is not installed.
+    """
+    if form == "gz":
+        return _gzip(level)
+    if form == "xz":
+        return lzma.LZMACompressor(preset=6 if level is None else level)
+    if form == "bz2":
+        return bz2.BZ2Compressor(9 if level is None else level)
+    library = _zstd()
+    if library.__name__ == "zstandard":
+        made: Compressor = library.ZstdCompressor(
+            level=3 if level is None else level, write_checksum=True
+        ).compressobj()
+        return made
+    parameter = library.CompressionParameter
+    options = {
+        parameter.checksum_flag: 1,
+        parameter.compression_level: 3 if level is None else level,
+    }
+    newer: Compressor = library.ZstdCompressor(options=options)
+    return newer
+
+
+def _gzip(level: int | None) -> Compressor:
+    """Compress with isal where nobody asked for a level: several times faster than zlib."""
+    if level is None:
+        try:
+            fast = import_module("isal.isal_zlib")
+        except ImportError:
+            level = 6
+        else:
+            made: Compressor = fast.compressobj(2, fast.DEFLATED, 31)
+            return made
+    return zlib.compressobj(level, zlib.DEFLATED, 31)
+
+
+def _zstd() -> Any:
+    """Return the library for zst.
+
+    Raises:
+        OperationError: there is none.
+    """
+    for name in ("compression.zstd", "zstandard"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise refusal("zst needs a library that is not installed: pip install 'batchrun[fast]'")
+
+
+def _decompressor(form: str) -> _Decompressor:
+    if form == "gz":
+        try:
+            fast = import_module("isal.isal_zlib")
+        except ImportError:
+            return zlib.decompressobj(31)
+        made: _Decompressor = fast.decompressobj(31)
+        return made
+    if form == "xz":
+        return lzma.LZMADecompressor()
+    if form == "bz2":
+        return bz2.BZ2Decompressor()
+    library = _zstd()
+    if library.__name__ == "zstandard":
+        old: _Decompressor = library.ZstdDecompressor().decompressobj()
+        return old
+    new: _Decompressor = library.ZstdDecompressor()
+    return new
+
+
+def _errors(form: str) -> tuple[type[Exception], ...]:
+    """Return what the decompressors of a format raise for broken data."""
+    errors: list[type[Exception]] = [zlib.error, lzma.LZMAError, EOFError, ValueError, OSError]
+    if form == "zst":
+        errors.append(_zstd().ZstdError)
+    if form == "gz":
+        try:
+            errors.append(import_module("isal.isal_zlib").error)
+        except ImportError:
+            return tuple(errors)
+    return tuple(errors)
+
+
+def decompressed(form: str, pieces: Iterable[memoryview]) -> Iterator[bytes]:
+    """Yield the content of a compressed stream of one or more members, checked to its end.
+
+    Zeros after the last member are padding, as for gzip(1).
+
+    Raises:
+        OperationError: the data is broken, cut off, or followed by something else.
+    """
+    machine = _decompressor(form)
+    errors = _errors(form)
+    fresh, begun = True, False
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            if fresh and begun and not any(rest):
+                rest = rest[len(rest) :]
+                continue
+            try:
+                data = machine.decompress(rest[:_PIECE])
+            except errors as error:
+                what = "it is followed by something else" if fresh and begun else str(error)
+                raise OperationError(f"not valid {form} data: {what}") from error
+            fresh = False
+            if data:
+                yield data
+            rest = rest[_PIECE:]
+            if machine.eof:
+                rest = _after(machine.unused_data, rest)
+                machine, fresh, begun = _decompressor(form), True, True
+    if not fresh or not begun:
+        raise OperationError(f"not valid {form} data: it ends too early")
+
+
+def _after(unused: bytes, rest: memoryview) -> memoryview:
+    """Put what the last member did not use before what is left of the piece."""
+    return memoryview(bytes(unused) + bytes(rest)) if unused else rest

@@ -1,0 +1,283 @@
+"""The operations `compress` and `decompress`: each file to or from `.gz`, `.zst`, `.xz`, `.bz2`."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from stat import S_ISDIR, S_ISREG
+from typing import Annotated, Any, Literal
+
+from batchrun.errors import OperationError
+from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.values import Doc, PathPattern
+from batchrun.ops.atomic import new_file
+from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.paths import shown
+from batchrun.ops.targets import Item, chosen, look_up
+from batchrun.ops.tree.copying import READ
+from batchrun.ops.tree.data import Beat, blocks, write_all
+from batchrun.ops.tree.metadata import KEEP_ALL, apply_to_fd
+from batchrun.ops.tree.selection import selection
+
+__all__ = ["OPERATIONS", "Compress", "Decompress", "compress", "decompress"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compress:
+    """Parameters of `compress`."""
+
+    src: Annotated[
+        tuple[PathPattern, ...], Doc("Files or globs; each file becomes one of its own.")
+    ]
+    format: Annotated[Literal["gz", "zst", "xz", "bz2"], Doc("How to compress.")] = "gz"
+    level: Annotated[
+        int | None, Doc("How hard to try; by default fast for gz, else as the format's own tool.")
+    ] = None
+    keep: Annotated[bool, Doc("Leave the original.")] = False
+    exclude: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns of names that a glob finds in vain.")
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decompress:
+    """Parameters of `decompress`."""
+
+    src: Annotated[tuple[PathPattern, ...], Doc("Compressed files or globs.")]
+    keep: Annotated[bool, Doc("Leave the compressed file.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rewrite:
+    """How one file becomes another with the same meaning."""
+
+    context: Context
+    tally: Tally
+    #: In a sentence: `compress` or `decompress`.
+    doing: str
+    keep: bool
+    #: Turn the blocks of the source into those of the target.
+    forward: Callable[[int, Beat], Iterator[bytes]]
+    #: Turn the blocks of the target into those of the source, to compare; None: `forward` does.
+    backward: Callable[[int, Beat], Iterator[bytes]] | None = None
+
+    def beat(self, size: int) -> None:
+        """Count bytes, and stop when the unit has to."""
+        self.tally.bytes_done += size
+        self.context.check()
+        self.context.progress(self.tally.bytes_done)
+
+
+def _check(given: Mapping[str, Any]) -> list[str]:
+    """Check the level against the format."""
+    from batchrun.ops.codecs import level_problem  # noqa: PLC0415 - loads the libraries
+
+    level = given.get("level")
+    problem = level_problem(given.get("format", "gz"), level) if isinstance(level, int) else ""
+    return [problem] if problem else []
+
+
+def compress(params: Compress, context: Context) -> Done:
+    """Compress each file beside itself, and remove the original when that has worked."""
+    from batchrun.ops.codecs import compressor, decompressed, is_compressed  # noqa: PLC0415 - as above
+
+    problems = _check({"format": params.format, "level": params.level})
+    if problems:
+        raise refusal(problems[0])
+
+    def forward(fd: int, beat: Beat) -> Iterator[bytes]:
+        machine = compressor(params.format, params.level)
+        for block in blocks(fd, beat):
+            yield machine.compress(block)
+        yield machine.flush()
+
+    def backward(fd: int, beat: Beat) -> Iterator[bytes]:
+        return decompressed(params.format, blocks(fd, beat))
+
+    rewrite = _Rewrite(doing="compress", keep=params.keep, forward=forward, backward=backward)
+    patterns = selection(params.exclude, ())
+
+    def one(item: Item, tally: Tally) -> None:
+        if chosen(item, patterns) and not is_compressed(item.path):
+            _one(item, f"{item.path}.{params.format}", rewrite, context, tally)
+
+    return _each(params.src, one, context)
+
+
+def decompress(params: Decompress, context: Context) -> Done:
+    """Decompress each file beside itself, checked to its end before it gets its name."""
+    from batchrun.ops.codecs import SUFFIXES, decompressed, format_of  # noqa: PLC0415 - as above
+
+    def one(item: Item, tally: Tally) -> None:
+        form = format_of(item.path)
+        if form is None:
+            if item.exact:
+                suffixes = ", ".join(SUFFIXES)
+                message = f"{shown(item.path)} does not end in one of {suffixes}"
+                raise refusal(message)
+            return
+        stem, suffix = os.path.splitext(item.path)
+        if os.path.basename(item.path) == suffix:
+            raise refusal(f"{shown(item.path)} would have no name left without its suffix")
+
+        def forward(fd: int, beat: Beat) -> Iterator[bytes]:
+            return decompressed(form, blocks(fd, beat))
+
+        rewrite = _Rewrite(doing="decompress", keep=params.keep, forward=forward)
+        _one(item, stem + ".tar" if suffix == ".tgz" else stem, rewrite, context, tally)
+
+    return _each(params.src, one, context)
+
+
+def _each(sources: tuple[Any, ...], one: Callable[[Item, Tally], None], context: Context) -> Done:
+    """Do one file after the other; one that fails does not stop the rest."""
+    tally = Tally()
+    # Held whole: what is written must not be found.
+    for item in list(look_up(sources)):
+        context.check()
+        try:
+            one(item, tally)
+        except OperationError as error:
+            tally.fail(error)
+    return tally.done()
+
+
+def _one(item: Item, target: str, rewrite: _Rewrite, context: Context, tally: Tally) -> None:
+    """Write one file anew beside itself."""
+    path = item.path
+    try:
+        st = os.lstat(path)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and os.path.isfile(target):
+            return
+        raise failure(error, rewrite.doing, path) from error
+    if not S_ISREG(st.st_mode):
+        _refuse_kind(item, st, rewrite, tally)
+        return
+    with _reading(path, rewrite.doing) as fd:
+        st = os.fstat(fd)
+        beat = _beat(context, tally)
+        if os.path.lexists(target):
+            if _is_done(fd, st, target, rewrite, beat):
+                if rewrite.keep:
+                    return
+            else:
+                raise refusal(f"{shown(target)} exists and is not {shown(path)} {rewrite.doing}ed")
+        elif not context.settings.dry_run:
+            _write(fd, path, target, rewrite, context, tally)
+    tally.changed = True
+    if not rewrite.keep and not context.settings.dry_run:
+        _remove_original(path, st, rewrite)
+
+
+def _refuse_kind(item: Item, st: os.stat_result, rewrite: _Rewrite, tally: Tally) -> None:
+    """Refuse what is not a regular file; what a glob found by the way is only noted."""
+    kind = "a directory" if S_ISDIR(st.st_mode) else "not a regular file"
+    hint = f"; use a glob such as {shown(item.path)}/**" if S_ISDIR(st.st_mode) else ""
+    message = f"cannot {rewrite.doing} {shown(item.path)}: it is {kind}{hint}"
+    if item.exact:
+        raise refusal(message)
+    if not S_ISDIR(st.st_mode):
+        tally.warn(message)
+
+
+@contextmanager
+def _reading(path: str, doing: str) -> Iterator[int]:
+    """Open a file, and put its read errors into a sentence."""
+    try:
+        fd = os.open(path, READ)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+    except OperationError as error:
+        if shown(path) in str(error):
+            raise
+        message = f"cannot {doing} {shown(path)}: {error}"
+        raise OperationError(message, errno=error.errno, retryable=error.retryable) from error
+    except OSError as error:
+        raise failure(error, doing, path) from error
+
+
+def _write(
+    fd: int, path: str, target: str, rewrite: _Rewrite, context: Context, tally: Tally
+) -> None:
+    """Write the target; nothing is left when the source is broken or changes meanwhile."""
+    st = os.fstat(fd)
+    with new_file(target, context, durable=not rewrite.keep) as copy:
+        for data in rewrite.forward(fd, _beat(context, tally)):
+            write_all(copy, data)
+        for lost in apply_to_fd(copy, st, KEEP_ALL, attributes_from=fd):
+            tally.warn(f"{shown(target)}: could not preserve {lost}")
+        _check_unchanged(os.fstat(fd), st, path, rewrite)
+
+
+def _check_unchanged(now: os.stat_result, st: os.stat_result, path: str, rewrite: _Rewrite) -> None:
+    if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (
+        st.st_dev,
+        st.st_ino,
+        st.st_size,
+        st.st_mtime_ns,
+    ):
+        raise OperationError(f"{shown(path)} changed while it was {rewrite.doing}ed; it was kept")
+
+
+def _remove_original(path: str, st: os.stat_result, rewrite: _Rewrite) -> None:
+    """Remove the source, if it still is what was read."""
+    try:
+        _check_unchanged(os.lstat(path), st, path, rewrite)
+        os.unlink(path)
+    except OSError as error:
+        raise failure(error, "remove", path) from error
+
+
+def _is_done(fd: int, st: os.stat_result, target: str, rewrite: _Rewrite, beat: Beat) -> bool:
+    """Tell whether the target is what the source would become.
+
+    An original that is kept needs only the same time; one that is about to go, the same content.
+    """
+    with _reading(target, "read") as other:
+        there = os.fstat(other)
+        if not S_ISREG(there.st_mode):
+            return False
+        if rewrite.keep and there.st_mtime_ns == st.st_mtime_ns:
+            return True
+        if rewrite.backward is not None:
+            same = _reads_as(fd, rewrite.backward(other, beat))
+        else:
+            same = _reads_as(other, rewrite.forward(fd, beat))
+    os.lseek(fd, 0, os.SEEK_SET)
+    return same
+
+
+def _reads_as(fd: int, pieces: Iterator[bytes]) -> bool:
+    """Compare a file with a stream of bytes."""
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            found = os.read(fd, len(rest))
+            if not found or rest[: len(found)] != found:
+                return False
+            rest = rest[len(found) :]
+    return os.read(fd, 1) == b""
+
+
+OPERATIONS = {
+    "compress": Operation(
+        name="compress",
+        summary="Compress each file beside itself, with its metadata.",
+        params=Compress,
+        function=compress,
+        main="src",
+        check=_check,
+        example="compress: {src: /var/log/app/*.log, format: zst}",
+    ),
+    "decompress": Operation(
+        name="decompress",
+        summary="Decompress each file beside itself, checked to its end.",
+        params=Decompress,
+        function=decompress,
+        main="src",
+        example="decompress: /data/incoming/*.gz",
+    ),
+}
