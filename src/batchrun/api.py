@@ -15,18 +15,28 @@ from typing import Any
 
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
-from batchrun.engine.pool import WorkerPool
+from batchrun.engine.pool.pool import WorkerPool
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
-from batchrun.jobfile import LoadedJob, LoadOptions
+from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
+from batchrun.jobfile.loaded import LoadedJob
 from batchrun.model.job import FailLimit
 from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink, Ticker
 from batchrun.model.unit import RunSettings
 from batchrun.report.recap import Summary, recap_text
 
-__all__ = ["LoadOptions", "LoadedJob", "RunConfig", "RunResult", "load", "new_run_id", "run"]
+__all__ = [
+    "LoadOptions",
+    "LoadedJob",
+    "RunConfig",
+    "RunResult",
+    "load",
+    "new_run_id",
+    "operations",
+    "run",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +132,7 @@ def run(
             grace_s=config.grace_s,
             tickers=config.tickers,
             final_scope=_final_scope(summary),
+            notes=loaded.warnings,
         )
         return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
 

@@ -88,15 +88,26 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter for each option of the contra
 
 
 @app.command("check")
-def check(
+def check(  # noqa: PLR0913, PLR0917 - as above
     job_file: o.JobFile,
     var: o.Variables = None,
     vars_file: o.VarsFiles = None,
+    tags: o.Tags = None,
+    skip_tags: o.SkipTags = None,
+    task: o.Tasks = None,
 ) -> int:
     """Check a job file and print its plan; nothing is run."""
     from batchrun.cli.checking import check_job_file  # noqa: PLC0415 - heavy
+    from batchrun.jobfile import LoadOptions  # noqa: PLC0415 - as above
 
-    return check_job_file(str(job_file), o.variables(var), tuple(map(str, vars_file or ())))
+    options = LoadOptions(
+        variables=o.variables(var),
+        vars_files=tuple(map(str, vars_file or ())),
+        task_ids=tuple(task or ()),
+        tags=_split(tags),
+        skip_tags=_split(skip_tags),
+    )
+    return check_job_file(str(job_file), options)
 
 
 def _split(words: list[str] | None) -> tuple[str, ...]:

@@ -1,20 +1,23 @@
 """Which ready unit starts next: slots, named resources and fairness between tasks.
 
-Tasks with ready units take turns. A unit that lacks a named resource is set aside into that
-resource's queue; a unit that lacks only a slot keeps its turn, so that nobody starves.
+Tasks with ready units take turns, those with short units and the others separately, because a
+runner has room for the ones when it has none for the others. A unit that lacks a named resource
+is set aside into that resource's queue; a unit that lacks only a slot keeps its turn, so that
+nobody starves. Each step starts a unit, sets one aside or ends the search: what a start costs
+does not depend on how many tasks wait.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from batchrun.engine.limits import Resources
-from batchrun.engine.state import TaskState, UnitState
+from batchrun.engine.state import SHORT_S, TaskState, UnitState
 from batchrun.model.unit import Order
 
 __all__ = ["AHEAD_S", "AHEAD_UNITS", "Dispatcher"]
 
 #: Short units are queued ahead at a worker for this long, and at most this many.
-AHEAD_S = 0.005
+AHEAD_S = 2 * SHORT_S
 AHEAD_UNITS = 64
 
 
@@ -29,7 +32,9 @@ class Dispatcher:
     def __init__(self, *, slots: int, capacities: Mapping[str, int]) -> None:
         self._slots = slots
         self._resources: Resources[UnitState] = Resources(capacities)
-        self._rotation: deque[TaskState] = deque()
+        # Tasks with ready units: those whose units are short, and the others.
+        self._short: deque[TaskState] = deque()
+        self._long: deque[TaskState] = deque()
         #: A unit that has its resources free and waits for a slot: the next one is for it.
         self._reserved: UnitState | None = None
         #: Units with the runner, by number.
@@ -56,7 +61,7 @@ class Dispatcher:
         self.ready += 1
         if not state.in_rotation:
             state.in_rotation = True
-            self._rotation.append(state)
+            self._rotation_of(state).append(state)
 
     def orders(self) -> Iterator[Order]:
         """Give an order for every unit that can start now."""
@@ -68,24 +73,29 @@ class Dispatcher:
                     yield order
             else:
                 self._reserved = None
-        yield from self._turns()
+        yield from self._turns(self._short, self._short_full)
+        yield from self._turns(self._long, self._long_full)
 
-    def _turns(self) -> Iterator[Order]:
-        """Let the tasks take turns until none of them can start anything."""
-        rotation = self._rotation
-        passed = 0
-        while passed < len(rotation):
+    def _turns(self, rotation: deque[TaskState], full: Callable[[], bool]) -> Iterator[Order]:
+        """Let the tasks take turns until there is no room, or none of them has a unit."""
+        while rotation and not full():
             state = rotation[0]
             if not state.ready:
                 rotation.popleft()
                 state.in_rotation = False
                 continue
-            waiting = len(state.ready)
             order = self._first_of(state)
             rotation.rotate(-1)
             if order is not None:
                 yield order
-            passed = passed + 1 if order is None and len(state.ready) == waiting else 0
+
+    def took(self, state: TaskState, duration_s: float) -> None:
+        """Learn how long an attempt of a task took."""
+        before = self._rotation_of(state)
+        state.took(duration_s)
+        if state.in_rotation and self._rotation_of(state) is not before:
+            before.remove(state)
+            self._rotation_of(state).append(state)
 
     def land(self, number: int) -> UnitState:
         """Take a unit back from the runner, with everything that it held."""
@@ -124,12 +134,11 @@ class Dispatcher:
             self.ready -= 1
             self._block(one, missing)
             return None
-        expected_s = _expected(state)
-        if not self._has_room(one, expected_s):
+        if not self._has_room(one):
             return None
         state.ready.popleft()
         self.ready -= 1
-        return self._start(one, expected_s)
+        return self._start(one, state.expected_s)
 
     def _start(self, one: UnitState, expected_s: float | None) -> Order:
         if self._reserved is one:
@@ -148,17 +157,26 @@ class Dispatcher:
             self._light_s += expected_s
         return Order(number=one.number, attempt=one.attempt, unit=one.unit, expected_s=expected_s)
 
-    def _has_room(self, one: UnitState, expected_s: float | None) -> bool:
-        """Whether the runner should get this unit now.
+    def _rotation_of(self, state: TaskState) -> deque[TaskState]:
+        return self._long if state.expected_s is None else self._short
+
+    def _short_full(self) -> bool:
+        return self._light >= AHEAD_UNITS * self._slots or self._light_s >= AHEAD_S * self._slots
+
+    def _long_full(self) -> bool:
+        """Whether nothing long may be handed over now.
 
         One more than the slots is handed over per slot, so that a worker that becomes free finds
-        its next command at once; but nothing that holds a named resource waits in that queue.
+        its next command at once; but not past a unit that a slot is reserved for.
         """
-        if expected_s is not None:
-            return self._light < AHEAD_UNITS * self._slots and self._light_s < AHEAD_S * self._slots
-        if not one.resources and self._reserved is None:
-            return self._heavy < 2 * self._slots
-        if self._heavy < self._slots:
+        return self._heavy >= (2 * self._slots if self._reserved is None else self._slots)
+
+    def _has_room(self, one: UnitState) -> bool:
+        """Whether this unit may use the room that there is for its kind.
+
+        A long one that holds a named resource must not wait at the runner: it needs a free slot.
+        """
+        if not one.resources or one.task.expected_s is not None or self._heavy < self._slots:
             return True
         if self._reserved is None:
             self._reserved = one
@@ -188,11 +206,3 @@ class Dispatcher:
             one.task.blocked -= 1
             one.woken_by = name
             self.make_ready(one, first=True)
-
-
-def _expected(state: TaskState) -> float | None:
-    """How long a unit of this task takes, if it is short enough to be queued ahead."""
-    mean_s = state.mean_s
-    if mean_s is None or state.task.is_command or mean_s > AHEAD_S / 2:
-        return None
-    return mean_s

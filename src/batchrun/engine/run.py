@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -20,7 +21,7 @@ from typing import Any, TypeAlias
 
 from batchrun.engine.interrupt import SignalArrived, kind_of
 from batchrun.engine.scheduler import Close, Command, Open, Scheduler, StopUnit, Withdraw
-from batchrun.engine.stops import StopKind
+from batchrun.engine.stops import FINALLY_LIMIT_S, StopKind
 from batchrun.engine.verdict import exit_code, outcome_word
 from batchrun.errors import SourceError
 from batchrun.model.counts import Counts, fold
@@ -31,6 +32,7 @@ from batchrun.model.event import (
     RunStarted,
     StatusAsked,
     TaskEnded,
+    UnitEnded,
     UnitOutput,
     UnitProgress,
     UnitStarted,
@@ -59,6 +61,8 @@ _log = logging.getLogger("batchrun.engine")
 _SLICE = 256
 #: How often sinks that draw are called, in seconds.
 _TICK_S = 0.1
+#: The longest wait for a message: a deadline of years is more than a lock can be waited for.
+_LONGEST_WAIT_S = 3600.0
 _SIGNAL_WORDS = {
     StopKind.INTERRUPT: "interrupted",
     StopKind.TERMINATE: "asked to end (SIGTERM)",
@@ -103,6 +107,8 @@ class RunOptions:
     sinks: Sequence[Sink] = ()
     #: Sinks that want to be called when nothing happens.
     tickers: Sequence[Ticker] = ()
+    #: Warnings from loading the job, shown first.
+    notes: Sequence[str] = ()
     #: Makes the names that `finally` tasks see beside the ordinary ones.
     final_scope: Callable[[RunSoFar], Mapping[str, Any]] = lambda _: {}
     clock: Callable[[], float] = time.monotonic
@@ -163,7 +169,8 @@ class Run:
         self._source = source
         self._runner = runner
         self._queue = queue
-        self._sinks = list(options.sinks)
+        self._sinks = tuple(options.sinks)
+        self._tickers = tuple(options.tickers)
         self._options = options
         self._now = options.clock
         self._began = options.clock()
@@ -176,21 +183,20 @@ class Run:
         )
 
     def execute(self) -> RunResult:
-        """Run the job to its end; every sink is closed when this returns."""
-        try:
+        """Run the job to its end; every sink is closed when this returns, or raises."""
+        with ExitStack() as leaving:
+            for sink in reversed(self._options.sinks):
+                leaving.callback(self._close_sink, sink)
+            leaving.callback(self._close_streams)
+            leaving.callback(self._runner.kill)
             self._begin()
             while not self._scheduler.done:
                 self._plan()
                 self._advance()
                 self._absorb()
             self._runner.close()
-            return self._end()
-        finally:
-            self._runner.kill()
-            for stream in self._streams.values():
-                stream.close()
-            for sink in self._options.sinks:
-                sink.close()
+            self._end()
+        return self._result()
 
     # ---- beginning and end ----------------------------------------------------------------
 
@@ -206,8 +212,11 @@ class Run:
                 dry_run=self._options.dry_run,
             )
         )
+        for sentence in self._options.notes:
+            self._emit(Note(message=sentence))
 
-    def _end(self) -> RunResult:
+    def _end(self) -> None:
+        self._audit()
         so_far = self._so_far()
         self._emit(
             RunEnded(
@@ -218,11 +227,25 @@ class Run:
                 stopped=so_far.stopped,
             )
         )
+
+    def _audit(self) -> None:
+        """Say so when the accounts do not add up: the exit code alone would explain nothing."""
+        total = self._counts.total
+        if not total.accounted:
+            self._emit(
+                Note(
+                    message=f"this run cannot account for its units: {total.planned} were planned,"
+                    f" {total.done} have ended; this is a defect of batchrun, please report it"
+                )
+            )
+
+    def _result(self) -> RunResult:
+        """Sum up, after the sinks were closed: writing their last words may have failed."""
+        so_far = self._so_far()
         return RunResult(
             run_id=so_far.run_id,
             job_name=self._job.name,
-            # Once more: a sink may have failed on the very last event.
-            exit_code=self._exit_code(),
+            exit_code=so_far.exit_code,
             counts=self._counts,
             duration_s=so_far.duration_s,
             stopped=so_far.stopped,
@@ -240,13 +263,14 @@ class Run:
     def _so_far(self) -> RunSoFar:
         code = self._exit_code()
         stop = self._scheduler.stop_reason
+        limit = self._scheduler.fail_limit_hit
         return RunSoFar(
             run_id=self._options.run_id,
             outcome=outcome_word(code),
             exit_code=code,
             counts=self._counts,
             duration_s=self._now() - self._began,
-            stopped=self._scheduler.fail_limit_hit or (stop.because if stop else ""),
+            stopped=stop.because if stop and stop.kind is not StopKind.FAIL_LIMIT else limit,
         )
 
     # ---- planning -------------------------------------------------------------------------
@@ -294,25 +318,34 @@ class Run:
         if stream is not None:
             stream.close()
 
+    def _close_streams(self) -> None:
+        for task_id in tuple(self._streams):
+            self._close(task_id)
+
     # ---- dispatching ----------------------------------------------------------------------
 
     def _advance(self) -> None:
         """Let the scheduler start what can start, until it has nothing more to say."""
         scheduler = self._scheduler
+        debug = _log.isEnabledFor(logging.DEBUG)
         again = True
         while again:
             scheduler.dispatch()
             again = False
             while (command := scheduler.take()) is not None:
-                # An order changes nothing that could let another unit start.
+                if debug:
+                    _log.debug("%r", command)
                 if type(command) is Order:
                     self._runner.submit(command)
                 else:
-                    again = True
+                    # Only a stream that cannot be opened ends a task, so that others may begin.
+                    again = again or type(command) is Open
                     self._obey(command)
 
     def _obey(self, command: Command) -> None:
         match command:
+            case UnitEnded():
+                self._emit(command)
             case Open(task_id=task_id):
                 self._open(task_id)
             case Close(task_id=task_id):
@@ -325,8 +358,6 @@ class Run:
                 self._runner.submit(command)
             case _:
                 self._emit(command)
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%r", command)
 
     # ---- absorbing ------------------------------------------------------------------------
 
@@ -337,18 +368,26 @@ class Run:
         queue = self._queue
         try:
             message = queue.get(timeout=self._patience())
-            for _ in range(_SLICE):
-                self._take(message)
-                message = queue.get_nowait()
-            self._take(message)
         except Empty:
             pass
+        else:
+            self._take(message)
+            # Nobody else takes from the queue, so what it holds now can be had without waiting.
+            for _ in range(min(queue.qsize(), _SLICE)):
+                self._take(queue.get())
         now = self._now()
         self._scheduler.tick(now)
         if now >= self._next_tick:
             self._next_tick = now + _TICK_S
-            for ticker in self._options.tickers:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Let the sinks that draw do so."""
+        for ticker in self._tickers:
+            try:
                 ticker.tick()
+            except OSError as error:
+                self._drop(ticker, error)
 
     def _patience(self) -> float | None:
         """How long to wait for a message, in seconds; None: for ever."""
@@ -356,9 +395,10 @@ class Run:
             return 0.0
         now = self._now()
         wakeups = [self._scheduler.next_wakeup()]
-        if self._options.tickers:
+        if self._tickers:
             wakeups.append(max(self._next_tick, now))
-        return min((max(at - now, 0.0) for at in wakeups if at is not None), default=None)
+        waits = [max(at - now, 0.0) for at in wakeups if at is not None]
+        return min(*waits, _LONGEST_WAIT_S) if waits else None
 
     def _take(self, message: Message) -> None:
         """Take one message from the Queue."""
@@ -407,14 +447,19 @@ class Run:
             self._emit(StatusAsked(at=self._options.wall_clock()))
 
     def _stop_sentence(self, kind: StopKind) -> str:
-        count = self._scheduler.in_flight
+        # What the runner has beyond its slots it has not begun, and gives back.
+        count = min(self._scheduler.in_flight, self._runner.slots)
         units = f"{count} unit{'' if count == 1 else 's'}"
+        has_finally = bool(self._job.final_tasks)
         if kind is StopKind.INSIST:
-            skipped = "; `finally` tasks are skipped" if self._job.final_tasks else ""
-            return f"a second signal: {units} that run are being stopped now{skipped}"
-        if count == 0:
-            return f"{_SIGNAL_WORDS[kind]}: nothing new is started"
+            skipped = "; `finally` tasks are skipped" if has_finally else ""
+            return f"a second signal: stopping now what runs ({units}){skipped}"
         word = _SIGNAL_WORDS[kind]
+        if has_finally and self._scheduler.in_finally:
+            limit = f"{FINALLY_LIMIT_S / 60:g} minutes"
+            return f"{word}: only `finally` tasks run, for at most {limit}; once more skips them"
+        if count == 0:
+            return f"{word}: nothing new is started"
         if kind is StopKind.INTERRUPT:
             return f"{word}: nothing new is started, {units} may finish; once more stops them now"
         grace_s = self._options.grace_s
@@ -425,21 +470,38 @@ class Run:
     def _emit(self, event: Event) -> None:
         """Count an event, then show it to every sink in order."""
         fold(self._counts, event)
-        if isinstance(event, TaskEnded) and event.source_error:
+        if isinstance(event, TaskEnded) and event.source_error and not event.good:
             self._memo.source_failed = True
-        lost: list[OSError] = []
-        for sink in tuple(self._sinks):
+        lost: list[tuple[Sink, OSError]] = []
+        for sink in self._sinks:
             try:
                 sink.handle(event)
             except OSError as error:
-                self._sinks.remove(sink)
-                lost.append(error)
-        for reason in lost:
-            self._mourn(reason)
+                lost.append((sink, error))
+        for sink, error in lost:
+            self._drop(sink, error, last=isinstance(event, RunEnded))
 
-    def _mourn(self, error: OSError) -> None:
-        """Tell the sinks that are left that one is gone; a reader that went away is no failure."""
-        if not isinstance(error, BrokenPipeError):
-            self._memo.broken = True
-            message = f"an output of this run cannot be written any more: {error}"
-            self._emit(Note(message=message))
+    def _drop(self, lost: Sink | Ticker, error: OSError, *, last: bool = False) -> None:
+        """Go on without a sink, and tell those that are left; nothing follows the last event."""
+        self._sinks = tuple(sink for sink in self._sinks if sink is not lost)
+        self._tickers = tuple(ticker for ticker in self._tickers if ticker is not lost)
+        sentence = self._mourn(error)
+        if sentence and last:
+            _log.error("%s", sentence)
+        elif sentence:
+            self._emit(Note(message=sentence))
+
+    def _close_sink(self, sink: Sink) -> None:
+        """Close a sink; one that was dropped before may fail once more, which is known."""
+        try:
+            sink.close()
+        except OSError as error:
+            if sink in self._sinks and (sentence := self._mourn(error)):
+                _log.error("%s", sentence)
+
+    def _mourn(self, error: OSError) -> str:
+        """Take note of a lost output; empty when its reader went away, which is no failure."""
+        if isinstance(error, BrokenPipeError):
+            return ""
+        self._memo.broken = True
+        return f"an output of this run cannot be written any more: {error}"

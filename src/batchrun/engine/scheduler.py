@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from batchrun.engine.dispatch import Dispatcher
 from batchrun.engine.fail_limit import exceeded, limit_text
-from batchrun.engine.retry import retry_delay
+from batchrun.engine.retry import repeated_for_free, retry_delay
 from batchrun.engine.state import Phase, Stage, TaskState, UnitState
 from batchrun.engine.stops import FINALLY_LIMIT_S, Stop, StopKind
 from batchrun.model.event import Event, Note, TaskEnded, TaskOpened, UnitEnded, UnitRetried
@@ -103,6 +103,7 @@ class Scheduler:
         # when their turn comes: taking them out of the middle would cost a search each.
         self._openable: deque[TaskState] = deque()
         self._drawable: deque[TaskState] = deque()
+        # When each waiting unit is tried again; those of stopped tasks are passed over.
         self._retries: list[tuple[float, int, UnitState]] = []
         self._last_number = 0
         self._failures = 0
@@ -213,6 +214,7 @@ class Scheduler:
             if not state.planned and not state.task.single:
                 message = f"{state.task.name}: its `foreach` gave no items, so there was no unit"
                 self._out.append(Note(message=message, task_id=task_id))
+            self._check_limits(state, now)
             self._maybe_end(state, now)
 
     def source_failed(self, task_id: str, message: str, now: float) -> None:
@@ -221,6 +223,7 @@ class Scheduler:
         if state.stage is Stage.OPEN:
             state.source_error = message
             self._close_stream(state)
+            self._check_limits(state, now)
             self._maybe_end(state, now)
 
     def pending(self, task_id: str) -> None:
@@ -235,21 +238,14 @@ class Scheduler:
         """Take the end of an attempt."""
         one = self._dispatcher.land(report.number)
         state = one.task
-        state.took(report.duration_s)
-        one.tries += 1
+        self._dispatcher.took(state, report.duration_s)
         outcome = self._final_word(one, report.outcome)
         if outcome is not report.outcome:
             report = replace(report, outcome=outcome)
         if outcome.kind in _ENDS_WELL or one.stopping or state.stopped:
             self._finish(one, report, now)
             return
-        delay_s = retry_delay(
-            state.task.retry,
-            outcome,
-            tries=one.tries,
-            losses=one.losses,
-            random=self._random(),
-        )
+        delay_s = self._delay_of_retry(one, outcome)
         if delay_s is None:
             self._finish(one, report, now)
         else:
@@ -268,8 +264,9 @@ class Scheduler:
         """Let time pass: retries become due, the deadline and the grace of a stop run out."""
         while self._retries and self._retries[0][0] <= now:
             one = heapq.heappop(self._retries)[2]
-            one.task.waiting_retry -= 1
-            self._dispatcher.make_ready(one)
+            if one in one.task.retrying:
+                one.task.retrying.remove(one)
+                self._dispatcher.make_ready(one)
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             self.stop(StopKind.DEADLINE, now)
@@ -292,13 +289,14 @@ class Scheduler:
         if kind.urgent:
             for state in self._finals.values():
                 self._stop_task(state, "skipped because a second signal came", now)
+        # Before the stops: what has not begun must not begin when a stopped unit makes room.
+        self._out.append(Withdraw())
         if kind.kills_running:
             self._stop_running(because, finals=kind.urgent)
         if kind.has_grace and self._phase is Phase.TASKS:
             self._kill_at = now + grace_s
         elif self._phase is Phase.FINALLY:
             self._limit_finally(now)
-        self._out.append(Withdraw())
 
     def dispatch(self) -> None:
         """Put an Order for every unit that can start now among the commands."""
@@ -316,13 +314,19 @@ class Scheduler:
 
     # ---- ends -----------------------------------------------------------------------------
 
+    def _delay_of_retry(self, one: UnitState, outcome: Outcome) -> float | None:
+        """Tell how long a unit waits for its next attempt; None: there is none."""
+        policy = one.task.task.retry
+        if repeated_for_free(policy, outcome, losses=one.losses):
+            one.losses += 1
+            return 0.0
+        one.tries += 1
+        return retry_delay(policy, outcome, tries=one.tries, random=self._random())
+
     def _back_off(self, one: UnitState, report: Report, due: float, delay_s: float) -> None:
         """Let a unit wait for its next attempt, holding nothing."""
-        if report.outcome.kind == "lost" and one.task.task.retry.repeat_lost:
-            one.losses += 1
-            one.tries -= 1
         self._out.append(UnitRetried(unit=one.unit, report=report, delay_s=delay_s))
-        one.task.waiting_retry += 1
+        one.task.retrying.add(one)
         heapq.heappush(self._retries, (due, one.number, one))
 
     def _final_word(self, one: UnitState, outcome: Outcome) -> Outcome:
@@ -347,14 +351,10 @@ class Scheduler:
         state = one.task
         kind = report.outcome.kind
         self._settle(one, report)
-        if kind in _COUNTS_AGAINST_LIMIT:
-            self._count_attempt(state)
-            if not state.task.ignore_errors:
-                state.failures += 1
-                self._failures += 1
-                self._check_limits(state, now)
-        elif kind == "ok":
-            self._count_attempt(state)
+        if kind == "ok":
+            self._count_attempt(state, now, failures=0)
+        elif kind in _COUNTS_AGAINST_LIMIT:
+            self._count_attempt(state, now, failures=0 if state.task.ignore_errors else 1)
         if state.stage is Stage.DRAINED:
             self._maybe_end(state, now)
 
@@ -367,13 +367,22 @@ class Scheduler:
             ignored = state.task.ignore_errors
         self._out.append(UnitEnded(unit=one.unit, report=report, ignored=ignored))
 
-    def _count_attempt(self, state: TaskState) -> None:
+    def _count_attempt(self, state: TaskState, now: float, *, failures: int) -> None:
         state.attempted += 1
+        state.failures += failures
         if not state.final:
             self._attempted += 1
+            self._failures += failures
+        self._check_limits(state, now)
 
     def _check_limits(self, state: TaskState, now: float) -> None:
-        """Stop the task, or all of them, when more has failed than may."""
+        """Stop the task, or all of them, when more has failed than may.
+
+        Not only after a failure: a share of the units is known once the source has ended, or
+        after enough attempts.
+        """
+        if not state.failures and not self._failures:
+            return
         limit = state.task.max_fail
         if limit and not state.stopped:
             total = state.total if state.stage is not Stage.DRAINED else state.planned
@@ -391,12 +400,13 @@ class Scheduler:
             self.stop(StopKind.FAIL_LIMIT, now)
 
     def _learn_total(self, state: TaskState, total: int | None) -> None:
-        """Remember how many units a task has, once that is known."""
-        if state.total is None and total is not None:
-            state.total = total
-            if not state.final:
-                self._unknown_totals -= 1
-                self._known_total += total
+        """Remember how many units a task has, once that is known, or known better."""
+        if total is None:
+            return
+        if not state.final:
+            self._unknown_totals -= state.total is None
+            self._known_total += total - (state.total or 0)
+        state.total = total
 
     def _stop_task(self, state: TaskState, because: str, now: float) -> None:
         """Start nothing more of a task; what runs goes on."""
@@ -416,12 +426,8 @@ class Scheduler:
 
     def _take_waiting(self, state: TaskState) -> list[UnitState]:
         """Take everything of a task that waits out of its queues, in the order of planning."""
-        waiting = self._dispatcher.remove(state)
-        if state.waiting_retry:
-            waiting += [one for _, _, one in self._retries if one.task is state]
-            self._retries = [entry for entry in self._retries if entry[2].task is not state]
-            heapq.heapify(self._retries)
-            state.waiting_retry = 0
+        waiting = [*self._dispatcher.remove(state), *state.retrying]
+        state.retrying.clear()
         return sorted(waiting, key=lambda one: one.number)
 
     def _stop_running(self, because: str, *, finals: bool) -> None:
@@ -437,8 +443,8 @@ class Scheduler:
             return
         for state in self._finals.values():
             self._stop_task(state, _FINALLY_OVER, now)
-        self._stop_running(_FINALLY_OVER, finals=True)
         self._out.append(Withdraw())
+        self._stop_running(_FINALLY_OVER, finals=True)
 
     def _close_stream(self, state: TaskState) -> None:
         state.stage = Stage.DRAINED
@@ -474,7 +480,7 @@ class Scheduler:
             self._learn_total(dependant, 0)
             return True
         dependant.needs_left -= 1
-        if not dependant.needs_left:
+        if not dependant.needs_left and (self._phase is Phase.FINALLY or not dependant.final):
             self._openable.append(dependant)
         return False
 

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -179,3 +180,87 @@ def _never_begun(order: Order) -> Report:
         started_at=0.0,
         duration_s=0.0,
     )
+
+
+class _Attempt:
+    """The unit that is running, with what stops it and where its words go."""
+
+    def __init__(
+        self, order: Order, settings: RunSettings, put: Callable[[RunnerEvent], None]
+    ) -> None:
+        self.order = order
+        self.control = LocalControl()
+        self._settings = settings
+        self._put = put
+        self._pid: int | None = None
+        self._stops = 0
+
+    def stop(self) -> None:
+        """Ask for the end; the second time end the command without grace."""
+        self._stops += 1
+        order = self.order
+        if self._stops == 1:
+            self.control.tell(STOP, order.number, 0)
+            return
+        # Where the operations are, so are the processes; imported late, because few are stopped.
+        from batchrun.ops.processes import cookie  # noqa: PLC0415
+
+        text = cookie(self._settings.run_id, order.number, order.attempt)
+        end_command_aside(self._pid, text, 0.0, _nothing)
+
+    def command_started(self, pid: int) -> None:
+        """Remember who leads the command."""
+        self._pid = pid
+
+    def live_output(self, stream: str, data: bytes) -> None:
+        """Pass on a piece of output."""
+        order = self.order
+        self._put(UnitOutput(number=order.number, unit=order.unit, stream=stream, data=data))
+
+    def progress(self, bytes_done: int) -> None:
+        """Pass on how far the unit is."""
+        self._put(UnitProgress(number=self.order.number, bytes_done=bytes_done))
+
+
+def _nothing() -> None:
+    """Have nothing to say afterwards: the running unit reports."""
+
+
+class LocalControl:
+    """Control messages from another thread of this process."""
+
+    __slots__ = ("_fd", "_lock", "_messages", "parent_gone")
+
+    def __init__(self) -> None:
+        self._messages: deque[tuple[int, int, int]] = deque()
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._lock = threading.Lock()
+        #: Never: the other end is this process itself.
+        self.parent_gone = False
+
+    def tell(self, kind: int, number: int, size: int) -> None:
+        """Leave a message; after `close` for nobody."""
+        with self._lock:
+            if self._fd >= 0:
+                self._messages.append((kind, number, size))
+                os.eventfd_write(self._fd, 1)
+
+    def fileno(self) -> int:
+        """Return the descriptor that polls readable while there are messages."""
+        return self._fd
+
+    def next(self) -> tuple[int, int, int] | None:
+        """Read one message; None when there is none now."""
+        if not self._messages:
+            return None
+        with self._lock:
+            message = self._messages.popleft()
+            if not self._messages:
+                os.eventfd_read(self._fd)
+            return message
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        with self._lock:
+            os.close(self._fd)
+            self._fd = -1

@@ -6,8 +6,10 @@ from enum import Enum
 from batchrun.model.job import Task
 from batchrun.model.unit import Unit
 
-__all__ = ["Phase", "Stage", "TaskState", "UnitState", "resources_of"]
+__all__ = ["SHORT_S", "Phase", "Stage", "TaskState", "UnitState", "resources_of"]
 
+#: Units that take no longer than this are short: they may be queued ahead at a worker.
+SHORT_S = 0.0025
 #: Weight of the newest duration in the running mean of a task's units.
 _NEWEST = 0.1
 
@@ -74,9 +76,9 @@ class TaskState:
     """A task and the counts of its units."""
 
     __slots__ = (
-        "attempted", "bad", "blocked", "draining", "failures", "final", "in_flight", "in_rotation",
-        "mean_s", "needs_left", "not_expanded", "pending", "planned", "ready", "source_error",
-        "stage", "stopped", "task", "total", "unfinished", "waiting_retry",
+        "attempted", "bad", "blocked", "failures", "final", "in_flight", "in_rotation", "mean_s",
+        "needs_left", "not_expanded", "pending", "planned", "ready", "retrying", "source_error",
+        "stage", "stopped", "task", "total",
     )  # fmt: skip
 
     def __init__(self, task: Task, *, final: bool) -> None:
@@ -90,7 +92,7 @@ class TaskState:
         #: Units in some resource's queue.
         self.blocked = 0
         #: Units that wait for their next attempt.
-        self.waiting_retry = 0
+        self.retrying: set[UnitState] = set()
         #: Units with a runner.
         self.in_flight = 0
         #: The stream has nothing now and will call its waker.
@@ -112,9 +114,17 @@ class TaskState:
         self.mean_s: float | None = None
 
     @property
+    def expected_s(self) -> float | None:
+        """How long a unit of this task takes, if it is short enough to be queued ahead."""
+        mean_s = self.mean_s
+        if mean_s is None or mean_s > SHORT_S or self.task.is_command:
+            return None
+        return mean_s
+
+    @property
     def window(self) -> int:
         """How many planned units wait: ready, blocked, or for a retry."""
-        return len(self.ready) + self.blocked + self.waiting_retry
+        return len(self.ready) + self.blocked + len(self.retrying)
 
     @property
     def good(self) -> bool:

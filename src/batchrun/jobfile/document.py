@@ -125,7 +125,7 @@ class _Events:
         self.next: Callable[[], Any] = parser.get_event
 
 
-def _failure(message: str, mark: object) -> yaml.MarkedYAMLError:
+def _failure(message: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=message, problem_mark=mark)
 
 
@@ -170,7 +170,7 @@ class _Builder:
             self._open.add(event.anchor)
         kind = type(event)
         if kind is yaml.ScalarEvent:
-            data = _scalar(event)
+            data: Any = _scalar(event)
         elif kind is yaml.MappingStartEvent:
             data = self._mapping(event, path)
         else:
@@ -212,7 +212,7 @@ class _Builder:
             key = self._key(event, path)
             value = self._build(self._next(), (*path, key))
             line = event.start_mark.line + 1
-            if key == "<<" and event.implicit[0]:
+            if key == "<<" and getattr(event, "implicit", (False,))[0]:
                 merged.append((value, event.start_mark))
             elif key in lines:
                 message = f"`{key}` is given twice, on line {lines[key]} and on line {line}; "
@@ -226,10 +226,9 @@ class _Builder:
 
     def _key(self, event: Any, path: Path) -> str:
         if type(event) is yaml.AliasEvent:
-            event_value = self._alias(event)
-            if isinstance(event_value, str):
-                event.implicit = (False, True)
-                return str(event_value)
+            value = self._alias(event)
+            if isinstance(value, str):
+                return str(value)
         elif type(event) is yaml.ScalarEvent:
             return str(self._build(event, path))
         message = (
@@ -250,7 +249,7 @@ def _tag(tag: str) -> str:
     return tag.replace("tag:yaml.org,2002:", "!!")
 
 
-def _merge(block: Block, value: Any, mark: object) -> None:
+def _merge(block: Block, value: Any, mark: Any) -> None:
     """Apply `<<`: a mapping or a list of them; what is written beside it wins."""
     for source in value if isinstance(value, list) else [value]:
         if not isinstance(source, dict):

@@ -26,8 +26,14 @@ _WORDS = frozenset(
 _LARGEST_EXPONENT = 10_000
 #: What a template may run into: its own mistakes, and those of the values it meets.
 _TROUBLE = (
-    TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
-    RecursionError, MemoryError,
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    MemoryError,
 )
 
 
@@ -39,10 +45,10 @@ class _Undefined(StrictUndefined):
         """Say which name is meant."""
         if self._undefined_hint:
             return self._undefined_hint
-        name = f"`{self._undefined_name}`"
-        return f"{name} is not known" if type(self._undefined_obj) is type(None) or \
-            not isinstance(self._undefined_obj, dict | list | str | int | float) else \
-            f"there is no {name} in {_kind_of(self._undefined_obj)}"
+        name, owner = f"`{self._undefined_name}`", self._undefined_obj
+        if isinstance(owner, dict | list | str | int | float):
+            return f"there is no {name} in {_kind_of(owner)}"
+        return f"{name} is not known"
 
 
 def _kind_of(value: object) -> str:
@@ -169,7 +175,9 @@ def _check_words(tree: nodes.Expr) -> None:
             raise ValueError(message)
     for one in _all(tree, nodes.Test):
         if one.name not in _ENVIRONMENT.tests:
-            message = f"there is no test `is {one.name}`{did_you_mean(one.name, _ENVIRONMENT.tests)}"
+            message = (
+                f"there is no test `is {one.name}`{did_you_mean(one.name, _ENVIRONMENT.tests)}"
+            )
             raise ValueError(message)
 
 

@@ -2,13 +2,11 @@
 
 import posixpath
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from batchrun.jobfile.scalars import text_of
 
 __all__ = ["FILTERS"]
-
-_T = TypeVar("_T")
 
 
 def _name(path: object) -> str:
@@ -79,7 +77,7 @@ def _relative_to(path: object, base: object) -> str:
     if not text.startswith(inside):
         message = f"{text!r} is not below {above!r}"
         raise ValueError(message)
-    return text[len(inside):]
+    return text[len(inside) :]
 
 
 def _join_path(path: object, *parts: object) -> str:
@@ -104,7 +102,7 @@ def _words(text: object) -> list[str]:
     return text_of(text).split()
 
 
-def _unchanged(value: _T) -> _T:
+def _unchanged(value: object) -> object:
     """Mark an insertion: `raw` is not quoted for the shell, `glob` is read as a pattern."""
     return value
 

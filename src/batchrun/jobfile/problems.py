@@ -41,8 +41,8 @@ class Problems:
         self._line_of = line_of
         self._found: dict[tuple[Path, str], int | None] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, path: Path, message: str, *, line: int | None = None) -> None:
         """Note one mistake; the same one is noted once."""

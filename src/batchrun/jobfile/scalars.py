@@ -35,8 +35,11 @@ class SourceFloat(float):
 
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_WORDS = {word: word[0] in "tT" for base in ("true", "false")
-          for word in (base, base.capitalize(), base.upper())}
+_WORDS = {
+    word: word[0] in "tT"
+    for base in ("true", "false")
+    for word in (base, base.capitalize(), base.upper())
+}
 #: First characters of everything that is not text: spares the pattern for most words.
 _FIRST = frozenset("+-.0123456789tTfFnN~")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -94,8 +97,7 @@ def _resolve_plain(raw: Plain) -> object:
         whole = SourceInt(value)
         whole.source = text
         return whole
-    number = float(text.replace(".inf", "inf").replace(".nan", "nan")
-                   if text[-1] in "fn" else _plain_float(text))
+    number = float(_plain_float(text))
     if str(number) == text:
         return number
     fraction = SourceFloat(number)

@@ -86,14 +86,16 @@ def _value(line: str, column: int, said: str) -> str:
     if "mapping values" in said:
         return _second_colon(line, column)
     value = _value_at(line, column)
-    if value.startswith("{{") or "{{" in line[:column + 2] and value[:1] not in "\"'":
+    if value.startswith("{{") or ("{{" in line[: column + 2] and value[:1] not in "\"'"):
         example = value.rstrip(",]} ") if value.startswith("{{") else "{{ x }}"
         example = example + " }}" if example.count("{{") > example.count("}}") else example
         return f"a value that begins with `{{{{` is read as a mapping; {_QUOTE.format(example)}"
     if value[:1] in _STARTERS and value[:1]:
         return f"{_STARTERS[value[0]]}; {_QUOTE.format(value.rstrip(',] '))}"
     if value[:1] in ("'", '"'):
-        return "there is more text after the closing quote; put the whole value in one pair of quotes"
+        return (
+            "there is more text after the closing quote; put the whole value in one pair of quotes"
+        )
     if re.search(r"[\w.)-]\[", value) or value.startswith("["):
         return (
             "`[` and `]` are read as the bounds of a list; put a name that has brackets in "
@@ -114,10 +116,11 @@ def _second_colon(line: str, column: int) -> str:
 def _value_at(line: str, column: int) -> str:
     """Return the text of the innermost value that begins at or before a column."""
     starts = [
-        match.end() for match in re.finditer(r":\s+|-\s+|\[\s*|,\s*|^\s*", line)
+        match.end()
+        for match in re.finditer(r":\s+|-\s+|\[\s*|,\s*|^\s*", line)
         if match.end() <= column
     ]
-    return line[max(starts):] if starts else line
+    return line[max(starts) :] if starts else line
 
 
 def _layout(said: str) -> str:

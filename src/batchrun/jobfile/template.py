@@ -7,7 +7,15 @@ from batchrun.jobfile.expressions import Expression, parse_expression
 from batchrun.jobfile.scalars import text_of
 from batchrun.jobfile.scope import Names
 
-__all__ = ["Part", "insert", "insert_value", "is_template", "sole_expression", "split", "text_renderer"]
+__all__ = [
+    "Part",
+    "insert",
+    "insert_value",
+    "is_template",
+    "sole_expression",
+    "split",
+    "text_renderer",
+]
 
 #: Literal text, or something to be computed.
 Part: TypeAlias = str | Expression
@@ -70,7 +78,7 @@ def _end_of_expression(text: str, at: int) -> int:
         elif character in _CLOSING:
             depth -= 1
         at += 1
-    beginning = text[start - 2 : start + 18].split("\n")[0]
+    beginning = text[start - 2 : start + 18].split("\n", maxsplit=1)[0]
     message = (
         f"`{beginning}` has no `}}}}` at its end; for the two braces themselves write "
         "{{ '{{' }}"

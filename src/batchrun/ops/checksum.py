@@ -1,6 +1,5 @@
 """The operation `checksum`: write or verify a manifest that sha256sum -c reads."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -60,7 +59,11 @@ class _Hasher:
     """Hashes files, one after the other."""
 
     def __init__(self, algorithm: str, context: Context, tally: Tally) -> None:
-        self._algorithm = algorithm
+        import hashlib  # noqa: PLC0415 - loads OpenSSL: only when used
+
+        self._empty = hashlib.new(algorithm, usedforsecurity=False)
+        #: How many hexadecimal digits a checksum has.
+        self.digits = self._empty.digest_size * 2
         self._context = context
         self._tally = tally
 
@@ -78,7 +81,7 @@ class _Hasher:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
         fd = os.open(place.name, flags, dir_fd=place.dir_fd)
         try:
-            digest = hashlib.new(self._algorithm, usedforsecurity=False)
+            digest = self._empty.copy()
             for block in blocks(fd, self._beat):
                 digest.update(block)
         finally:
@@ -141,9 +144,7 @@ def _reads_as(path: str, batches: Iterator[bytes]) -> bool:
         return same and not file.read(1)
 
 
-def _lines(
-    params: Checksum, hasher: _Hasher, tally: Tally, scratch: str
-) -> Iterator[bytes]:
+def _lines(params: Checksum, hasher: _Hasher, tally: Tally, scratch: str) -> Iterator[bytes]:
     """Yield the manifest, sorted bytewise by name, in batches of lines."""
     directory = os.path.dirname(os.path.abspath(params.dest))
     manifest = os.path.join(directory, os.path.basename(params.dest))
@@ -204,13 +205,12 @@ def _verify(params: Checksum, context: Context) -> Done:
     tally = Tally()
     hasher = _Hasher(params.algorithm, context, tally)
     directory = os.path.dirname(os.path.abspath(params.dest))
-    digits = hashlib.new(params.algorithm, usedforsecurity=False).digest_size * 2
     found = 0
     try:
         with open(params.dest, "rb") as lines:
             for number, line in enumerate(lines, 1):
                 context.check()
-                entry = _parsed(line, digits)
+                entry = _parsed(line, hasher.digits)
                 if entry is None:
                     where = f"{shown(params.dest)}:{number}"
                     tally.fail(refusal(f"{where} is not a line of {params.algorithm} checksums"))

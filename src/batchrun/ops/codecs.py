@@ -175,27 +175,22 @@ def decompressed(form: str, pieces: Iterable[memoryview]) -> Iterator[bytes]:
     errors = _errors(form)
     fresh, begun = True, False
     for piece in pieces:
-        rest = memoryview(piece)
-        while rest:
-            if fresh and begun and not any(rest):
-                rest = rest[len(rest) :]
-                continue
+        at = 0
+        while at < len(piece):
+            if fresh and begun and not any(piece[at:]):
+                break
+            part = piece[at : at + _PIECE]
             try:
-                data = machine.decompress(rest[:_PIECE])
+                data = machine.decompress(part)
             except errors as error:
                 what = "it is followed by something else" if fresh and begun else str(error)
                 raise OperationError(f"not valid {form} data: {what}") from error
             fresh = False
             if data:
                 yield data
-            rest = rest[_PIECE:]
+            at += len(part)
             if machine.eof:
-                rest = _after(machine.unused_data, rest)
+                at -= len(machine.unused_data)
                 machine, fresh, begun = _decompressor(form), True, True
     if not fresh or not begun:
         raise OperationError(f"not valid {form} data: it ends too early")
-
-
-def _after(unused: bytes, rest: memoryview) -> memoryview:
-    """Put what the last member did not use before what is left of the piece."""
-    return memoryview(bytes(unused) + bytes(rest)) if unused else rest

@@ -94,21 +94,30 @@ def compress(params: Compress, context: Context) -> Done:
     def backward(fd: int, beat: Beat) -> Iterator[bytes]:
         return decompressed(params.format, blocks(fd, beat))
 
-    rewrite = _Rewrite(doing="compress", keep=params.keep, forward=forward, backward=backward)
+    rewrite = _Rewrite(
+        context=context,
+        tally=Tally(),
+        doing="compress",
+        keep=params.keep,
+        forward=forward,
+        backward=backward,
+    )
     patterns = selection(params.exclude, ())
 
-    def one(item: Item, tally: Tally) -> None:
+    def one(item: Item) -> None:
         if chosen(item, patterns) and not is_compressed(item.path):
-            _one(item, f"{item.path}.{params.format}", rewrite, context, tally)
+            _one(item, f"{item.path}.{params.format}", rewrite)
 
-    return _each(params.src, one, context)
+    return _each(params.src, one, context, rewrite.tally)
 
 
 def decompress(params: Decompress, context: Context) -> Done:
     """Decompress each file beside itself, checked to its end before it gets its name."""
     from batchrun.ops.codecs import SUFFIXES, decompressed, format_of  # noqa: PLC0415 - as above
 
-    def one(item: Item, tally: Tally) -> None:
+    tally = Tally()
+
+    def one(item: Item) -> None:
         form = format_of(item.path)
         if form is None:
             if item.exact:
@@ -123,28 +132,31 @@ def decompress(params: Decompress, context: Context) -> Done:
         def forward(fd: int, beat: Beat) -> Iterator[bytes]:
             return decompressed(form, blocks(fd, beat))
 
-        rewrite = _Rewrite(doing="decompress", keep=params.keep, forward=forward)
-        _one(item, stem + ".tar" if suffix == ".tgz" else stem, rewrite, context, tally)
+        rewrite = _Rewrite(
+            context=context, tally=tally, doing="decompress", keep=params.keep, forward=forward
+        )
+        _one(item, stem + ".tar" if suffix == ".tgz" else stem, rewrite)
 
-    return _each(params.src, one, context)
+    return _each(params.src, one, context, tally)
 
 
-def _each(sources: tuple[Any, ...], one: Callable[[Item, Tally], None], context: Context) -> Done:
+def _each(
+    sources: tuple[PathPattern, ...], one: Callable[[Item], None], context: Context, tally: Tally
+) -> Done:
     """Do one file after the other; one that fails does not stop the rest."""
-    tally = Tally()
     # Held whole: what is written must not be found.
     for item in list(look_up(sources)):
         context.check()
         try:
-            one(item, tally)
+            one(item)
         except OperationError as error:
             tally.fail(error)
     return tally.done()
 
 
-def _one(item: Item, target: str, rewrite: _Rewrite, context: Context, tally: Tally) -> None:
+def _one(item: Item, target: str, rewrite: _Rewrite) -> None:
     """Write one file anew beside itself."""
-    path = item.path
+    path, dry = item.path, rewrite.context.settings.dry_run
     try:
         st = os.lstat(path)
     except OSError as error:
@@ -152,25 +164,24 @@ def _one(item: Item, target: str, rewrite: _Rewrite, context: Context, tally: Ta
             return
         raise failure(error, rewrite.doing, path) from error
     if not S_ISREG(st.st_mode):
-        _refuse_kind(item, st, rewrite, tally)
+        _refuse_kind(item, st, rewrite)
         return
     with _reading(path, rewrite.doing) as fd:
         st = os.fstat(fd)
-        beat = _beat(context, tally)
         if os.path.lexists(target):
-            if _is_done(fd, st, target, rewrite, beat):
+            if _is_done(fd, st, target, rewrite):
                 if rewrite.keep:
                     return
             else:
                 raise refusal(f"{shown(target)} exists and is not {shown(path)} {rewrite.doing}ed")
-        elif not context.settings.dry_run:
-            _write(fd, path, target, rewrite, context, tally)
-    tally.changed = True
-    if not rewrite.keep and not context.settings.dry_run:
+        elif not dry:
+            _write(fd, path, target, rewrite)
+    rewrite.tally.changed = True
+    if not rewrite.keep and not dry:
         _remove_original(path, st, rewrite)
 
 
-def _refuse_kind(item: Item, st: os.stat_result, rewrite: _Rewrite, tally: Tally) -> None:
+def _refuse_kind(item: Item, st: os.stat_result, rewrite: _Rewrite) -> None:
     """Refuse what is not a regular file; what a glob found by the way is only noted."""
     kind = "a directory" if S_ISDIR(st.st_mode) else "not a regular file"
     hint = f"; use a glob such as {shown(item.path)}/**" if S_ISDIR(st.st_mode) else ""
@@ -178,7 +189,7 @@ def _refuse_kind(item: Item, st: os.stat_result, rewrite: _Rewrite, tally: Tally
     if item.exact:
         raise refusal(message)
     if not S_ISDIR(st.st_mode):
-        tally.warn(message)
+        rewrite.tally.warn(message)
 
 
 @contextmanager
@@ -199,16 +210,14 @@ def _reading(path: str, doing: str) -> Iterator[int]:
         raise failure(error, doing, path) from error
 
 
-def _write(
-    fd: int, path: str, target: str, rewrite: _Rewrite, context: Context, tally: Tally
-) -> None:
+def _write(fd: int, path: str, target: str, rewrite: _Rewrite) -> None:
     """Write the target; nothing is left when the source is broken or changes meanwhile."""
     st = os.fstat(fd)
-    with new_file(target, context, durable=not rewrite.keep) as copy:
-        for data in rewrite.forward(fd, _beat(context, tally)):
+    with new_file(target, rewrite.context, durable=not rewrite.keep) as copy:
+        for data in rewrite.forward(fd, rewrite.beat):
             write_all(copy, data)
         for lost in apply_to_fd(copy, st, KEEP_ALL, attributes_from=fd):
-            tally.warn(f"{shown(target)}: could not preserve {lost}")
+            rewrite.tally.warn(f"{shown(target)}: could not preserve {lost}")
         _check_unchanged(os.fstat(fd), st, path, rewrite)
 
 
@@ -231,7 +240,7 @@ def _remove_original(path: str, st: os.stat_result, rewrite: _Rewrite) -> None:
         raise failure(error, "remove", path) from error
 
 
-def _is_done(fd: int, st: os.stat_result, target: str, rewrite: _Rewrite, beat: Beat) -> bool:
+def _is_done(fd: int, st: os.stat_result, target: str, rewrite: _Rewrite) -> bool:
     """Tell whether the target is what the source would become.
 
     An original that is kept needs only the same time; one that is about to go, the same content.
@@ -243,9 +252,9 @@ def _is_done(fd: int, st: os.stat_result, target: str, rewrite: _Rewrite, beat: 
         if rewrite.keep and there.st_mtime_ns == st.st_mtime_ns:
             return True
         if rewrite.backward is not None:
-            same = _reads_as(fd, rewrite.backward(other, beat))
+            same = _reads_as(fd, rewrite.backward(other, rewrite.beat))
         else:
-            same = _reads_as(other, rewrite.forward(fd, beat))
+            same = _reads_as(other, rewrite.forward(fd, rewrite.beat))
     os.lseek(fd, 0, os.SEEK_SET)
     return same
 

@@ -1,5 +1,6 @@
 """The operation `copy`: like cp -a, for files, trees and globs."""
 
+import errno
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ from batchrun.ops.targets import (
     check_not_inside,
     chosen,
     into,
+    is_directory,
     look_up,
     make_parents,
     onto_directory,
@@ -67,61 +69,83 @@ class Copy:
     ] = None
 
 
+#: What opening a new file says when its directory is missing, or is something else.
+_NO_DIRECTORY = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
 @lru_cache(maxsize=64)
-def _rules(  # noqa: PLR0913 - the key of a cache: parameters that differ little between units
-    if_: str,
-    verify: bool,  # noqa: FBT001 - as above
+def _rules(
+    when: str,
+    verify: bool,  # noqa: FBT001 - the key of a cache
     preserve: tuple[str, ...],
-    exclude: tuple[str, ...],
-    include: tuple[str, ...],
-    owners: tuple[str | None, str | None],
-    mode: str | None,
+    patterns: tuple[tuple[str, ...], tuple[str, ...]],
+    owners: tuple[str | None, str | None, str | None],
 ) -> Rules:
+    """Prepare what differs little between units, so that it is mostly there already."""
+    owner, group, mode = owners
     kept = {name: name in preserve for name in PRESERVED}
-    keep = Keep(**kept, uid=user_id(owners[0]), gid=group_id(owners[1]), mode_text=mode)
-    return Rules(keep=keep, when=if_, verify=verify, selection=selection(exclude, include))
+    keep = Keep(**kept, uid=user_id(owner), gid=group_id(group), mode_text=mode)
+    return Rules(keep=keep, when=when, verify=verify, selection=selection(*patterns))
 
 
 def copy(params: Copy, context: Context) -> Done:
     """Copy files and trees with everything that belongs to them."""
+    src, dest = params.src, params.dest
     rules = _rules(
         params.if_,
         params.verify,
         params.preserve,
-        params.exclude,
-        params.include,
-        (params.owner, params.group),
-        params.mode,
+        (params.exclude, params.include),
+        (params.owner, params.group, params.mode),
     )
-    inside = into(params.src, params.dest)
+    inside = into(src, dest)
     tally = Tally()
-    base = params.dest if inside else os.path.dirname(params.dest)
-    copier = Copier(context, rules, tally, base)
-    names = Names(params.src)
-    for item in look_up(params.src):
+    task = _Copying(context, rules, tally, dest, inside=inside)
+    names = Names(src)
+    for item in look_up(src):
         context.check()
-        target = target_for(item.path, params.dest, inside=inside)
+        target = target_for(item.path, dest, inside=inside)
         names.take(item.path, target)
         try:
             if chosen(item, rules.selection):
-                _copy_one(copier, item.path, target, inside=inside, dry=context.settings.dry_run)
+                task.copy(item.path, target)
         except OperationError as error:
             tally.fail(error)
     return tally.done()
 
 
-def _copy_one(copier: Copier, path: str, target: str, *, inside: bool, dry: bool) -> None:
-    """Copy what one source stands for."""
-    try:
-        st = os.lstat(path)
-    except OSError as error:
-        raise failure(error, "copy", path) from error
-    if S_ISDIR(st.st_mode):
-        check_not_inside(path, target)
-    elif not inside and os.path.isdir(target):
-        raise onto_directory(path, target)
-    make_parents(target, dry=dry)
-    copier.copy(Place(None, path), st, Place(None, target))
+class _Copying:
+    """What the sources of one unit have in common."""
+
+    def __init__(
+        self, context: Context, rules: Rules, tally: Tally, dest: str, *, inside: bool
+    ) -> None:
+        self._inside = inside
+        self._dry = context.settings.dry_run
+        base = dest if inside else dest.rpartition("/")[0]
+        self._copier = Copier(context, rules, tally, base)
+
+    def copy(self, path: str, target: str) -> None:
+        """Copy what one source stands for."""
+        try:
+            st = os.lstat(path)
+        except OSError as error:
+            raise failure(error, "copy", path) from error
+        source, place = Place(None, path), Place(None, target)
+        old = place.lstat()
+        if S_ISDIR(st.st_mode):
+            check_not_inside(path, target)
+        elif old is not None and not self._inside and is_directory(target, old):
+            raise onto_directory(path, target)
+        if old is None and (self._dry or S_ISDIR(st.st_mode)):
+            make_parents(target, dry=self._dry)
+        try:
+            self._copier.copy(source, st, place, old)
+        except OperationError as error:
+            # Mostly the directory is there: it is looked for only when it turns out not to be.
+            if error.errno not in _NO_DIRECTORY or not make_parents(target, dry=False):
+                raise
+            self._copier.copy(source, st, place, None)
 
 
 OPERATIONS = {

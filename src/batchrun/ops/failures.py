@@ -18,6 +18,7 @@ _MOST_ERRORS = 5
 
 _UNCHANGED = Done.unchanged()
 _CHANGED = Done.changed()
+_OK_CHANGED = Ok(changed=True)
 
 
 def failure(error: OSError, doing: str, path: str) -> OperationError:
@@ -72,8 +73,11 @@ class Tally:
 
     def done(self, note: str = "") -> Done:
         """Return the answer of the unit."""
-        if not self._errors and not self._warning_count and not self.bytes_done and not note:
-            return _CHANGED if self.changed else _UNCHANGED
+        if not self._errors and not self._warning_count and not note:
+            if not self.bytes_done:
+                return _CHANGED if self.changed else _UNCHANGED
+            if self.changed:
+                return Done(outcome=_OK_CHANGED, bytes_done=self.bytes_done)
         if self._errors:
             outcome: Ok | Failed = self._failed()
         else:

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from stat import S_ISDIR, S_ISLNK
 from typing import Annotated, Any, Literal
 
@@ -158,6 +157,8 @@ def _time_ns(text: str) -> int:
     Raises:
         OperationError: it is not one.
     """
+    from datetime import datetime  # noqa: PLC0415 - only where a time is given
+
     text = text.strip()
     if text == "now":
         return time.time_ns()
@@ -202,6 +203,7 @@ class Link:
 
 def link(params: Link, context: Context) -> Done:
     """Make a link; one that points elsewhere is replaced at once."""
+    context.check()
     source = trimmed(params.src)
     if not params.dest:
         raise refusal("the destination is empty; an empty value was probably inserted into it")

@@ -38,7 +38,7 @@ def copy_then_delete(
     rules = Rules(verify=True, durable=True)
     try:
         copier = Copier(context, rules, own, os.path.dirname(target))
-        copier.copy(Place(None, path), st, temp)
+        copier.copy(Place(None, path), st, temp, None)
         _check_complete(path, own)
         os.rename(temp.name, target)
     except BaseException as error:

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from stat import S_ISDIR, S_ISLNK
+from typing import NamedTuple
 
 from batchrun.errors import OperationError
 from batchrun.model.values import Glob
@@ -16,6 +17,7 @@ __all__ = [
     "check_not_inside",
     "chosen",
     "into",
+    "is_directory",
     "look_up",
     "make_parents",
     "onto_directory",
@@ -24,8 +26,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One path that a source stands for."""
 
     #: Without a slash at its end.
@@ -64,6 +65,11 @@ def chosen(item: Item, selection: Selection | None) -> bool:
     return selection.takes(name, is_dir=False)
 
 
+def is_directory(path: str, st: os.stat_result) -> bool:
+    """Tell whether something that was looked at is a directory, or a symlink to one."""
+    return S_ISDIR(st.st_mode) or (S_ISLNK(st.st_mode) and os.path.isdir(path))
+
+
 def onto_directory(path: str, target: str) -> OperationError:
     """Make the error for a file whose exact new name is that of a directory."""
     return refusal(
@@ -90,6 +96,12 @@ def look_up(sources: tuple[str | Glob, ...]) -> Iterator[Item]:
     Patterns are looked up one after the other; an exact path need not exist. Holds the paths
     only when there are several sources.
     """
+    if len(sources) == 1 and isinstance(sources[0], str):
+        return iter((Item(trimmed(sources[0]), exact=True),))
+    return _look_up_all(sources)
+
+
+def _look_up_all(sources: tuple[str | Glob, ...]) -> Iterator[Item]:
     seen: set[str] = set()
     for source in sources:
         exact = isinstance(source, str)

@@ -34,6 +34,7 @@ class Write:
 
 def write(params: Write, context: Context) -> Done:
     """Make a file hold a text, whole or not at all."""
+    context.check()
     if params.dest.endswith("/"):
         raise refusal(f"{shown(params.dest)} names a directory; write needs the name of a file")
     path = trimmed(params.dest)

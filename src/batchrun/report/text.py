@@ -1,5 +1,6 @@
 """How things are written for people: harmless on any terminal, grouped, coloured, cut to width."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -90,6 +91,8 @@ def duration(seconds: float) -> str:
     if seconds < 3599.5:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest:02d} s"
+    if seconds == math.inf:
+        return "for ever"
     if seconds < 86370:
         hours, rest = divmod(round(seconds / 60), 60)
         return f"{hours} h {rest:02d} min"

@@ -255,7 +255,9 @@ class UnitCall(Call):
         """Pass the worker's report on."""
         values = guarded(pickle.loads, (body,))
         if isinstance(values, Raised):
-            message = f"this is a defect of the operation: its answer cannot be read: {values.error!r}"
+            message = (
+                f"this is a defect of the operation: its answer cannot be read: {values.error!r}"
+            )
             self.end(Failed(message=message, retryable=False), worker)
         else:
             self.events.put(wire.report_from_tuple(values, worker))

@@ -221,9 +221,10 @@ class Crew:
         while (size := worker.receive(self._buffer)) > 0:
             self._frame(worker, size)
         begun = self._bury(worker)
-        text = exit_text(worker.name, worker.release())
-        if not (worker.ready or worker.leaving):
-            most = _KILLED_STARTS if "signal" in text else _FAILED_STARTS
+        exitcode = worker.release()
+        text = exit_text(worker.name, exitcode)
+        if not worker.ready:
+            most = _KILLED_STARTS if exitcode is not None and exitcode < 0 else _FAILED_STARTS
             self._start_failed(_NOT_READY.format(text), most)
         for call in begun:
             self._lose(call, f"{text} while it ran this", worker.ending)

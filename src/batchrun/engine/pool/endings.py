@@ -42,9 +42,7 @@ def end_command_aside(
     ).start()
 
 
-def _end_command(
-    pid: int | None, cookie: str, grace_s: float, then: Callable[[], None]
-) -> None:
+def _end_command(pid: int | None, cookie: str, grace_s: float, then: Callable[[], None]) -> None:
     from batchrun.ops.processes import end_command  # noqa: PLC0415  # only when a worker has died
 
     try:

@@ -99,8 +99,8 @@ class WorkerProcess:
             raise
         finally:
             worker_end.close()
-        self.inbox.setblocking(False)
-        self.link.setblocking(False)
+        self.inbox.settimeout(0.0)
+        self.link.settimeout(0.0)
         #: Handed and not answered, oldest first; by id.
         self.outstanding: dict[int, Call] = {}
         #: It has said that it reads its inbox.

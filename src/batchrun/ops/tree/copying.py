@@ -70,13 +70,20 @@ class FileCopier:
         self._context.check()
         self._context.progress(self._tally.bytes_done)
 
-    def put(self, source: Place, st: os.stat_result, target: Place) -> None:
-        """Copy one thing that is not a directory to its exact new place.
+    def put(
+        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
+    ) -> None:
+        """Copy one thing that is not a directory.
+
+        Args:
+            source: What to copy.
+            st: What it looks like.
+            target: Its exact new place.
+            old: What is there now.
 
         Raises:
             OperationError: it could not be copied.
         """
-        old = target.lstat()
         if old is not None:
             if S_ISDIR(old.st_mode):
                 raise in_the_way(source, target, "a directory")
@@ -85,7 +92,7 @@ class FileCopier:
         if S_ISSOCK(st.st_mode):
             self._tally.warn(f"{shown(source.path)} is a socket, which cannot be copied")
             return
-        links = self._links_of(st)
+        links = self._links_of(st) if st.st_nlink > 1 else None
         if old is None or self._is_wanted(source, st, target, old):
             self._tally.changed = True
             if not self._dry and not (links and self._linked(links, source, st, target)):

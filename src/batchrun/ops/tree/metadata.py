@@ -6,7 +6,7 @@ changes the mode's group bits), then the mode, then the times.
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from stat import S_IMODE, S_ISDIR, S_ISLNK
@@ -21,6 +21,7 @@ PRESERVED = ("mode", "owner", "times", "xattrs", "acl", "links")
 _SETID = 0o6000
 _NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _GONE = errno.ENODATA
+_NONE: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +105,12 @@ def apply_to_fd(
     lost: list[str] = []
     now = os.fstat(fd)
     uid, gid = keep.owner_for(source)
-    owned = _give(uid, gid, now, lambda u, g: os.chown(fd, u, g), lost)
+    owned = False
+    if uid not in {None, now.st_uid} or gid not in {None, now.st_gid}:
+        owned = _give(uid, gid, now, lambda u, g: os.chown(fd, u, g), lost)
+    touched = False
     if attributes_from is not None and (keep.xattrs or keep.acl):
         touched = copy_attributes(attributes_from, fd, keep, lost)
-    else:
-        touched = False
     mode = keep.mode_for(source)
     if mode is not None:
         mode = _safe_mode(mode, source, owned, lost) if mode & _SETID else mode
@@ -178,11 +180,13 @@ def apply_to_place(place: Place, source: Place, st: os.stat_result, keep: Keep) 
     return lost
 
 
-def attributes(of: int | str, keep: Keep) -> dict[str, bytes]:
+def attributes(of: int | str, keep: Keep) -> Mapping[str, bytes]:
     """Read the extended attributes and ACLs that are to be preserved."""
     follow = isinstance(of, int)
     try:
         names = os.listxattr(of, follow_symlinks=follow)
+        if not names:
+            return _NONE
         return {
             name: os.getxattr(of, name, follow_symlinks=follow)
             for name in names
@@ -190,7 +194,7 @@ def attributes(of: int | str, keep: Keep) -> dict[str, bytes]:
         }
     except OSError as error:
         if error.errno in _NO_ATTRIBUTES or error.errno == _GONE:
-            return {}
+            return _NONE
         raise
 
 
@@ -201,7 +205,7 @@ def copy_attributes(source: int | str, copy: int | str, keep: Keep, lost: list[s
     """
     wanted = attributes(source, keep)
     present = attributes(copy, keep)
-    if wanted == present:
+    if wanted is present or wanted == present:
         return False
     follow = isinstance(copy, int)
     for name in present.keys() - wanted.keys():

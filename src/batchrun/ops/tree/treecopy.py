@@ -27,15 +27,27 @@ class Copier:
         self._dry = context.settings.dry_run
         self._files = FileCopier(context, rules, tally, base)
 
-    def copy(self, source: Place, st: os.stat_result, target: Place) -> None:
-        """Copy one thing to its exact place; in a dry run the place's directory may be missing."""
-        if S_ISDIR(st.st_mode):
-            self._tree(source, st, target)
-        else:
-            self._files.put(source, st, target)
+    def copy(
+        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
+    ) -> None:
+        """Copy one thing to its exact place; in a dry run the place's directory may be missing.
 
-    def _tree(self, source: Place, st: os.stat_result, target: Place) -> None:
-        old = _stat_root(target)
+        Args:
+            source: What to copy.
+            st: What it looks like.
+            target: Its exact new place.
+            old: What is there now, without following it.
+        """
+        if S_ISDIR(st.st_mode):
+            self._tree(source, st, target, old)
+        else:
+            self._files.put(source, st, target, old)
+
+    def _tree(
+        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
+    ) -> None:
+        if old is not None and S_ISLNK(old.st_mode):
+            old = _followed(target) or old
         if old is not None and not S_ISDIR(old.st_mode):
             raise in_the_way(source, target, "not a directory")
         try:
@@ -128,7 +140,8 @@ class _Descent:
         elif step.is_dir:
             self._enter(step, source, self._targets)
         else:
-            self._files.put(source, step.st, self._targets.at(step.name))
+            target = self._targets.at(step.name)
+            self._files.put(source, step.st, target, target.lstat())
 
     def _enter(self, step: Step, source: Place, targets: Folders) -> None:
         target = targets.at(step.name)
@@ -150,12 +163,9 @@ def make_directory(target: Place, rules: Rules) -> None:
     os.mkdir(target.name, 0o700 if rules.keep.mode else 0o777, dir_fd=target.dir_fd)
 
 
-def _stat_root(target: Place) -> os.stat_result | None:
-    """Look at the root of a target tree; the user may have named a symlink to a directory."""
-    st = target.lstat()
-    if st is not None and S_ISLNK(st.st_mode):
-        try:
-            return os.stat(target.name, dir_fd=target.dir_fd)
-        except FileNotFoundError:
-            return st
-    return st
+def _followed(target: Place) -> os.stat_result | None:
+    """Look at what the root of a target is: the user may have named a symlink to a directory."""
+    try:
+        return os.stat(target.name, dir_fd=target.dir_fd)
+    except FileNotFoundError:
+        return None

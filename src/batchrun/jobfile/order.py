@@ -1,0 +1,135 @@
+"""Which task comes after which: ids, needs, circles, and which tasks are selected at all."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from batchrun.errors import UsageError
+from batchrun.jobfile.entries import Entry
+from batchrun.jobfile.options import LoadOptions
+from batchrun.jobfile.problems import Problems, did_you_mean
+from batchrun.jobfile.variables import cycle_in
+
+__all__ = ["find_needs", "select", "with_ids"]
+
+
+def with_ids(entries: Sequence[Entry], problems: Problems) -> tuple[list[Entry], frozenset[str]]:
+    """Give every entry its id; note ids that are there twice.
+
+    Returns:
+        The entries, and the ids that were made of a position: `needs` may not use them.
+    """
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        first = seen.setdefault(entry.id, entry) if entry.id else entry
+        if first is not entry:
+            _note_double(first, entry, problems)
+    automatic: set[str] = set()
+    named: list[Entry] = []
+    for entry in entries:
+        if not entry.id:
+            operation = entry.operation.name if entry.operation else "task"
+            prefix = "finally-" if entry.final else ""
+            made = f"{prefix}{operation}-{int(entry.path[1]) + 1}"
+            while made in seen:
+                made += "x"
+            automatic.add(made)
+            entry = replace(entry, id=made)  # noqa: PLW2901 - the same entry, complete
+        named.append(entry)
+    return named, frozenset(automatic)
+
+
+def _note_double(first: Entry, entry: Entry, problems: Problems) -> None:
+    lines = [problems.line_of(one.path) for one in (first, entry)]
+    key = "id" if entry.modifiers.id else "name"
+    made = "" if entry.modifiers.id else ", made of the name"
+    message = (
+        f"the id `{entry.id}`{made} is there twice, for the tasks on line {lines[0]} and on "
+        f"line {lines[1]}; give one of them another `id`"
+    )
+    problems.add((*entry.path, key), message)
+
+
+def find_needs(
+    entries: Sequence[Entry], automatic: frozenset[str], problems: Problems, *, sequential: bool
+) -> dict[str, tuple[str, ...]]:
+    """Find out what each task needs, by id; note unknown needs and circles."""
+    known = {entry.id: entry for entry in entries}
+    needs: dict[str, tuple[str, ...]] = {}
+    before: dict[bool, str] = {}
+    for entry in entries:
+        found = dict.fromkeys(
+            need
+            for need in entry.modifiers.needs
+            if _is_possible(need, entry, known, automatic, problems)
+        )
+        if sequential and entry.final in before:
+            found.setdefault(before[entry.final])
+        before[entry.final] = entry.id
+        needs[entry.id] = tuple(found)
+    for circle in cycle_in(needs):
+        message = (
+            f"the tasks need each other in a circle: {' -> '.join(circle)}; take one need away"
+        )
+        problems.add((*known[circle[0]].path, "needs"), message)
+    return needs
+
+
+def _is_possible(
+    need: str,
+    entry: Entry,
+    known: Mapping[str, Entry],
+    automatic: frozenset[str],
+    problems: Problems,
+) -> bool:
+    path = (*entry.path, "needs")
+    if need in automatic:
+        message = f"`{need}` is only a position; give that task an `id` and use it here"
+    elif need not in known:
+        usable = set(known) - automatic
+        by_name = [one.id for one in known.values() if one.modifiers.name == need]
+        hint = f"; did you mean `{by_name[0]}`?" if by_name else did_you_mean(need, usable)
+        message = f"there is no task `{need}`{hint}"
+    elif known[need].final and not entry.final:
+        message = f"`{need}` stands under `finally`, which runs last; no task can need it"
+    elif entry.final and not known[need].final:
+        message = f"tasks under `finally` run after all others; take `{need}` away"
+    else:
+        return True
+    problems.add(path, message)
+    return False
+
+
+def select(entries: Sequence[Entry], options: LoadOptions) -> frozenset[str]:
+    """Return the ids of the tasks that the command line asks for.
+
+    Tasks under `finally` are kept unless a tag skips them.
+
+    Raises:
+        UsageError: `--task` or `--tags` names something that is not there.
+    """
+    known = [entry.id for entry in entries]
+    for one in options.task_ids:
+        if one not in known:
+            message = f"--task {one}: there is no such task{did_you_mean(one, known)}"
+            raise UsageError(message)
+    by_tag: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        for tag in entry.modifiers.tags:
+            by_tag[tag] += 1
+    for tag in options.tags:
+        if tag not in by_tag:
+            message = f"--tags {tag}: no task has this tag{did_you_mean(tag, by_tag)}"
+            raise UsageError(message)
+    return frozenset(entry.id for entry in entries if _is_selected(entry, options))
+
+
+def _is_selected(entry: Entry, options: LoadOptions) -> bool:
+    tags = set(entry.modifiers.tags)
+    if tags & set(options.skip_tags):
+        return False
+    if entry.final:
+        return True
+    if options.task_ids and entry.id not in options.task_ids:
+        return False
+    return not options.tags or bool(tags & set(options.tags))

@@ -1,0 +1,336 @@
+"""The operation `archive`: files and trees into one tar or zip archive."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from stat import S_ISDIR
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from batchrun.errors import OperationError
+from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.values import Doc, PathPattern, PathText
+from batchrun.ops.atomic import new_file
+from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.paths import shown
+from batchrun.ops.protected import check_deletable
+from batchrun.ops.targets import check_not_inside, look_up, make_parents
+from batchrun.ops.tree.copying import READ
+from batchrun.ops.tree.data import Beat
+from batchrun.ops.tree.folders import Place
+from batchrun.ops.tree.removing import Guard, Removing, remove
+from batchrun.ops.tree.selection import selection
+
+if TYPE_CHECKING:
+    from batchrun.ops.members import Entry, Member, Reader, Writer
+
+__all__ = ["OPERATIONS", "Archive", "ArchiveFormat", "archive", "read_members"]
+
+ArchiveFormat = Literal["tar", "tar.gz", "tar.zst", "tar.xz", "zip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """Parameters of `archive`."""
+
+    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs to archive.")]
+    dest: Annotated[PathText, Doc("The archive.")]
+    format: Annotated[ArchiveFormat | None, Doc("Its format; by default what its suffix says.")] = (
+        None
+    )
+    level: Annotated[int | None, Doc("How hard to compress; by default as the format's tool.")] = (
+        None
+    )
+    exclude: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns of what to leave out, below each source.")
+    ] = ()
+    remove: Annotated[
+        bool, Doc("Delete the sources when the archive has been read again and compared.")
+    ] = False
+
+
+def archive(params: Archive, context: Context) -> Done:
+    """Write an archive, unless it is there and holds the same."""
+    task = _Archiving(params, context)
+    return task.run()
+
+
+class _Archiving:
+    """One archive being written, compared or verified."""
+
+    def __init__(self, params: Archive, context: Context) -> None:
+        from batchrun.ops.members import archive_format  # noqa: PLC0415 - heavy: only when used
+
+        if not params.dest or params.dest.endswith("/"):
+            raise refusal(f"{shown(params.dest)} does not name a file for the archive")
+        self._params = params
+        self._context = context
+        self._dry = context.settings.dry_run
+        self._tally = Tally()
+        self._format = archive_format(params.dest, params.format)
+        self._selection = selection(params.exclude, ())
+
+    def run(self) -> Done:
+        """Do all of it."""
+        params = self._params
+        sources = self._sources()
+        if not sources and params.remove and os.path.isfile(params.dest):
+            return Done.unchanged("the sources are gone and the archive is there")
+        if not sources:
+            raise refusal(f"there is nothing to put into {shown(params.dest)}")
+        make_parents(params.dest, dry=self._dry)
+        if not self._is_current():
+            self._tally.changed = True
+            if not self._dry:
+                self._write()
+        if params.remove:
+            self._tally.changed = True
+            if not self._dry:
+                self._remove(sources)
+        return self._tally.done()
+
+    def _sources(self) -> list[str]:
+        """Look the sources up, and refuse what must not be archived there or deleted."""
+        params = self._params
+        found: list[str] = []
+        for item in look_up(params.src):
+            try:
+                st = os.lstat(item.path)
+            except FileNotFoundError:
+                if params.remove:
+                    continue
+                raise OperationError(
+                    f"cannot archive {shown(item.path)}: it does not exist"
+                ) from None
+            except OSError as error:
+                raise failure(error, "archive", item.path) from error
+            is_dir = S_ISDIR(st.st_mode)
+            if is_dir:
+                check_not_inside(item.path, params.dest)
+            if params.remove:
+                check_deletable(item.path, self._context, (), is_dir=is_dir)
+            found.append(item.path)
+        return found
+
+    def _plan(self, tally: Tally | None = None) -> "Iterator[Entry]":
+        from batchrun.ops.members import plan  # noqa: PLC0415 - as above
+
+        present = tuple(
+            source
+            for source in self._params.src
+            if not isinstance(source, str) or os.path.lexists(source.rstrip("/") or "/")
+        )
+        links = self._format != "zip"
+        check = self._context.check
+        return plan(present, self._selection, check, tally or Tally(), links=links)
+
+    def _is_current(self) -> bool:
+        """Tell whether the archive holds the same members, by size and time."""
+        if not os.path.lexists(self._params.dest):
+            # What cannot be looked at is found in a dry run, too.
+            return self._dry and not any(True for _ in self._plan(self._tally))
+        kept = _kept(self._format)
+        try:
+            with read_members(self._params.dest, self._format, self._count) as members:
+                pairs = zip_longest(self._plan(), members)
+                return all(
+                    entry is not None and found is not None and kept(entry.member) == found[0]
+                    for entry, found in pairs
+                )
+        except OperationError:
+            # What is there is no archive of this format, or a broken one: it is replaced.
+            return False
+
+    def _count(self, size: int) -> None:
+        """Count bytes, and stop when the unit has to."""
+        self._tally.bytes_done += size
+        self._context.check()
+        self._context.progress(self._tally.bytes_done)
+
+    def _write(self) -> None:
+        """Write the archive; when one source cannot be read, there is none."""
+        params = self._params
+        with new_file(params.dest, self._context, mode=0o666, durable=params.remove) as fd:
+            writer = _writer(fd, self._format, params.level)
+            for entry in self._plan(self._tally):
+                self._add(writer, entry)
+            writer.finish()
+
+    def _add(self, writer: "Writer", entry: "Entry") -> None:
+        if entry.member.kind != "file":
+            writer.add(entry.member, None)
+            return
+        with self._content(entry) as content:
+            writer.add(entry.member, content)
+            content.check_same()
+
+    @contextmanager
+    def _content(self, entry: "Entry") -> "Iterator[_Content]":
+        """Open a source file, and check that it is the one that was looked at."""
+        place = entry.place
+        try:
+            fd = os.open(place.name, READ, dir_fd=place.dir_fd)
+        except OSError as error:
+            raise failure(error, "archive", place.path) from error
+        try:
+            yield _Content(fd, entry, self)
+        finally:
+            os.close(fd)
+
+    def count(self, size: int) -> None:
+        """Count bytes of a source."""
+        self._count(size)
+
+    def _remove(self, sources: list[str]) -> None:
+        """Read the archive again, compare it with the sources, and delete those."""
+        known = self._verify()
+
+        def guard_of(root: str) -> Guard:
+            def is_archived(relative: str, st: os.stat_result) -> bool:
+                path = f"{root}/{relative}" if relative else root
+                return known.get(path) == (st.st_ino, st.st_size, st.st_mtime_ns)
+
+            return is_archived
+
+        for source in sources:
+            how = Removing(
+                check=self._context.check, selection=self._selection, guard=guard_of(source)
+            )
+            remove(Place(None, source), how, self._tally)
+
+    def _verify(self) -> dict[str, tuple[int, int, int]]:
+        """Compare the archive with the sources, content and all.
+
+        Returns:
+            What was found in it, by path: grows with the number of members, because only these
+            and nothing that came later may be deleted.
+        """
+        kept = _kept(self._format)
+        known: dict[str, tuple[int, int, int]] = {}
+        path = self._params.dest
+        with read_members(path, self._format, self._count) as members:
+            for entry, found in zip_longest(self._plan(), members):
+                if entry is None or found is None or kept(entry.member) != found[0]:
+                    raise OperationError(
+                        f"{shown(path)} is not what its sources are now; nothing was deleted"
+                    )
+                if entry.member.kind == "file" and not self._same(entry, found[1]):
+                    raise _changed(entry)
+                st = entry.st
+                known[entry.place.path] = (st.st_ino, st.st_size, st.st_mtime_ns)
+        return known
+
+    def _same(self, entry: "Entry", archived: "Reader | None") -> bool:
+        with self._content(entry) as content:
+            while block := content.read(64 * 1024):
+                there = b"" if archived is None else _read_exactly(archived, len(block))
+                if block != there:
+                    return False
+        return archived is None or not archived.read(1)
+
+
+def _read_exactly(reader: "Reader", size: int) -> bytes:
+    parts: list[bytes] = []
+    while size and (part := reader.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+class _Content:
+    """A source file being read into the archive, neither shorter nor longer than it was."""
+
+    def __init__(self, fd: int, entry: "Entry", task: _Archiving) -> None:
+        self._fd = fd
+        self._entry = entry
+        self._task = task
+        self._left = entry.st.st_size
+        self.check_same()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read at most this much."""
+        try:
+            data = os.read(self._fd, min(size, self._left) if size >= 0 else self._left)
+        except OSError as error:
+            raise failure(error, "archive", self._entry.place.path) from error
+        if not data and self._left:
+            raise _changed(self._entry)
+        self._left -= len(data)
+        self._task.count(len(data))
+        return data
+
+    def check_same(self) -> None:
+        """Raise if the file is not what it was when it was looked at."""
+        now, st = os.fstat(self._fd), self._entry.st
+        if (now.st_ino, now.st_size, now.st_mtime_ns) != (st.st_ino, st.st_size, st.st_mtime_ns):
+            raise _changed(self._entry)
+
+
+def _changed(entry: "Entry") -> OperationError:
+    return OperationError(
+        f"{shown(entry.place.path)} changed while it was archived; there is no new archive, "
+        "and nothing was deleted"
+    )
+
+
+def _writer(fd: int, form: str, level: int | None) -> "Writer":
+    if form == "zip":
+        from batchrun.ops.zipfiles import ZipWriter  # noqa: PLC0415 - heavy: only when used
+
+        return ZipWriter(fd, level)
+    from batchrun.ops.tarfiles import TarWriter  # noqa: PLC0415 - heavy: only when used
+
+    return TarWriter(fd, form, level)
+
+
+def _kept(form: str) -> "Callable[[Member], Member]":
+    """Return what makes of a member what an archive of this format says of it."""
+    if form != "zip":
+        return lambda member: member
+    from batchrun.ops.zipfiles import as_zipped  # noqa: PLC0415 - heavy: only when used
+
+    return as_zipped
+
+
+@contextmanager
+def read_members(
+    path: str, form: str, beat: Beat
+) -> "Iterator[Iterator[tuple[Member, Reader | None]]]":
+    """Open an archive to read its members in order.
+
+    Raises:
+        OperationError: it cannot be read, or is broken; says which archive.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise failure(error, "read", path) from error
+    try:
+        if form == "zip":
+            from batchrun.ops.zipfiles import read_zip  # noqa: PLC0415 - heavy: only when used
+
+            yield read_zip(fd, beat)
+        else:
+            from batchrun.ops.tarfiles import read_tar  # noqa: PLC0415 - heavy: only when used
+
+            yield read_tar(fd, form, beat)
+    except OperationError as error:
+        if shown(path) in str(error):
+            raise
+        message = f"{shown(path)}: {error}"
+        raise OperationError(message, errno=error.errno, retryable=error.retryable) from error
+    finally:
+        os.close(fd)
+
+
+OPERATIONS = {
+    "archive": Operation(
+        name="archive",
+        summary="Put files and trees into one tar or zip archive.",
+        params=Archive,
+        function=archive,
+        main="src",
+        example="archive: {src: /srv/www, dest: /backup/www.tar.zst}",
+    )
+}

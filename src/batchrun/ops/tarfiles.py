@@ -1,0 +1,209 @@
+"""Read and write tar archives: PAX headers, names of any bytes, nanoseconds, attributes."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from tarfile import HeaderError, ReadError
+from typing import IO, Any, Self, cast
+
+from batchrun.errors import OperationError
+from batchrun.ops.codecs import compressor, decompressed
+from batchrun.ops.members import Member, Reader
+from batchrun.ops.tree.data import BLOCK_SIZE, Beat, blocks, write_all
+
+__all__ = ["TarWriter", "read_tar"]
+
+_ATTRIBUTE = "SCHILY.xattr."
+_KINDS = {
+    "file": tarfile.REGTYPE,
+    "directory": tarfile.DIRTYPE,
+    "symlink": tarfile.SYMTYPE,
+    "hardlink": tarfile.LNKTYPE,
+    "fifo": tarfile.FIFOTYPE,
+    "character": tarfile.CHRTYPE,
+    "block": tarfile.BLKTYPE,
+}
+#: The only header error that is none: two blocks of zeros.
+_END = "EOFHeaderError"
+_BY_TYPE = {number: kind for kind, number in _KINDS.items()}
+
+
+class _Output:
+    """The archive as a file object: compresses what it is given."""
+
+    def __init__(self, fd: int, form: str, level: int | None) -> None:
+        self._fd = fd
+        self._machine = compressor(form, level) if form else None
+        self._at = 0
+
+    def write(self, data: bytes) -> int:
+        self._at += len(data)
+        packed = data if self._machine is None else self._machine.compress(data)
+        if packed:
+            write_all(self._fd, packed)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._at
+
+    def finish(self) -> None:
+        if self._machine is not None:
+            write_all(self._fd, self._machine.flush())
+
+
+class TarWriter:
+    """Writes a tar archive to an open file."""
+
+    def __init__(self, fd: int, form: str, level: int | None) -> None:
+        self._output = _Output(fd, form.partition(".")[2], level)
+        self._tar = tarfile.TarFile(
+            fileobj=cast("Any", self._output),
+            mode="w",
+            format=tarfile.PAX_FORMAT,
+            encoding="utf-8",
+            errors="surrogateescape",
+            copybufsize=BLOCK_SIZE,
+        )
+
+    def add(self, member: Member, content: Reader | None) -> None:
+        """Write a member."""
+        info = tarfile.TarInfo(member.name)
+        info.type = _KINDS[member.kind]
+        info.size = member.size_bytes
+        info.mode = member.mode
+        info.uid, info.gid = member.uid or 0, member.gid or 0
+        info.linkname = member.link
+        info.devmajor, info.devminor = member.device
+        seconds, fraction = divmod(member.mtime_ns, 10**9)
+        info.mtime = seconds
+        headers = {
+            _ATTRIBUTE + name: value.decode("utf-8", "surrogateescape")
+            for name, value in member.attributes.items()
+        }
+        if fraction:
+            headers["mtime"] = _decimal(member.mtime_ns)
+        info.pax_headers = headers
+        self._tar.addfile(info, cast("Any", content))
+        # The list of members is for reading back, and grows with the archive.
+        cast("Any", self._tar).members.clear()
+
+    def finish(self) -> None:
+        """Write the end of the archive."""
+        self._tar.close()
+        self._output.finish()
+
+
+def _decimal(ns: int) -> str:
+    """Write nanoseconds as seconds; before 1970 the sign is for both parts."""
+    sign, value = ("-", -ns) if ns < 0 else ("", ns)
+    return f"{sign}{value // 10**9}.{value % 10**9:09d}"
+
+
+def _nanoseconds(text: str) -> int:
+    sign = -1 if text.startswith("-") else 1
+    seconds, _, fraction = text.lstrip("-").partition(".")
+    return sign * (int(seconds or 0) * 10**9 + int(fraction[:9].ljust(9, "0")))
+
+
+class _StrictInfo(tarfile.TarInfo):
+    """A header that must be right: tarfile takes a broken one for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: Any) -> Self:
+        """Read the next header."""
+        try:
+            return super().fromtarfile(tarfile)
+        except HeaderError as error:
+            if type(error).__name__ == _END:
+                raise
+            raise ReadError(f"broken header, {error}") from error
+
+
+class _Input:
+    """The archive as a file object: decompresses as it is read, in order."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        parts: list[bytes] = []
+        while size > 0:
+            if not self._rest:
+                self._rest = next(self._pieces, b"")
+                if not self._rest:
+                    break
+            part, self._rest = self._rest[:size], self._rest[size:]
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def drain(self) -> None:
+        """Read to the end, so that what is broken there is found."""
+        for _ in self._pieces:
+            continue
+
+
+class _Content:
+    """What a file in the archive holds."""
+
+    def __init__(self, content: IO[bytes]) -> None:
+        self._content = content
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._content.read(size)
+        except tarfile.TarError as error:
+            raise OperationError(f"not a valid tar archive: {error}") from error
+
+
+def read_tar(fd: int, form: str, beat: Beat) -> Iterator[tuple[Member, Reader | None]]:
+    """Yield the members of a tar archive; each content is valid until the next member.
+
+    Raises:
+        OperationError: it is not a tar archive, or it is broken.
+    """
+    compression = form.partition(".")[2]
+    pieces = blocks(fd, beat)
+    stream = _Input(decompressed(compression, pieces) if compression else map(bytes, pieces))
+    try:
+        with tarfile.open(
+            fileobj=cast("Any", stream),
+            mode="r|",
+            bufsize=64 * 1024,
+            encoding="utf-8",
+            errors="surrogateescape",
+            tarinfo=_StrictInfo,
+        ) as tar:
+            for info in tar:
+                content = tar.extractfile(info) if info.isreg() else None
+                yield _member(info), None if content is None else _Content(content)
+                cast("Any", tar).members.clear()
+        stream.drain()
+    except (tarfile.TarError, EOFError, ValueError, KeyError) as error:
+        raise OperationError(f"not a valid tar archive: {error}") from error
+
+
+def _member(info: tarfile.TarInfo) -> Member:
+    """Describe a member as the archive does."""
+    kind = "file" if info.isreg() else _BY_TYPE.get(info.type, "unknown")
+    headers = info.pax_headers
+    exact = headers.get("mtime")
+    member = Member(
+        name=info.name,
+        kind=kind,
+        size_bytes=info.size if kind == "file" else 0,
+        mtime_ns=int(info.mtime) * 10**9 if exact is None else _nanoseconds(exact),
+        mode=info.mode & 0o7777,
+        uid=info.uid,
+        gid=info.gid,
+        link=info.linkname,
+        device=(info.devmajor, info.devminor) if kind in {"character", "block"} else (0, 0),
+    )
+    more = {
+        name.removeprefix(_ATTRIBUTE): os.fsencode(value)
+        for name, value in headers.items()
+        if name.startswith(_ATTRIBUTE)
+    }
+    return replace(member, attributes=more) if more else member

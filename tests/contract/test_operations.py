@@ -1,0 +1,220 @@
+"""What every operation on files promises, whatever the names."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from file_context import HOSTILE_NAMES, FileContext, changed, do, message_of, snapshot
+
+from batchrun.errors import UnitStoppedError
+from batchrun.model.values import Doc
+from batchrun.ops import OPERATIONS
+
+Params = dict[str, Any]
+Prepare = Callable[[Path, str], Params]
+
+
+def _source(root: Path, name: str) -> str:
+    """Make a small tree of that name."""
+    tree = root / "in" / name
+    (tree / name).mkdir(parents=True)
+    (tree / name / name).write_text("deep")
+    (tree / "file").write_text("content" * 100)
+    (tree / "link").symlink_to(name)
+    os.utime(tree / "file", ns=(1, 1_234_567_890_123_456_789))
+    return str(tree)
+
+
+def _file(root: Path, name: str, data: bytes = b"content" * 100) -> str:
+    path = root / "in" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+def _manifest(root: Path, name: str) -> Params:
+    return {"src": (_source(root, name),), "dest": f"{root}/out/{name}.sha256"}
+
+
+def _compressed(root: Path, name: str) -> Params:
+    path = _file(root, name)
+    assert changed(do("compress", src=(path,)))
+    return {"src": (path + ".gz",)}
+
+
+def _archived(root: Path, name: str) -> Params:
+    archive = str(root / "a.tar.gz")
+    assert changed(do("archive", src=(_source(root, name),), dest=archive))
+    return {"src": archive, "dest": f"{root}/out/{name}"}
+
+
+CASES: dict[str, Prepare] = {
+    "mkdir": lambda root, name: {"path": (f"{root}/{name}/{name}",), "mode": "0750"},
+    "touch": lambda root, name: {"path": (f"{root}/{name}/{name}",), "mtime": "@12.5"},
+    "link": lambda root, name: {"src": _source(root, name), "dest": f"{root}/out/{name}"},
+    "copy": lambda root, name: {"src": (_source(root, name),), "dest": f"{root}/out/"},
+    "move": lambda root, name: {"src": (_source(root, name),), "dest": f"{root}/out/"},
+    "delete": lambda root, name: {"path": (_source(root, name),)},
+    "write": lambda root, name: {"dest": f"{root}/out/{name}", "text": name, "mode": "0640"},
+    "archive": lambda root, name: {"src": (_source(root, name),), "dest": f"{root}/{name}.tar.gz"},
+    "extract": _archived,
+    "compress": lambda root, name: {"src": (_file(root, name),), "format": "gz"},
+    "decompress": _compressed,
+    "checksum": _manifest,
+}
+WITH_SOURCE = ["copy", "move", "archive", "extract", "compress", "decompress", "checksum"]
+
+names = pytest.mark.parametrize("name", HOSTILE_NAMES.values(), ids=HOSTILE_NAMES.keys())
+operations = pytest.mark.parametrize("operation", CASES)
+
+
+def test_every_operation_on_files_is_here() -> None:
+    assert CASES.keys() == {name for name, row in OPERATIONS.items() if not row.is_command}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_parameter_is_documented(operation: str) -> None:
+    from typing import get_type_hints
+
+    row = OPERATIONS[operation]
+    hints = get_type_hints(row.params, include_extras=True)
+    assert row.name == operation
+    assert row.main in hints
+    assert row.example.startswith((f"{operation}:", f"- {operation}:"))
+    for hint in hints.values():
+        assert any(isinstance(extra, Doc) for extra in hint.__metadata__)
+
+
+@operations
+@names
+def test_a_dry_run_changes_nothing_and_says_what_the_run_does(
+    tmp_path: Path, operation: str, name: str
+) -> None:
+    params = CASES[operation](tmp_path, name)
+    before = snapshot(tmp_path)
+    predicted = changed(do(operation, FileContext(dry_run=True), **params))
+    assert snapshot(tmp_path) == before
+    assert changed(do(operation, **params)) is predicted
+    assert predicted
+
+
+@operations
+@names
+def test_doing_it_again_changes_nothing(tmp_path: Path, operation: str, name: str) -> None:
+    params = CASES[operation](tmp_path, name)
+    assert changed(do(operation, **params))
+    before = snapshot(tmp_path)
+    assert not changed(do(operation, FileContext(dry_run=True), **params))
+    assert not changed(do(operation, **params))
+    assert snapshot(tmp_path) == before
+
+
+@operations
+def test_nothing_is_left_beside_the_result(tmp_path: Path, operation: str) -> None:
+    params = CASES[operation](tmp_path, "x")
+    assert changed(do(operation, **params))
+    assert not [path for path in snapshot(tmp_path) if "/.br-" in path]
+
+
+@operations
+@pytest.mark.parametrize("checks", [0, 1, 2, 3])
+def test_a_stop_is_obeyed_and_leaves_nothing_half_done(
+    tmp_path: Path, operation: str, checks: int
+) -> None:
+    params = CASES[operation](tmp_path, "x")
+    context = FileContext(stop_after=checks)
+    try:
+        do(operation, context, **params)
+    except UnitStoppedError:
+        assert not [path for path in snapshot(tmp_path) if "/.br-" in path]
+        # What was begun is finished by the same order.
+        changed(do(operation, **params))
+    else:
+        assert checks > 0
+    assert not changed(do(operation, **params))
+
+
+@pytest.mark.parametrize("operation", WITH_SOURCE)
+@names
+def test_a_missing_source_is_named(tmp_path: Path, operation: str, name: str) -> None:
+    missing = f"{tmp_path}/none/{name}"
+    suffix = {"decompress": ".gz", "extract": ".tar"}.get(operation, "")
+    source: Any = missing + suffix if operation == "extract" else (missing + suffix,)
+    params: Params = {"src": source, "dest": f"{tmp_path}/out"}
+    if operation in {"compress", "decompress"}:
+        del params["dest"]
+    if operation == "archive":
+        params["dest"] += ".tar"
+    for dry_run in (True, False):
+        message = message_of(do(operation, FileContext(dry_run=dry_run), **params))
+        assert f"{tmp_path}/none/" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("operation", ["copy", "move", "link"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_file_onto_a_directory_says_to_add_the_slash(
+    tmp_path: Path, operation: str, dry_run: bool
+) -> None:
+    (tmp_path / "dir").mkdir()
+    source = _file(tmp_path, "file")
+    params: Params = {
+        "src": source if operation == "link" else (source,),
+        "dest": f"{tmp_path}/dir",
+    }
+    before = snapshot(tmp_path)
+    message = message_of(do(operation, FileContext(dry_run=dry_run), **params))
+    assert f"write {tmp_path}/dir/" in message
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("operation", ["copy", "move"])
+def test_several_sources_need_the_slash(tmp_path: Path, operation: str) -> None:
+    one, two = _file(tmp_path, "one"), _file(tmp_path, "two")
+    message = message_of(do(operation, src=(one, two), dest=f"{tmp_path}/out"))
+    assert f"write {tmp_path}/out/" in message
+    assert changed(do(operation, src=(one, two), dest=f"{tmp_path}/out/"))
+    assert sorted(os.listdir(tmp_path / "out")) == ["one", "two"]
+
+
+@pytest.mark.parametrize("operation", ["copy", "move"])
+def test_two_sources_of_one_name_are_refused(tmp_path: Path, operation: str) -> None:
+    for directory in ("a", "b"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "same").write_text(directory)
+    sources = (f"{tmp_path}/a/same", f"{tmp_path}/b/same")
+    assert "would both become" in message_of(do(operation, src=sources, dest=f"{tmp_path}/out/"))
+
+
+@pytest.mark.parametrize("operation", ["copy", "move"])
+@pytest.mark.parametrize("dest", ["{src}/below", "{src}/sub/", "{link}/below"])
+def test_a_tree_is_not_put_into_itself(tmp_path: Path, operation: str, dest: str) -> None:
+    tree = _source(tmp_path, "tree")
+    (tmp_path / "link").symlink_to(tree)
+    before = snapshot(tmp_path)
+    target = dest.format(src=tree, link=tmp_path / "link")
+    for dry_run in (True, False):
+        message = message_of(do(operation, FileContext(dry_run=dry_run), src=(tree,), dest=target))
+        assert "put into itself" in message
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("operation", ["copy", "move"])
+def test_a_thing_is_not_put_onto_itself(tmp_path: Path, operation: str) -> None:
+    path = _file(tmp_path, "file")
+    before = snapshot(tmp_path)
+    for dest in (path, f"{tmp_path}/in/", f"{tmp_path}/in/../in/file"):
+        assert "the same" in message_of(do(operation, src=(path,), dest=dest))
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("operation", ["copy", "move", "delete", "compress", "archive"])
+def test_an_empty_path_is_refused(tmp_path: Path, operation: str) -> None:
+    key = "path" if operation == "delete" else "src"
+    params: Params = {key: ("",), "dest": f"{tmp_path}/out.tar"}
+    if operation in {"delete", "compress"}:
+        del params["dest"]
+    done = do(operation, **params)
+    assert "empty" in message_of(done)
