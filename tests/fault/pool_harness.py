@@ -131,13 +131,16 @@ class Harness:
         for _ in range(rounds):
             while self.unanswered() < IN_FLIGHT:
                 self.submit()
-            before = self.unanswered()
             self.hit()
             if self.random.random() < 0.5:
-                wait_until(lambda before=before: self.unanswered() < before, 30, "the pool goes on")
+                self.wait_for_less_than(self.unanswered())
         while self.stopped:
             self.send(self.stopped.pop(), signal.SIGCONT)
         wait_until(lambda: self.unanswered() == 0, 60, "all is answered")
+
+    def wait_for_less_than(self, count: int) -> None:
+        """Wait until something more is answered."""
+        wait_until(lambda: self.unanswered() < count, 30, "the pool goes on")
 
     def summary(self) -> dict[str, object]:
         """Close the pool and say how it went."""

@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
 from batchrun.engine.interrupt import SignalArrived, kind_of
+from batchrun.engine.outputs import Outputs
 from batchrun.engine.scheduler import Close, Command, Open, Scheduler, StopUnit, Withdraw
 from batchrun.engine.stops import FINALLY_LIMIT_S, StopKind
 from batchrun.engine.verdict import exit_code, outcome_word
@@ -140,8 +141,6 @@ class _Progress:
     """What the loop remembers beside the scheduler's state and the counts."""
 
     source_failed: bool = False
-    #: Something of batchrun itself failed.
-    broken: bool = False
     scope: Mapping[str, Any] = field(default_factory=dict)
     final_ids: frozenset[str] = frozenset()
 
@@ -169,8 +168,7 @@ class Run:
         self._source = source
         self._runner = runner
         self._queue = queue
-        self._sinks = tuple(options.sinks)
-        self._tickers = tuple(options.tickers)
+        self._outputs = Outputs(options.sinks, options.tickers)
         self._options = options
         self._now = options.clock
         self._began = options.clock()
@@ -185,8 +183,7 @@ class Run:
     def execute(self) -> RunResult:
         """Run the job to its end; every sink is closed when this returns, or raises."""
         with ExitStack() as leaving:
-            for sink in reversed(self._options.sinks):
-                leaving.callback(self._close_sink, sink)
+            leaving.callback(self._outputs.close)
             leaving.callback(self._close_streams)
             leaving.callback(self._runner.kill)
             self._begin()
@@ -255,7 +252,7 @@ class Run:
         return exit_code(
             self._counts.total,
             stop=self._scheduler.stop_reason,
-            broken=self._memo.broken,
+            broken=self._outputs.broken,
             limit_hit=bool(self._scheduler.fail_limit_hit),
             source_failed=self._memo.source_failed,
         )
@@ -379,15 +376,7 @@ class Run:
         self._scheduler.tick(now)
         if now >= self._next_tick:
             self._next_tick = now + _TICK_S
-            self._tick()
-
-    def _tick(self) -> None:
-        """Let the sinks that draw do so."""
-        for ticker in self._tickers:
-            try:
-                ticker.tick()
-            except OSError as error:
-                self._drop(ticker, error)
+            self._outputs.tick()
 
     def _patience(self) -> float | None:
         """How long to wait for a message, in seconds; None: for ever."""
@@ -395,7 +384,7 @@ class Run:
             return 0.0
         now = self._now()
         wakeups = [self._scheduler.next_wakeup()]
-        if self._tickers:
+        if self._outputs.ticking:
             wakeups.append(max(self._next_tick, now))
         waits = [max(at - now, 0.0) for at in wakeups if at is not None]
         return min(*waits, _LONGEST_WAIT_S) if waits else None
@@ -472,36 +461,4 @@ class Run:
         fold(self._counts, event)
         if isinstance(event, TaskEnded) and event.source_error and not event.good:
             self._memo.source_failed = True
-        lost: list[tuple[Sink, OSError]] = []
-        for sink in self._sinks:
-            try:
-                sink.handle(event)
-            except OSError as error:
-                lost.append((sink, error))
-        for sink, error in lost:
-            self._drop(sink, error, last=isinstance(event, RunEnded))
-
-    def _drop(self, lost: Sink | Ticker, error: OSError, *, last: bool = False) -> None:
-        """Go on without a sink, and tell those that are left; nothing follows the last event."""
-        self._sinks = tuple(sink for sink in self._sinks if sink is not lost)
-        self._tickers = tuple(ticker for ticker in self._tickers if ticker is not lost)
-        sentence = self._mourn(error)
-        if sentence and last:
-            _log.error("%s", sentence)
-        elif sentence:
-            self._emit(Note(message=sentence))
-
-    def _close_sink(self, sink: Sink) -> None:
-        """Close a sink; one that was dropped before may fail once more, which is known."""
-        try:
-            sink.close()
-        except OSError as error:
-            if sink in self._sinks and (sentence := self._mourn(error)):
-                _log.error("%s", sentence)
-
-    def _mourn(self, error: OSError) -> str:
-        """Take note of a lost output; empty when its reader went away, which is no failure."""
-        if isinstance(error, BrokenPipeError):
-            return ""
-        self._memo.broken = True
-        return f"an output of this run cannot be written any more: {error}"
+        self._outputs.show(event)

@@ -1,6 +1,6 @@
 """The names that templates see, computed when they are first asked for."""
 
-import datetime
+import datetime as dt
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -35,6 +35,13 @@ class Names(dict[str, Any]):
         self._definitions = definitions or {}
         self._outer = outer
         self._open: list[str] = []
+
+    @classmethod
+    def of(cls, **values: Any) -> "Names":
+        """Make a scope of values that are there already."""
+        names = cls()
+        names.update(values)
+        return names
 
     def __missing__(self, name: str) -> Any:
         definition = self._definitions.get(name)
@@ -96,7 +103,7 @@ def make_now(started_at: float) -> Callable[..., str]:
     """Make `now(FORMAT, OFFSET)` of a run that started at this time (seconds since the epoch)."""
 
     def now(form: str = "%Y-%m-%dT%H:%M:%S", offset: str = "") -> str:
-        moment = datetime.datetime.fromtimestamp(started_at, datetime.UTC).astimezone()
+        moment = dt.datetime.fromtimestamp(started_at, dt.UTC).astimezone()
         if offset:
             moment = _moved(moment, str(offset))
         return moment.strftime(form)
@@ -104,7 +111,7 @@ def make_now(started_at: float) -> Callable[..., str]:
     return now
 
 
-def _moved(moment: datetime.datetime, offset: str) -> datetime.datetime:
+def _moved(moment: dt.datetime, offset: str) -> dt.datetime:
     """Move a local time: whole days by the calendar, the rest by the clock."""
     match = re.fullmatch(r"\s*([-+]?)\s*(.+)", offset)
     seconds = parse_duration(match.group(2)) if match else parse_duration(offset)
@@ -112,8 +119,8 @@ def _moved(moment: datetime.datetime, offset: str) -> datetime.datetime:
         seconds = -seconds
     try:
         if seconds % _DAY_S:
-            return (moment + datetime.timedelta(seconds=seconds)).astimezone(moment.tzinfo)
-        naive = moment.replace(tzinfo=None) + datetime.timedelta(seconds=seconds)
+            return (moment + dt.timedelta(seconds=seconds)).astimezone(moment.tzinfo)
+        naive = moment.replace(tzinfo=None) + dt.timedelta(seconds=seconds)
         return naive.astimezone()
     except OverflowError:
         message = f"the offset {offset!r} leads out of the calendar"

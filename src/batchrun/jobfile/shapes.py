@@ -1,9 +1,8 @@
 """What a parameter may be, read from the type hint of its field."""
 
 import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from batchrun.model.operation import Operation
@@ -67,11 +66,11 @@ class Parameter:
 _NARROWEST_FIRST = (bool, int, float, str, object)
 
 
-@lru_cache(maxsize=256)
-def _parameters(params: Hashable) -> Mapping[str, Parameter]:
-    if not isinstance(params, type):
-        message = "the parameters of an operation are a class"
-        raise TypeError(message)
+#: One entry for each class of the table of operations: reading type hints is slow.
+_READ: dict[type[Any], Mapping[str, Parameter]] = {}
+
+
+def _parameters(params: type[Any]) -> Mapping[str, Parameter]:
     hints = get_type_hints(params, include_extras=True)
     found: dict[str, Parameter] = {}
     for field in fields(params):
@@ -89,7 +88,9 @@ def _parameters(params: Hashable) -> Mapping[str, Parameter]:
 
 def parameters_of(operation: Operation) -> Mapping[str, Parameter]:
     """Return an operation's parameters by the key they have in a job file, in order."""
-    return _parameters(operation.params)
+    if operation.params not in _READ:
+        _READ[operation.params] = _parameters(operation.params)
+    return _READ[operation.params]
 
 
 def _doc(hint: Any) -> str:
@@ -107,11 +108,12 @@ def _shape(hint: Any, kind: Kind | None = None) -> Shape:
         return _shape(inner, own)
     if origin in (Union, types.UnionType):
         return _union([_shape(one, kind) for one in get_args(hint)])
-    if origin is Literal:
-        choices = tuple(str(one) for one in get_args(hint))
-        return Shape(scalars=(Scalar(type=str, choices=choices),))
     if origin is not None:
         return _container(origin, get_args(hint), kind)
+    return _plain(hint, kind)
+
+
+def _plain(hint: Any, kind: Kind | None) -> Shape:
     if hint is type(None):
         return Shape(nullable=True)
     if hint is Glob:
@@ -122,6 +124,9 @@ def _shape(hint: Any, kind: Kind | None = None) -> Shape:
 
 
 def _container(origin: Any, arguments: tuple[Any, ...], kind: Kind | None) -> Shape:
+    if origin is Literal:
+        choices = tuple(str(one) for one in arguments)
+        return Shape(scalars=(Scalar(type=str, choices=choices),))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return Shape(entries=_shape(arguments[-1], kind))
     inner = [one for one in arguments if one is not Ellipsis]

@@ -1,25 +1,25 @@
 """One entry of `tasks:` compiled to a plan: parameters, conditions, items, limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from batchrun.jobfile.entries import Entry, TaskContext, compute_now
 from batchrun.jobfile.expressions import Expression, parse_expression
-from batchrun.jobfile.fields import Compiled, Compiler, Constant, Render
+from batchrun.jobfile.fields import Compiled, Compiler, Constant
 from batchrun.jobfile.foreach import compile_source, items_required
 from batchrun.jobfile.options import TaskDescription
+from batchrun.jobfile.parameters import compile_parameters, written_paths
 from batchrun.jobfile.plan import Condition, TaskPlan
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.scalars import is_null
-from batchrun.jobfile.schema import COMMAND_MODIFIERS, Modifiers
-from batchrun.jobfile.shapes import Parameter, Scalar, Shape, parameters_of
+from batchrun.jobfile.schema import Modifiers
+from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.jobfile.sources import Source
 from batchrun.jobfile.template import is_template, sole_expression, split
 from batchrun.jobfile.variables import check_names, compile_variables
 from batchrun.model.job import Need, RetryPolicy, Task
 from batchrun.model.operation import Operation
-from batchrun.model.values import Kind
 
 __all__ = ["compile_task"]
 
@@ -45,7 +45,7 @@ def compile_task(entry: Entry, needs: tuple[str, ...], context: TaskContext) -> 
     _check_limits(limits, entry, context)
     if operation is None:
         return None
-    constants, computed = _parameters(entry, operation, inner)
+    constants, computed = compile_parameters(entry, operation, inner)
     timeout_s = (
         modifiers.timeout if context.options.timeout_s is None else context.options.timeout_s
     )
@@ -79,7 +79,7 @@ def compile_task(entry: Entry, needs: tuple[str, ...], context: TaskContext) -> 
             locks=_shown_names(modifiers.lock),
             timeout_s=timeout_s,
             retries=task.retry.retries,
-            paths=_paths(entry, operation),
+            paths=written_paths(entry, operation),
             tags=modifiers.tags,
             final=entry.final,
         ),
@@ -194,112 +194,6 @@ def _check_limits(limits: Sequence[Compiled], entry: Entry, context: TaskContext
                 f"{did_you_mean(one.value, context.limits)}"
             )
             context.problems.add((*entry.path, "limit"), message)
-
-
-# --- parameters
-
-
-def _parameters(
-    entry: Entry, operation: Operation, compiler: Compiler
-) -> tuple[dict[str, Any], list[tuple[str, Path, Render]]]:
-    parameters = parameters_of(operation)
-    given = _given(entry, operation, parameters, compiler)
-    constants: dict[str, Any] = {}
-    computed: list[tuple[str, Path, Render]] = []
-    before = len(compiler.problems)
-    for key, (raw, path) in given.items():
-        parameter = parameters[key]
-        if is_null(raw) and not parameter.required and not parameter.shape.nullable:
-            continue
-        compiled = compiler.value(parameter.shape, raw, path)
-        if isinstance(compiled, Constant):
-            constants[parameter.field] = compiled.value
-        elif compiled is not None:
-            computed.append((parameter.field, path, compiled))
-    _check_missing(entry, operation, given, compiler)
-    if operation.check is not None and len(compiler.problems) == before:
-        for sentence in operation.check(constants):
-            compiler.problems.add((*entry.path, operation.name), sentence)
-    return constants, computed
-
-
-def _given(
-    entry: Entry, operation: Operation, parameters: Mapping[str, Parameter], compiler: Compiler
-) -> dict[str, tuple[Any, Path]]:
-    """Collect what an operation is given, by key: from its mapping, and from modifiers."""
-    raw, path = entry.raw, (*entry.path, operation.name)
-    given: dict[str, tuple[Any, Path]] = {}
-    if isinstance(raw, dict):
-        for key, value in raw.items():
-            if key in parameters:
-                given[key] = (value, (*path, key))
-            else:
-                message = f"`{operation.name}` has no `{key}`{did_you_mean(key, parameters)}"
-                compiler.problems.add((*path, key), message)
-    elif is_null(raw):
-        compiler.problems.add(path, f"has no value; write {_example(operation)}")
-    else:
-        given[operation.main.removesuffix("_")] = (raw, path)
-    for key in COMMAND_MODIFIERS:
-        value = getattr(entry.modifiers, key)
-        if value is not None:
-            _give_modifier(key, value, entry, operation, given, compiler)
-    return given
-
-
-def _give_modifier(  # noqa: PLR0913 - one step of the loop above
-    key: str,
-    value: Any,
-    entry: Entry,
-    operation: Operation,
-    given: dict[str, tuple[Any, Path]],
-    compiler: Compiler,
-) -> None:
-    own = key in entry.written
-    path: Path = (*entry.path, key) if own else ("defaults", key)
-    if not operation.is_command:
-        if own:
-            message = f"`{key}` is for commands (run, script); `{operation.name}` is none"
-            compiler.problems.add(path, message)
-    elif key not in given:
-        given[key] = (value, path)
-    elif own:
-        message = f"`{key}` is given twice, beside `{operation.name}` and inside it; keep one"
-        compiler.problems.add(path, message)
-
-
-def _check_missing(
-    entry: Entry, operation: Operation, given: Mapping[str, Any], compiler: Compiler
-) -> None:
-    parameters = parameters_of(operation)
-    missing = [key for key, one in parameters.items() if one.required and key not in given]
-    if missing and not is_null(entry.raw):
-        listed = " and ".join(f"`{key}`" for key in missing)
-        message = f"{listed} {'is' if len(missing) == 1 else 'are'} missing; write "
-        compiler.problems.add((*entry.path, operation.name), message + _example(operation))
-
-
-def _example(operation: Operation) -> str:
-    required = [key for key, one in parameters_of(operation).items() if one.required]
-    if required == [operation.main] or not required:
-        return f"`{operation.name}: {operation.main.upper()}`"
-    inside = ", ".join(f"{key}: {key.upper()}" for key in required)
-    return f"`{operation.name}: {{{inside}}}`"
-
-
-def _paths(entry: Entry, operation: Operation) -> tuple[tuple[str, str], ...]:
-    """List the paths of a task as they are written."""
-    raw = entry.raw if isinstance(entry.raw, dict) else {operation.main: entry.raw}
-    found: list[tuple[str, str]] = []
-    for key, parameter in parameters_of(operation).items():
-        shape = parameter.shape.items or parameter.shape
-        if key in raw and shape.text and shape.text.kind in (Kind.PATH, Kind.PATTERN):
-            values = raw[key] if isinstance(raw[key], list) else [raw[key]]
-            found += [(key, str(value)) for value in values]
-    return tuple(found)
-
-
-# --- the task, as the engine sees it
 
 
 def _task(entry: Entry, operation: Operation, needs: tuple[str, ...], context: TaskContext) -> Task:

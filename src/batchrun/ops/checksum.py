@@ -1,11 +1,13 @@
 """The operation `checksum`: write or verify a manifest that sha256sum -c reads."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from stat import S_ISREG
-from typing import Annotated, Literal
+from types import TracebackType
+from typing import Annotated, BinaryIO, Literal, Self
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation
@@ -13,7 +15,8 @@ from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import look_up, make_parents
-from batchrun.ops.tree.data import blocks, same_data, write_all
+from batchrun.ops.tree.copying import discard
+from batchrun.ops.tree.data import BLOCK_SIZE, blocks, write_all
 from batchrun.ops.tree.folders import Folders, Place
 from batchrun.ops.tree.walking import walk
 
@@ -92,56 +95,87 @@ class _Hasher:
 def _write(params: Checksum, context: Context) -> Done:
     """Write the manifest, unless it is there already."""
     tally = Tally()
-    dry = context.settings.dry_run
     hasher = _Hasher(params.algorithm, context, tally)
-    make_parents(params.dest, dry=dry)
+    make_parents(params.dest, dry=context.settings.dry_run)
     scratch = Place(None, os.path.abspath(params.dest)).beside(context.temp_name()).name
-    lines = _lines(params, hasher, tally, scratch)
-    if dry:
-        tally.changed = not _reads_as(params.dest, lines)
-        return tally.done()
     try:
-        # Written beside first: a manifest that is the same keeps its inode and time.
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            for batch in lines:
-                write_all(fd, batch)
-        finally:
-            os.close(fd)
-        if tally.failed:
-            return tally.done()
-        if not _is_same_file(scratch, params.dest):
-            os.rename(scratch, params.dest)
-            tally.changed = True
+        with _Manifest(params.dest, scratch, dry=context.settings.dry_run) as manifest:
+            for batch in _lines(params, hasher, tally, scratch):
+                manifest.take(batch)
+            if not tally.failed:
+                tally.changed = manifest.finish()
     except OSError as error:
         raise failure(error, "write", params.dest) from error
-    finally:
-        if os.path.lexists(scratch):
-            os.unlink(scratch)
     return tally.done()
 
 
-def _is_same_file(one: str, other: str) -> bool:
-    try:
-        with open(one, "rb", buffering=0) as first, open(other, "rb", buffering=0) as second:
-            return same_data(first.fileno(), second.fileno(), lambda _: None)
-    except FileNotFoundError:
-        return False
+class _Manifest:
+    """A manifest that is only written when it is another one than what is there."""
 
+    def __init__(self, path: str, scratch: str, *, dry: bool) -> None:
+        self._path = path
+        self._scratch = scratch
+        self._dry = dry
+        #: What is there, read along; None: nothing is, or it differs from here on.
+        self._old: BinaryIO | None = None
+        self._same_bytes = 0
+        self._fd = -1
 
-def _reads_as(path: str, batches: Iterator[bytes]) -> bool:
-    """Compare a manifest with what it would be; reads everything to find errors, too."""
-    try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below, after both ways
-    except FileNotFoundError:
-        return all(False for _ in batches)
-    except OSError as error:
-        raise failure(error, "read", path) from error
-    with file:
-        same = True
-        for batch in batches:
-            same = same and file.read(len(batch)) == batch
-        return same and not file.read(1)
+    def __enter__(self) -> Self:
+        try:
+            self._old = open(self._path, "rb")
+        except FileNotFoundError:
+            self._differ()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._old is not None:
+            self._old.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            discard(Place(None, self._scratch))
+
+    def take(self, lines: bytes) -> None:
+        """Compare the next lines, or write them."""
+        if self._old is not None:
+            if self._old.read(len(lines)) == lines:
+                self._same_bytes += len(lines)
+                return
+            self._differ()
+        if self._fd >= 0:
+            write_all(self._fd, lines)
+
+    def finish(self) -> bool:
+        """Put the new manifest in place; False: the old one is right."""
+        if self._old is not None:
+            if not self._old.read(1):
+                return False
+            self._differ()
+        if self._fd >= 0:
+            os.rename(self._scratch, self._path)
+        return True
+
+    def _differ(self) -> None:
+        """Begin a new manifest with what was right of the old one."""
+        old, self._old = self._old, None
+        if not self._dry:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._fd = os.open(self._scratch, flags, 0o666)
+        if old is None:
+            return
+        with old:
+            old.seek(0)
+            while self._fd >= 0 and self._same_bytes:
+                block = old.read(min(self._same_bytes, BLOCK_SIZE))
+                if not block:
+                    raise OSError(errno.EAGAIN, "the manifest was changed meanwhile")
+                write_all(self._fd, block)
+                self._same_bytes -= len(block)
 
 
 def _lines(params: Checksum, hasher: _Hasher, tally: Tally, scratch: str) -> Iterator[bytes]:

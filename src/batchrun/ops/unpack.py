@@ -157,19 +157,19 @@ class Unpacker:
     def _finish_directory(
         self, member: "Member", parts: tuple[str, ...], old: os.stat_result | None
     ) -> None:
-        if old is not None and not self._is_stale(member, old) and self._dry:
-            return
-        self._tally.changed |= old is None or self._is_stale(member, old)
-        if self._dry:
-            return
-        fd = self._open(parts)
+        stale = old is None or self._is_stale(member, old)
+        self._tally.changed |= stale
+        fd = None if self._dry else self._open(parts)
         if fd is None:
             return
         try:
-            self._own(fd, member)
-            self._set_attributes(fd, member)
-            os.fchmod(fd, member.mode)
-            os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
+            if stale:
+                self._own(fd, member)
+                self._set_attributes(fd, member)
+            # What was written into an up-to-date directory has changed its time.
+            if stale or self._is_stale(member, os.fstat(fd)):
+                os.fchmod(fd, member.mode)
+                os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
         finally:
             os.close(fd)
 

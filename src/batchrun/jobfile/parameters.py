@@ -1,0 +1,116 @@
+"""What the operation of a task is given, compiled: constants, and functions for the rest."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from batchrun.jobfile.entries import Entry
+from batchrun.jobfile.fields import Compiler, Constant, Render
+from batchrun.jobfile.problems import Path, did_you_mean
+from batchrun.jobfile.scalars import is_null
+from batchrun.jobfile.schema import COMMAND_MODIFIERS
+from batchrun.jobfile.shapes import Parameter, parameters_of
+from batchrun.model.operation import Operation
+from batchrun.model.values import Kind
+
+__all__ = ["compile_parameters", "written_paths"]
+
+
+def compile_parameters(
+    entry: Entry, operation: Operation, compiler: Compiler
+) -> tuple[dict[str, Any], list[tuple[str, Path, Render]]]:
+    """Compile what the operation of an entry is given.
+
+    Returns:
+        The fields that are the same for all units; and, of the others, the field, its path in
+        the file, and the function that makes its value.
+    """
+    parameters = parameters_of(operation)
+    given = _given(entry, operation, parameters, compiler)
+    constants: dict[str, Any] = {}
+    computed: list[tuple[str, Path, Render]] = []
+    before = len(compiler.problems)
+    for key, (raw, path) in given.items():
+        parameter = parameters[key]
+        if is_null(raw) and not parameter.required and not parameter.shape.nullable:
+            continue
+        compiled = compiler.value(parameter.shape, raw, path)
+        if isinstance(compiled, Constant):
+            constants[parameter.field] = compiled.value
+        elif compiled is not None:
+            computed.append((parameter.field, path, compiled))
+    _check_missing(entry, operation, given, compiler)
+    if operation.check is not None and len(compiler.problems) == before:
+        for sentence in operation.check(constants):
+            compiler.problems.add((*entry.path, operation.name), sentence)
+    return constants, computed
+
+
+def _given(
+    entry: Entry, operation: Operation, parameters: Mapping[str, Parameter], compiler: Compiler
+) -> dict[str, tuple[Any, Path]]:
+    """Collect what an operation is given, by key: from its mapping, and from modifiers."""
+    raw, path = entry.raw, (*entry.path, operation.name)
+    given: dict[str, tuple[Any, Path]] = {}
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            if key in parameters:
+                given[key] = (value, (*path, key))
+            else:
+                message = f"`{operation.name}` has no `{key}`{did_you_mean(key, parameters)}"
+                compiler.problems.add((*path, key), message)
+    elif is_null(raw):
+        compiler.problems.add(path, f"has no value; write {_example(operation)}")
+    else:
+        given[operation.main.removesuffix("_")] = (raw, path)
+    _give_modifiers(entry, operation, given, compiler)
+    return given
+
+
+def _give_modifiers(
+    entry: Entry, operation: Operation, given: dict[str, tuple[Any, Path]], compiler: Compiler
+) -> None:
+    """Add the modifiers that are parameters of commands."""
+    for key in COMMAND_MODIFIERS:
+        value = getattr(entry.modifiers, key)
+        path = (*entry.path, key) if key in entry.written else ("defaults", key)
+        if value is None or (not operation.is_command and key not in entry.written):
+            continue  # a default for commands says nothing to operations on files
+        if not operation.is_command:
+            message = f"`{key}` is for commands (run, script); `{operation.name}` is none"
+            compiler.problems.add(path, message)
+        elif key not in given:
+            given[key] = (value, path)
+        elif key in entry.written:
+            message = f"`{key}` is given twice, beside `{operation.name}` and inside it; keep one"
+            compiler.problems.add(path, message)
+
+
+def _check_missing(
+    entry: Entry, operation: Operation, given: Mapping[str, Any], compiler: Compiler
+) -> None:
+    parameters = parameters_of(operation)
+    missing = [key for key, one in parameters.items() if one.required and key not in given]
+    if missing and not is_null(entry.raw):
+        listed = " and ".join(f"`{key}`" for key in missing)
+        message = f"{listed} {'is' if len(missing) == 1 else 'are'} missing; write "
+        compiler.problems.add((*entry.path, operation.name), message + _example(operation))
+
+
+def _example(operation: Operation) -> str:
+    required = [key for key, one in parameters_of(operation).items() if one.required]
+    if required == [operation.main] or not required:
+        return f"`{operation.name}: {operation.main.upper()}`"
+    inside = ", ".join(f"{key}: {key.upper()}" for key in required)
+    return f"`{operation.name}: {{{inside}}}`"
+
+
+def written_paths(entry: Entry, operation: Operation) -> tuple[tuple[str, str], ...]:
+    """List the paths of a task as they are written."""
+    raw = entry.raw if isinstance(entry.raw, dict) else {operation.main: entry.raw}
+    found: list[tuple[str, str]] = []
+    for key, parameter in parameters_of(operation).items():
+        shape = parameter.shape.items or parameter.shape
+        if key in raw and shape.text and shape.text.kind in (Kind.PATH, Kind.PATTERN):
+            values = raw[key] if isinstance(raw[key], list) else [raw[key]]
+            found += [(key, str(value)) for value in values]
+    return tuple(found)
