@@ -10,8 +10,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+
+from batchrun import __version__
 
 __all__ = ["BATCHRUN", "Row", "machine", "measure", "peak_mb", "print_rows", "workspace"]
 
@@ -100,7 +101,7 @@ def machine() -> str:
     cores = len(os.sched_getaffinity(0))
     return (
         f"{cpu}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}, "
-        f"batchrun {version('batchrun')}"
+        f"batchrun {__version__}"
     )
 
 

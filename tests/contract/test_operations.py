@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from file_context import HOSTILE_NAMES, FileContext, changed, do, message_of, snapshot
 
 from batchrun.errors import UnitStoppedError
 from batchrun.model.values import Doc
 from batchrun.ops import OPERATIONS
+from file_context import HOSTILE_NAMES, FileContext, changed, do, message_of, snapshot
 
 Params = dict[str, Any]
 Prepare = Callable[[Path, str], Params]

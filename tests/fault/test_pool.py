@@ -343,6 +343,66 @@ def test_a_worker_imports_no_library_of_the_outer_layers(pool: WorkerPool) -> No
     assert heavy & set(pool.apply(functions.imported_modules)) == set()
 
 
+# The contract of multiprocessing.Pool.
+
+
+def test_callbacks_get_values_and_errors_before_the_result_is_ready(pool: WorkerPool) -> None:
+    seen: list[object] = []
+    good = pool.apply_async(functions.double, (4,), callback=lambda v: seen.append((v, good)))
+    good.wait(30)
+    bad = pool.apply_async(functions.raise_value_error, ("no",), error_callback=seen.append)
+    bad.wait(30)
+    assert seen[0] == (8, good)
+    assert isinstance(seen[1], ValueError)
+    assert (good.successful(), bad.successful()) == (True, False)
+
+
+def test_a_callback_that_raises_is_reported_and_hurts_nobody(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_type))
+    result = pool.apply_async(functions.double, (1,), callback=lambda value: value / 0)
+    assert result.get(30) == 2
+    assert reported == [ZeroDivisionError]
+    assert pool.apply(functions.double, (2,)) == 4
+
+
+def test_a_closed_pool_finishes_what_it_has_and_takes_no_more(pool: WorkerPool) -> None:
+    results = [pool.apply_async(functions.slow_double, (n,)) for n in range(20)]
+    with pytest.raises(ValueError, match="still running"):
+        pool.join()
+    pool.close()
+    with pytest.raises(ValueError, match="not running"):
+        pool.apply_async(functions.double, (1,))
+    with pytest.raises(ValueError, match="not running"):
+        pool.__enter__()
+    pool.join()
+    assert [result.get(0) for result in results] == [2 * n for n in range(20)]
+
+
+def test_close_and_terminate_from_a_callback_do_not_hang(pool: WorkerPool) -> None:
+    pool.apply_async(functions.double, (1,), callback=lambda _: pool.close()).wait(30)
+    pool.terminate()
+    pool.join()
+
+
+def test_a_pool_without_processes_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        WorkerPool(0)
+
+
+def test_a_pool_in_a_worker_is_refused(pool: WorkerPool) -> None:
+    with pytest.raises(RuntimeError, match="cannot have workers"):
+        pool.apply(WorkerPool, (1,))
+
+
+def test_a_dropped_pool_still_answers_and_then_goes(tmp_path: Path) -> None:
+    result = WorkerPool(1).apply_async(functions.mark_and_sleep, (str(tmp_path / "pid"), 0.1))
+    pid = result.get(30)
+    wait_until(lambda: not is_alive(pid), 30, "the worker of the collected pool has gone")
+
+
 # The whole thing ends.
 
 

@@ -18,7 +18,7 @@ from batchrun.model.job import FailLimit, Job
 from batchrun.model.ports import Sink
 from batchrun.report.machine import JsonSink, NdjsonSink
 from batchrun.report.messages import MessageSink
-from batchrun.report.progress import ProgressSink
+from batchrun.report.progress import ProgressMode, ProgressSink
 from batchrun.report.screen import TextOptions, TextSink
 from batchrun.report.text import PLAIN, Palette, wants_colour
 
@@ -140,13 +140,18 @@ def _palette(stream: object) -> Palette:
     return Palette(enabled=True) if wants_colour(stream, os.environ) else PLAIN  # type: ignore[arg-type]
 
 
-def _progress_mode(flags: RunFlags) -> str:
+def _progress_mode(flags: RunFlags) -> ProgressMode:
     """Resolve `auto`: bars where a person looks, nothing in a cron mail."""
-    if flags.progress is not Progress.AUTO:
-        return flags.progress.value
-    if flags.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return Progress.NONE.value
-    return Progress.BAR.value
+    match flags.progress:
+        case Progress.BAR:
+            return "bar"
+        case Progress.LINES:
+            return "lines"
+        case Progress.NONE:
+            return "none"
+        case Progress.AUTO:
+            looks = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+            return "bar" if looks and not flags.quiet else "none"
 
 
 @contextmanager

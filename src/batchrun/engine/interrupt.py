@@ -47,12 +47,12 @@ def signals_to(queue: "SimpleQueue[Any]") -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         queue.put(SignalArrived(number))  # SimpleQueue.put is safe inside a signal handler
 
-    before: dict[int, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, note)
+    before: dict[signal.Signals, Any] = {}
+    for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        if signal.getsignal(which) is not signal.SIG_IGN:
+            before[which] = signal.signal(which, note)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for which, handler in before.items():
+            signal.signal(which, handler)

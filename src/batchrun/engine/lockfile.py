@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchrun.errors import BatchrunError, LockHeldError
@@ -41,31 +41,40 @@ def hold(path: Path, name: str, wait_s: float = 0.0) -> Iterator[None]:
 
     Raises:
         LockHeldError: another process still holds it after `wait_s` seconds.
-        BatchrunError: the lock's file cannot be made.
+        BatchrunError: the lock's file cannot be made or locked.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The mode counts for the last part only, and the state directory is private too.
+        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         message = f"the lock file {path} cannot be opened: {error.strerror}"
         raise BatchrunError(message) from error
     try:
-        _acquire(descriptor, name, wait_s)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _acquire(descriptor, path, name, wait_s)
+        _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, name: str, wait_s: float) -> None:
+def _sign(descriptor: int) -> None:
+    """Write down who holds the lock; a job that makes room must run on a full disk too."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _acquire(descriptor: int, path: Path, name: str, wait_s: float) -> None:
     end = time.monotonic() + wait_s
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
+                message = f"the lock file {path} cannot be locked: {error.strerror}"
+                raise BatchrunError(message) from error
         else:
             return
         left_s = end - time.monotonic()

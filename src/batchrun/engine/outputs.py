@@ -43,8 +43,10 @@ class Outputs:
                 sink.handle(event)
             except OSError as error:
                 lost.append((sink, error))
-        for sink, reason in lost:
-            self._drop(sink, reason)
+        for sink, _ in lost:
+            self._remove(sink)
+        for _, reason in lost:
+            self._mourn(reason)
 
     def tick(self) -> None:
         """Let those who draw do so."""
@@ -52,7 +54,8 @@ class Outputs:
             try:
                 ticker.tick()
             except OSError as error:
-                self._drop(ticker, error)
+                self._remove(ticker)
+                self._mourn(error)
 
     def close(self) -> None:
         """Close every sink, dropped ones too, whatever happens in one of them."""
@@ -66,12 +69,15 @@ class Outputs:
             sink.close()
         except OSError as error:
             if sink in self._sinks:  # of one that was dropped it is known already
-                self._drop(sink, error)
+                self._mourn(error)
 
-    def _drop(self, lost: Sink | Ticker, error: OSError) -> None:
-        """Go on without a sink, and tell the others; a reader that went away is no failure."""
+    def _remove(self, lost: Sink | Ticker) -> None:
+        """Go on without a sink, which may be a ticker too."""
         self._sinks = tuple(sink for sink in self._sinks if sink is not lost)
         self._tickers = tuple(ticker for ticker in self._tickers if ticker is not lost)
+
+    def _mourn(self, error: OSError) -> None:
+        """Tell those who are left; a reader that went away is no failure."""
         if isinstance(error, BrokenPipeError):
             return
         self.broken = True

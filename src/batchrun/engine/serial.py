@@ -17,7 +17,7 @@ from batchrun.engine.pool.endings import end_command_aside
 from batchrun.engine.unit import ACKNOWLEDGE, STOP, UnitContext, run_unit
 from batchrun.model.event import UnitOutput, UnitProgress
 from batchrun.model.operation import OperationTable
-from batchrun.model.outcome import Cancelled, Report
+from batchrun.model.outcome import Cancelled, Failed, Outcome, Report
 from batchrun.model.ports import Returned, RunnerEvent, Started
 from batchrun.model.unit import Order, RunSettings
 
@@ -142,7 +142,7 @@ class SerialRunner:
             with self._changed:
                 self._current = None
             attempt.control.close()
-            self._put(replace(report, worker=_NAME))
+            self._put(replace(report, outcome=attempt.ending(report), worker=_NAME))
 
     def _next(self) -> "_Attempt | None":
         """Wait for an order; None at the end."""
@@ -207,6 +207,12 @@ class _Attempt:
 
         text = cookie(self._settings.run_id, order.number, order.attempt)
         end_command_aside(self._pid, text, 0.0, _nothing)
+
+    def ending(self, report: Report) -> Outcome:
+        """Return how it ended: a command that we have killed may look as if it had failed."""
+        if self._stops > 1 and isinstance(report.outcome, Failed):
+            return Cancelled(was_running=True)
+        return report.outcome
 
     def command_started(self, pid: int) -> None:
         """Remember who leads the command."""

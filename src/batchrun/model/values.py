@@ -137,14 +137,17 @@ def parse_mode(text: str) -> int | None:
     raise ValueError(message)
 
 
-_SHIFT = {"u": 6, "g": 3, "o": 0}
-_BITS = {"r": 4, "w": 2, "x": 1}
+#: What a clause for a class may change: its permissions and its special bit.
+_AFFECTED = {"u": 0o4700, "g": 0o2070, "o": 0o1007}
+_BITS = {"r": 0o444, "w": 0o222, "x": 0o111, "X": 0o111, "s": 0o6000, "t": 0o1000}
+_SET_IDS = 0o6000
 
 
 def apply_mode(text: str, current: int, *, is_dir: bool) -> int:
     """Compute a mode from its text and what the file has now, as chmod(1) would.
 
-    A clause without `u`, `g`, `o` or `a` means `a`; the umask plays no part.
+    A clause without `u`, `g`, `o` or `a` means `a`; the umask plays no part. An octal mode is
+    exact; `=` leaves a directory its set-user-ID and set-group-ID bits unless it names them.
 
     >>> oct(apply_mode("u=rw,go=r", 0o777, is_dir=False))
     '0o644'
@@ -167,24 +170,19 @@ def apply_mode(text: str, current: int, *, is_dir: bool) -> int:
 
 def _apply_step(mode: int, who: str, step: str, *, is_dir: bool) -> int:
     """Apply one `+rw`, `-x` or `=r` for the classes in `who`."""
-    sign, letters = step[0], step[1:]
-    bits = 0
-    cleared = 0
+    affected = 0
     for name in who:
-        shift = _SHIFT[name]
-        cleared |= 7 << shift
-        for letter in letters:
-            if letter in _BITS:
-                bits |= _BITS[letter] << shift
-            elif letter == "X" and (is_dir or mode & 0o111):
-                bits |= 1 << shift
-            elif letter == "s":
-                bits |= {"u": 0o4000, "g": 0o2000, "o": 0}[name]
-    if "t" in letters:
-        bits |= 0o1000
-    if sign == "+":
-        return mode | bits
-    if sign == "-":
-        return mode & ~bits
-    cleared |= (0o4000 if "u" in who else 0) | (0o2000 if "g" in who else 0)
-    return (mode & ~cleared) | bits
+        affected |= _AFFECTED[name]
+    bits = 0
+    for letter in step[1:]:
+        if letter != "X" or is_dir or mode & 0o111:
+            bits |= _BITS[letter]
+    bits &= affected
+    match step[0]:
+        case "+":
+            return mode | bits
+        case "-":
+            return mode & ~bits
+        case _:
+            kept = _SET_IDS & ~bits if is_dir else 0
+            return (mode & (~affected | kept)) | bits

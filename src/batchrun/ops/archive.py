@@ -1,33 +1,31 @@
 """The operation `archive`: files and trees into one tar or zip archive."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from stat import S_ISDIR
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation
 from batchrun.model.values import Doc, PathPattern, PathText
+from batchrun.ops.archives import ArchiveFormat, kept_by, new_writer, read_members
 from batchrun.ops.atomic import new_file
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.protected import check_deletable
 from batchrun.ops.targets import check_not_inside, look_up, make_parents
 from batchrun.ops.tree.copying import READ
-from batchrun.ops.tree.data import Beat
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.removing import Guard, Removing, remove
 from batchrun.ops.tree.selection import selection
 
 if TYPE_CHECKING:
-    from batchrun.ops.members import Entry, Member, Reader, Writer
+    from batchrun.ops.members import Entry, Reader, Writer
 
-__all__ = ["OPERATIONS", "Archive", "ArchiveFormat", "archive", "read_members"]
-
-ArchiveFormat = Literal["tar", "tar.gz", "tar.zst", "tar.xz", "zip"]
+__all__ = ["OPERATIONS", "Archive", "archive"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +128,7 @@ class _Archiving:
         if not os.path.lexists(self._params.dest):
             # What cannot be looked at is found in a dry run, too.
             return self._dry and not any(True for _ in self._plan(self._tally))
-        kept = _kept(self._format)
+        kept = kept_by(self._format)
         try:
             with read_members(self._params.dest, self._format, self._count) as members:
                 pairs = zip_longest(self._plan(), members)
@@ -152,10 +150,14 @@ class _Archiving:
         """Write the archive; when one source cannot be read, there is none."""
         params = self._params
         with new_file(params.dest, self._context, mode=0o666, durable=params.remove) as fd:
-            writer = _writer(fd, self._format, params.level)
-            for entry in self._plan(self._tally):
-                self._add(writer, entry)
-            writer.finish()
+            writer = new_writer(fd, self._format, params.level)
+            try:
+                for entry in self._plan(self._tally):
+                    self._add(writer, entry)
+                writer.finish()
+            except BaseException:
+                writer.abandon()
+                raise
 
     def _add(self, writer: "Writer", entry: "Entry") -> None:
         if entry.member.kind != "file":
@@ -206,7 +208,7 @@ class _Archiving:
             What was found in it, by path: grows with the number of members, because only these
             and nothing that came later may be deleted.
         """
-        kept = _kept(self._format)
+        kept = kept_by(self._format)
         known: dict[str, tuple[int, int, int]] = {}
         path = self._params.dest
         with read_members(path, self._format, self._count) as members:
@@ -272,56 +274,6 @@ def _changed(entry: "Entry") -> OperationError:
         f"{shown(entry.place.path)} changed while it was archived; there is no new archive, "
         "and nothing was deleted"
     )
-
-
-def _writer(fd: int, form: str, level: int | None) -> "Writer":
-    if form == "zip":
-        from batchrun.ops.zipfiles import ZipWriter  # noqa: PLC0415 - heavy: only when used
-
-        return ZipWriter(fd, level)
-    from batchrun.ops.tarfiles import TarWriter  # noqa: PLC0415 - heavy: only when used
-
-    return TarWriter(fd, form, level)
-
-
-def _kept(form: str) -> "Callable[[Member], Member]":
-    """Return what makes of a member what an archive of this format says of it."""
-    if form != "zip":
-        return lambda member: member
-    from batchrun.ops.zipfiles import as_zipped  # noqa: PLC0415 - heavy: only when used
-
-    return as_zipped
-
-
-@contextmanager
-def read_members(
-    path: str, form: str, beat: Beat
-) -> "Iterator[Iterator[tuple[Member, Reader | None]]]":
-    """Open an archive to read its members in order.
-
-    Raises:
-        OperationError: it cannot be read, or is broken; says which archive.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise failure(error, "read", path) from error
-    try:
-        if form == "zip":
-            from batchrun.ops.zipfiles import read_zip  # noqa: PLC0415 - heavy: only when used
-
-            yield read_zip(fd, beat)
-        else:
-            from batchrun.ops.tarfiles import read_tar  # noqa: PLC0415 - heavy: only when used
-
-            yield read_tar(fd, form, beat)
-    except OperationError as error:
-        if shown(path) in str(error):
-            raise
-        message = f"{shown(path)}: {error}"
-        raise OperationError(message, errno=error.errno, retryable=error.retryable) from error
-    finally:
-        os.close(fd)
 
 
 OPERATIONS = {

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from batchrun.model.operation import Context
 from batchrun.ops.failures import failure
-from batchrun.ops.tree.copying import discard
 from batchrun.ops.tree.folders import Place
 
 __all__ = ["new_file"]
@@ -41,7 +40,7 @@ def new_file(
                 os.close(fd)
             os.rename(temp.name, path)
         except BaseException:
-            discard(temp)
+            temp.discard()
             raise
     except OSError as error:
         raise failure(error, "write", path) from error

@@ -15,7 +15,6 @@ from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import look_up, make_parents
-from batchrun.ops.tree.copying import discard
 from batchrun.ops.tree.data import BLOCK_SIZE, blocks, write_all
 from batchrun.ops.tree.folders import Folders, Place
 from batchrun.ops.tree.walking import walk
@@ -85,7 +84,8 @@ class _Hasher:
         fd = os.open(place.name, flags, dir_fd=place.dir_fd)
         try:
             digest = self._empty.copy()
-            for block in blocks(fd, self._beat):
+            # A file that grows all the time has an end, too: where it was at the beginning.
+            for block in blocks(fd, self._beat, most=os.fstat(fd).st_size or None):
                 digest.update(block)
         finally:
             os.close(fd)
@@ -138,7 +138,7 @@ class _Manifest:
             self._old.close()
         if self._fd >= 0:
             os.close(self._fd)
-            discard(Place(None, self._scratch))
+            Place(None, self._scratch).discard()
 
     def take(self, lines: bytes) -> None:
         """Compare the next lines, or write them."""

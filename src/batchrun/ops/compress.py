@@ -87,7 +87,7 @@ def compress(params: Compress, context: Context) -> Done:
 
     def forward(fd: int, beat: Beat) -> Iterator[bytes]:
         machine = compressor(params.format, params.level)
-        for block in blocks(fd, beat):
+        for block in blocks(fd, beat, most=os.fstat(fd).st_size):
             yield machine.compress(block)
         yield machine.flush()
 
@@ -130,7 +130,7 @@ def decompress(params: Decompress, context: Context) -> Done:
             raise refusal(f"{shown(item.path)} would have no name left without its suffix")
 
         def forward(fd: int, beat: Beat) -> Iterator[bytes]:
-            return decompressed(form, blocks(fd, beat))
+            return decompressed(form, blocks(fd, beat, most=os.fstat(fd).st_size))
 
         rewrite = _Rewrite(
             context=context, tally=tally, doing="decompress", keep=params.keep, forward=forward

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation
 from batchrun.model.values import Doc, PathText
-from batchrun.ops.archive import ArchiveFormat, read_members
+from batchrun.ops.archives import ArchiveFormat, read_members
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import make_parents, trimmed

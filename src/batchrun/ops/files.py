@@ -15,7 +15,6 @@ from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.owners import Ownership, group_id, set_ownership, user_id
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import make_parents, target_for, trimmed
-from batchrun.ops.tree.copying import discard
 from batchrun.ops.tree.folders import Place
 
 __all__ = ["OPERATIONS", "Link", "Mkdir", "Touch", "link", "mkdir", "touch"]
@@ -260,7 +259,7 @@ def _put_link(text: str, dest: str, context: Context, *, hard: bool) -> None:
             os.symlink(text, temp.name)
         os.rename(temp.name, dest)
     except OSError as error:
-        discard(temp)
+        temp.discard()
         raise failure(error, "make the link", dest) from error
 
 

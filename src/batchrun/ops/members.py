@@ -80,6 +80,9 @@ class Writer(Protocol):
     def finish(self) -> None:
         """Write the end of the archive."""
 
+    def abandon(self) -> None:
+        """Let go of the file after an error."""
+
 
 def archive_format(path: str, given: str | None) -> str:
     """Return the format asked for, or the one that the name promises.

@@ -61,16 +61,17 @@ def _reason(real: str, base_dir: str, *, is_dir: bool) -> str:
         return "is a system directory"
     if not is_dir:
         return ""
-    for what, paths in (
-        ("a home directory", _homes()),
-        ("the job's directory", (os.path.realpath(base_dir),)),
-        ("a mount point", mount_points()),
-    ):
-        for path in paths:
-            if path == real:
-                return f"is {what}"
-            if path.startswith(real + "/"):
-                return f"holds {what}, {shown(path)}"
+    precious = [
+        (os.path.realpath(base_dir), "the job's directory"),
+        *((path, "a home directory") for path in _homes()),
+        *((path, "a mount point") for path in mount_points()),
+    ]
+    for path, what in precious:
+        if path == real:
+            return f"is {what}"
+    for path, what in precious:
+        if path.startswith(real + "/"):
+            return f"holds {what}, {shown(path)}"
     return ""
 
 

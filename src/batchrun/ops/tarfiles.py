@@ -1,6 +1,5 @@
 """Read and write tar archives: PAX headers, names of any bytes, nanoseconds, attributes."""
 
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +7,7 @@ from tarfile import HeaderError, ReadError
 from typing import IO, Any, Self, cast
 
 from batchrun.errors import OperationError
+from batchrun.ops.acls import acl_from_text, acl_text
 from batchrun.ops.codecs import compressor, decompressed
 from batchrun.ops.members import Member, Reader
 from batchrun.ops.tree.data import BLOCK_SIZE, Beat, blocks, write_all
@@ -15,6 +15,11 @@ from batchrun.ops.tree.data import BLOCK_SIZE, Beat, blocks, write_all
 __all__ = ["TarWriter", "read_tar"]
 
 _ATTRIBUTE = "SCHILY.xattr."
+_ACLS = {
+    "system.posix_acl_access": "SCHILY.acl.access",
+    "system.posix_acl_default": "SCHILY.acl.default",
+}
+_ACL_NAMES = {header: name for name, header in _ACLS.items()}
 _KINDS = {
     "file": tarfile.REGTYPE,
     "directory": tarfile.DIRTYPE,
@@ -77,10 +82,7 @@ class TarWriter:
         info.devmajor, info.devminor = member.device
         seconds, fraction = divmod(member.mtime_ns, 10**9)
         info.mtime = seconds
-        headers = {
-            _ATTRIBUTE + name: value.decode("utf-8", "surrogateescape")
-            for name, value in member.attributes.items()
-        }
+        headers = dict(map(_header, member.attributes.items()))
         if fraction:
             headers["mtime"] = _decimal(member.mtime_ns)
         info.pax_headers = headers
@@ -92,6 +94,17 @@ class TarWriter:
         """Write the end of the archive."""
         self._tar.close()
         self._output.finish()
+
+    def abandon(self) -> None:
+        """Nothing is held that would have to be let go."""
+
+
+def _header(attribute: tuple[str, bytes]) -> tuple[str, str]:
+    """Return a PAX header for an extended attribute; ACLs have headers of their own."""
+    name, value = attribute
+    if name in _ACLS:
+        return _ACLS[name], acl_text(value)
+    return _ATTRIBUTE + name, value.decode("utf-8", "surrogateescape")
 
 
 def _decimal(ns: int) -> str:
@@ -201,9 +214,19 @@ def _member(info: tarfile.TarInfo) -> Member:
         link=info.linkname,
         device=(info.devmajor, info.devminor) if kind in {"character", "block"} else (0, 0),
     )
-    more = {
-        name.removeprefix(_ATTRIBUTE): os.fsencode(value)
-        for name, value in headers.items()
-        if name.startswith(_ATTRIBUTE)
-    }
+    more = dict(filter(None, map(_attribute, headers.items())))
     return replace(member, attributes=more) if more else member
+
+
+def _attribute(header: tuple[str, str]) -> tuple[str, bytes] | None:
+    """Return the extended attribute that a PAX header stands for, if it does for one."""
+    name, value = header
+    if name in _ACL_NAMES:
+        try:
+            return _ACL_NAMES[name], acl_from_text(value)
+        except OperationError:
+            # For users that this machine does not know: setting nothing is refused and counted.
+            return _ACL_NAMES[name], b""
+    if name.startswith(_ATTRIBUTE):
+        return name.removeprefix(_ATTRIBUTE), value.encode("utf-8", "surrogateescape")
+    return None

@@ -9,7 +9,6 @@ from batchrun.errors import OperationError
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.paths import shown
-from batchrun.ops.tree.copying import discard
 from batchrun.ops.tree.data import BLOCK_SIZE, write_all
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
 
@@ -196,16 +195,16 @@ class Unpacker:
         temp = place.beside(self._context.temp_name())
         try:
             self._make(member, temp, content)
-            os.rename(temp.name, place.name, src_dir_fd=temp.dir_fd, dst_dir_fd=place.dir_fd)
+            temp.rename(place)
         except BaseException:
-            discard(temp)
+            temp.discard()
             raise
 
     def _is_current(self, member: "Member", place: Place, old: os.stat_result) -> bool:
         """Tell whether a member is there already, by size and time."""
         if member.kind == "symlink":
             text = member.link
-            return S_ISLNK(old.st_mode) and os.readlink(place.name, dir_fd=place.dir_fd) == text
+            return S_ISLNK(old.st_mode) and place.readlink() == text
         if member.kind == "hardlink":
             first = self._first_of(member)
             return first is not None and (first.st_dev, first.st_ino) == (old.st_dev, old.st_ino)

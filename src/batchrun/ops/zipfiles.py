@@ -1,11 +1,13 @@
 """Read and write zip archives, with modes, symlinks and times in seconds."""
 
+import os
 import stat
 import struct
 import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO, cast
 
@@ -34,7 +36,8 @@ class ZipWriter:
     """Writes a zip archive to an open file."""
 
     def __init__(self, fd: int, level: int | None) -> None:
-        self._file = open(fd, "wb", closefd=False)  # noqa: SIM115 - closed by finish()
+        # A descriptor of its own: it is closed whenever this object is.
+        self._file = open(os.dup(fd), "wb")  # noqa: SIM115 - closed by finish() or abandon()
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=level)
 
     def add(self, member: Member, content: Reader | None) -> None:
@@ -73,6 +76,13 @@ class ZipWriter:
         """Write the end of the archive."""
         self._zip.close()
         self._file.close()
+
+    def abandon(self) -> None:
+        """Let go of the file; what was written is of no use."""
+        # The library insists on writing an end, which may fail for the same reason as the rest.
+        for thing in (self._zip, self._file):
+            with suppress(OSError, ValueError):
+                thing.close()
 
 
 def as_zipped(member: Member) -> Member:

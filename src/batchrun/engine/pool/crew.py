@@ -127,8 +127,7 @@ class Crew:
             self._tell(worker, kind, number, size)
 
     def _tell(self, worker: WorkerProcess, kind: int, number: int, size: int) -> None:
-        worker.tell(kind, number, size)
-        if not worker.tell_owed():
+        if not worker.tell(kind, number, size):
             self._watch.also_writable(worker.link.fileno(), wanted=True)
 
     def _holder(self, call: Call) -> WorkerProcess | None:

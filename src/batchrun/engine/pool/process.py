@@ -7,7 +7,6 @@ none of them blocks.
 
 import multiprocessing
 import os
-import select
 import signal
 import socket
 import time
@@ -204,11 +203,11 @@ class WorkerProcess:
             taken.append(call)
         return taken
 
-    def tell(self, kind: int, number: int, size: int) -> None:
-        """Send a control message, now or when the link has room; sums what is not sent."""
+    def tell(self, kind: int, number: int, size: int) -> bool:
+        """Send a control message; False when it has to wait for room, summed with its like."""
         key = (kind, number)
         self._owed[key] = self._owed.get(key, 0) + size
-        self.tell_owed()
+        return self.tell_owed()
 
     def tell_owed(self) -> bool:
         """Send the control messages that are owed; False when some are left."""
@@ -248,12 +247,6 @@ class WorkerProcess:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
             return  # it is dead already, and its descriptor says so
-
-    def is_dead(self) -> bool:
-        """Whether the process has ended."""
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(0))
 
     def release(self) -> int | None:
         """Let go of everything after its death.

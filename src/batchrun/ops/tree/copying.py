@@ -23,7 +23,7 @@ from batchrun.ops.tree.metadata import (
 )
 from batchrun.ops.tree.selection import Selection
 
-__all__ = ["READ", "FileCopier", "Rules", "discard", "in_the_way"]
+__all__ = ["READ", "FileCopier", "Rules", "in_the_way"]
 
 #: A source that was swapped for a fifo must not block, one swapped for a symlink not be followed.
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -135,7 +135,7 @@ class FileCopier:
     ) -> bool:
         """Tell whether two things of the same kind hold the same."""
         if S_ISLNK(st.st_mode):
-            return _readlink(source) == _readlink(target)
+            return source.readlink() == target.readlink()
         if not S_ISREG(st.st_mode):
             return st.st_rdev == old.st_rdev
         if st.st_size != old.st_size:
@@ -187,9 +187,9 @@ class FileCopier:
         temp = target.beside(self._context.temp_name())
         try:
             links.link(st, temp)
-            _rename(temp, target)
+            temp.rename(target)
         except OSError as error:
-            discard(temp)
+            temp.discard()
             if error.errno not in _CANNOT_LINK:
                 raise failure(error, "link", target.path) from error
             self._tally.warn(
@@ -216,9 +216,9 @@ class FileCopier:
             make(temp)
             for lost in apply_to_place(temp, source, st, self._rules.keep):
                 self._warn_lost(target, lost)
-            _rename(temp, target)
+            temp.rename(target)
         except BaseException:
-            discard(temp)
+            temp.discard()
             raise
 
     def _make_file(self, source: Place, target: Place, *, last_try: bool) -> bool:
@@ -241,11 +241,11 @@ class FileCopier:
                 finally:
                     os.close(copy)
                 if not stable and not last_try:
-                    discard(temp)
+                    temp.discard()
                     return False
-                _rename(temp, target)
+                temp.rename(target)
             except BaseException:
-                discard(temp)
+                temp.discard()
                 raise
         finally:
             os.close(fd)
@@ -288,23 +288,6 @@ def in_the_way(source: Place, target: Place, what: str) -> OperationError:
     )
 
 
-def discard(temp: Place) -> None:
-    """Remove a temporary file, if it is there."""
-    try:
-        os.unlink(temp.name, dir_fd=temp.dir_fd)
-    except OSError:
-        # The error that brought us here is the one to report.
-        return
-
-
-def _rename(temp: Place, target: Place) -> None:
-    os.rename(temp.name, target.name, src_dir_fd=temp.dir_fd, dst_dir_fd=target.dir_fd)
-
-
-def _readlink(place: Place) -> str:
-    return os.readlink(place.name, dir_fd=place.dir_fd)
-
-
 def _attributes_differ(source: Place, target: Place, keep: Keep) -> bool:
     if not keep.xattrs and not keep.acl:
         return False
@@ -314,7 +297,7 @@ def _attributes_differ(source: Place, target: Place, keep: Keep) -> bool:
 def _maker(source: Place, st: os.stat_result) -> Callable[[Place], None]:
     """Return what makes a thing of the same kind under another name."""
     if S_ISLNK(st.st_mode):
-        text = _readlink(source)
+        text = source.readlink()
         return lambda place: os.symlink(text, place.name, dir_fd=place.dir_fd)
     if S_ISFIFO(st.st_mode) or S_ISCHR(st.st_mode) or S_ISBLK(st.st_mode):
         mode = S_IFMT(st.st_mode) | 0o600

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import sys
 from collections.abc import Callable, Iterator
 
 __all__ = ["BLOCK_SIZE", "SMALL_SIZE", "Beat", "blocks", "copy_data", "same_data", "write_all"]
@@ -13,6 +14,9 @@ SMALL_SIZE = 128 * 1024
 BLOCK_SIZE = 1024 * 1024
 #: How much the kernel copies between two looks at the clock.
 _KERNEL_STEP = 64 * 1024 * 1024
+
+#: What is read of a file that says that it is empty.
+_MOST_UNSIZED = 64 * 1024 * 1024
 
 _FICLONE = 0x40049409
 #: The kernel cannot copy between these two files; read and write can.
@@ -42,12 +46,20 @@ def _borrow() -> memoryview:
         return memoryview(bytearray(BLOCK_SIZE))
 
 
-def blocks(fd: int, beat: Beat) -> Iterator[memoryview]:
-    """Read a file to its end; each block is valid until the next one is asked for."""
+def blocks(fd: int, beat: Beat, *, most: int | None = None) -> Iterator[memoryview]:
+    """Read a file to its end; each block is valid until the next one is asked for.
+
+    Args:
+        fd: Read from where it stands.
+        beat: Told after each block.
+        most: Stop after so many bytes: a file may grow faster than it is read. None: no limit.
+    """
     buffer = _borrow()
+    left = sys.maxsize if most is None else most
     try:
-        while size := os.readv(fd, [buffer]):
+        while left and (size := os.readv(fd, [buffer[: min(left, BLOCK_SIZE)]])):
             yield buffer[:size]
+            left -= size
             beat(size)
     finally:
         _free.append(buffer)
@@ -62,7 +74,7 @@ def write_all(fd: int, data: memoryview | bytes) -> None:
 
 
 def copy_data(source: int, copy: int, st: os.stat_result, beat: Beat) -> int:
-    """Copy everything between two open files that both stand at their beginning.
+    """Copy a file, as long as `st` says it is; both stand at their beginning.
 
     Holes stay holes where the filesystem reports them.
 
@@ -77,24 +89,23 @@ def copy_data(source: int, copy: int, st: os.stat_result, beat: Beat) -> int:
     if st.st_blocks * 512 < st.st_size:
         return _copy_segments(source, copy, st.st_size, beat)
     done = _copy_range(source, copy, 0, st.st_size, beat)
-    # The offsets were explicit: what the file has grown by, or what the kernel could not do,
-    # is read and written.
+    # The offsets were explicit: what the kernel could not do is read and written.
     os.lseek(source, done, os.SEEK_SET)
     os.lseek(copy, done, os.SEEK_SET)
-    for block in blocks(source, beat):
+    for block in blocks(source, beat, most=st.st_size - done):
         write_all(copy, block)
         done += len(block)
     return done
 
 
 def _copy_small(source: int, copy: int, size: int, beat: Beat) -> int:
-    data = os.read(source, size + 1)
+    data = os.read(source, size or 1)
     if data:
         write_all(copy, data)
     done = len(data)
-    if done > size or (size == 0 and done):
-        # It grew, or it is one of those in /proc that claim to be empty.
-        for block in blocks(source, beat):
+    if size == 0 and done:
+        # One of those in /proc that claim to be empty.
+        for block in blocks(source, beat, most=_MOST_UNSIZED):
             write_all(copy, block)
             done += len(block)
     beat(done)

@@ -1,6 +1,7 @@
 """A way down a tree as open directories: bounded descriptors, no symlink is ever followed."""
 
 import os
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -44,6 +45,19 @@ class Place:
             return os.stat(self.name, dir_fd=self.dir_fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def readlink(self) -> str:
+        """Return what a symlink points to."""
+        return os.readlink(self.name, dir_fd=self.dir_fd)
+
+    def rename(self, target: "Place") -> None:
+        """Give what is here the name of the target, replacing what has it."""
+        os.rename(self.name, target.name, src_dir_fd=self.dir_fd, dst_dir_fd=target.dir_fd)
+
+    def discard(self) -> None:
+        """Remove a temporary file, if it is there, because of an error that is on its way."""
+        with suppress(OSError):
+            os.unlink(self.name, dir_fd=self.dir_fd)
 
     def via_proc(self) -> str:
         """Return a path for the calls that know no directory descriptor."""

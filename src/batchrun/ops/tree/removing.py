@@ -66,7 +66,7 @@ def remove(place: Place, how: Removing, tally: Tally) -> None:
         return
     try:
         with Folders(place) as folders:
-            for step in walk(folders, removal.fail, selection=how.selection):
+            for step in walk(folders, removal.fail):
                 how.check()
                 removal.take(step, folders)
     except OSError as error:
@@ -83,6 +83,7 @@ class _Removal:
         self._tally = tally
         self._guard = how.guard
         self._device = device
+        self._selection = how.selection
         #: For each directory on the way, from the root on: something in it stays.
         self._keeping: list[bool] = [False]
 
@@ -99,21 +100,29 @@ class _Removal:
     def take(self, step: Step, folders: Folders) -> None:
         """Delete what a step shows, if it is meant."""
         place = folders.at(step.name)
-        if not step.is_dir:
-            if step.taken:
-                self.file(place, step.relative, step.st)
-            else:
-                self._keeping[-1] = True
-        elif step.left:
-            if self._keeping.pop() or not step.taken:
+        if step.left:
+            if self._keeping.pop() or not self._takes(step):
                 self._keeping[-1] = True
             else:
                 self.directory(place)
+        elif not step.is_dir:
+            if self._takes(step):
+                self.file(place, step.relative, step.st)
+            else:
+                self._keeping[-1] = True
+        elif self._selection is not None and not self._selection.enters(step.relative):
+            step.skip = True
+            self._keeping[-1] = True
         elif step.st.st_dev != self._device:
             step.skip = True
             self.fail(refusal(f"{shown(place.path)} is another filesystem and was kept"))
         else:
             self._keeping.append(False)
+
+    def _takes(self, step: Step) -> bool:
+        """Tell whether the patterns mean the entry itself."""
+        selection = self._selection
+        return selection is None or selection.takes(step.relative, is_dir=step.is_dir)
 
     def file(self, place: Place, relative: str, st: os.stat_result) -> None:
         """Delete something that is not a directory."""

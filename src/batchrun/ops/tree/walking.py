@@ -19,9 +19,9 @@ _MOST_LISTING = 32
 class Step:
     """One entry of a tree; a directory comes twice: before it is entered, and after it is left."""
 
-    __slots__ = ("broken", "is_dir", "left", "name", "relative", "skip", "st", "taken")
+    __slots__ = ("broken", "is_dir", "left", "name", "relative", "skip", "st")
 
-    def __init__(self, name: str, relative: str, st: os.stat_result, *, taken: bool) -> None:
+    def __init__(self, name: str, relative: str, st: os.stat_result) -> None:
         self.name = name
         #: Path below the root of the walk.
         self.relative = relative
@@ -29,8 +29,6 @@ class Step:
         self.is_dir = S_ISDIR(st.st_mode)
         #: A directory whose entries have all been seen.
         self.left = False
-        #: The patterns mean the entry itself (a directory may be entered without being meant).
-        self.taken = taken
         #: A directory that could not be read to its end; the error has been reported.
         self.broken = False
         #: Set by who looks at the step: do not go into this directory.
@@ -97,13 +95,16 @@ def _look(
     except OSError as error:
         fail(failure(error, "look at", folders.prefix + name))
         return None
-    if selection is None:
-        return Step(name, relative, st, taken=True)
-    is_dir = S_ISDIR(st.st_mode)
-    taken = selection.takes(relative, is_dir=is_dir)
-    if taken or (is_dir and selection.enters(relative)):
-        return Step(name, relative, st, taken=taken)
-    return None
+    if selection is not None and not _is_meant(selection, relative, S_ISDIR(st.st_mode)):
+        return None
+    return Step(name, relative, st)
+
+
+def _is_meant(selection: Selection, relative: str, is_dir: bool) -> bool:  # noqa: FBT001 - internal
+    """Tell whether an entry is to be seen: a directory is looked into to find out."""
+    if is_dir:
+        return selection.enters(relative)
+    return selection.takes(relative, is_dir=False)
 
 
 def _enter(folders: Folders, fail: Callable[[OperationError], None], step: Step) -> bool:

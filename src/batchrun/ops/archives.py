@@ -1,0 +1,69 @@
+"""The formats of archives, behind one small interface; their libraries load when used."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from batchrun.errors import OperationError
+from batchrun.ops.failures import failure
+from batchrun.ops.paths import shown
+from batchrun.ops.tree.data import Beat
+
+if TYPE_CHECKING:
+    from batchrun.ops.members import Member, Reader, Writer
+
+__all__ = ["ArchiveFormat", "kept_by", "new_writer", "read_members"]
+
+ArchiveFormat = Literal["tar", "tar.gz", "tar.zst", "tar.xz", "zip"]
+
+
+def new_writer(fd: int, form: str, level: int | None) -> "Writer":
+    """Begin an archive in an open file."""
+    if form == "zip":
+        from batchrun.ops.zipfiles import ZipWriter  # noqa: PLC0415 - heavy: only when used
+
+        return ZipWriter(fd, level)
+    from batchrun.ops.tarfiles import TarWriter  # noqa: PLC0415 - heavy: only when used
+
+    return TarWriter(fd, form, level)
+
+
+def kept_by(form: str) -> "Callable[[Member], Member]":
+    """Return what makes of a member what an archive of this format says of it."""
+    if form != "zip":
+        return lambda member: member
+    from batchrun.ops.zipfiles import as_zipped  # noqa: PLC0415 - heavy: only when used
+
+    return as_zipped
+
+
+@contextmanager
+def read_members(
+    path: str, form: str, beat: Beat
+) -> "Iterator[Iterator[tuple[Member, Reader | None]]]":
+    """Open an archive to read its members in order.
+
+    Raises:
+        OperationError: it cannot be read, or is broken; says which archive.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise failure(error, "read", path) from error
+    try:
+        if form == "zip":
+            from batchrun.ops.zipfiles import read_zip  # noqa: PLC0415 - heavy: only when used
+
+            yield read_zip(fd, beat)
+        else:
+            from batchrun.ops.tarfiles import read_tar  # noqa: PLC0415 - heavy: only when used
+
+            yield read_tar(fd, form, beat)
+    except OperationError as error:
+        if shown(path) in str(error):
+            raise
+        message = f"{shown(path)}: {error}"
+        raise OperationError(message, errno=error.errno, retryable=error.retryable) from error
+    finally:
+        os.close(fd)

@@ -1,0 +1,231 @@
+"""The whole program, started as users start it: its files, its processes, its endings."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from support import processes_with_environ, wait_until
+
+__all__ = ["COMMAND", "Ended", "Program", "Started", "path_with_batchrun"]
+
+#: The installed command; from a source tree that is not installed, the package.
+COMMAND: tuple[str, ...] = (
+    ("batchrun",) if shutil.which("batchrun") else (sys.executable, "-m", "batchrun")
+)
+#: Whoever runs the tests in the background ignores SIGINT; what is tested must not inherit that.
+_DEFAULT_SIGNALS = ("env", "--default-signal=INT,TERM,HUP,USR1,PIPE")
+_END_S = 60.0
+
+
+def path_with_batchrun(directory: Path) -> str:
+    """Return a PATH on which shells find `batchrun`; one is made when it is not installed."""
+    path = os.environ["PATH"]
+    if COMMAND == ("batchrun",):
+        return path
+    directory.mkdir(exist_ok=True)
+    shim = directory / "batchrun"
+    shim.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
+    shim.chmod(0o755)
+    return f"{directory}:{path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What a run left behind."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def out(self) -> str:
+        return self.stdout.decode()
+
+    @property
+    def err(self) -> str:
+        return self.stderr.decode()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document of `--output json`."""
+        found: dict[str, Any] = json.loads(self.stdout)
+        return found
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of `--output json`, those that are not zero."""
+        counts: dict[str, int] = self.document["counts"]
+        return {kind: number for kind, number in counts.items() if number}
+
+    @property
+    def units(self) -> list[dict[str, Any]]:
+        """The units of `--output json`, in the order of planning."""
+        units: list[dict[str, Any]] = self.document["units"]
+        return sorted(units, key=lambda unit: unit["number"])
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events of `--output ndjson`."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+class Started:
+    """A run that goes on."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stdout: Path, stderr: Path) -> None:
+        self.process = process
+        self.pid = process.pid
+        self._stdout = stdout
+        self._stderr = stderr
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal batchrun itself, not its group."""
+        self.process.send_signal(number)
+
+    @property
+    def out_so_far(self) -> str:
+        return self._stdout.read_text(errors="replace") if self._stdout.exists() else ""
+
+    @property
+    def err_so_far(self) -> str:
+        return self._stderr.read_text(errors="replace") if self._stderr.exists() else ""
+
+    def until(self, predicate: Callable[[], object], describe: str) -> None:
+        """Wait for something that this run brings about; it must not end before."""
+
+        def come_true() -> object:
+            found = predicate()
+            assert found or self.process.poll() is None, (
+                f"it ended with {self.process.returncode} before: {describe}\n{self.err_so_far}"
+            )
+            return found
+
+        wait_until(come_true, _END_S, describe)
+
+    def workers(self) -> list[int]:
+        """Return the ids of its worker processes, the oldest first."""
+        return [pid for pid in _children(self.pid) if b"spawn_main" in _cmdline(pid)]
+
+    def end(self, timeout_s: float = _END_S) -> Ended:
+        """Wait for its end."""
+        code = self.process.wait(timeout_s)
+        out, err = (
+            path.read_bytes() if path.exists() else b"" for path in (self._stdout, self._stderr)
+        )
+        return Ended(code=code, stdout=out, stderr=err)
+
+
+class Program:
+    """Runs batchrun in one directory; at the end nothing that it started may be left.
+
+    Everything that descends from it carries a mark in its environment, workers and commands that
+    have left their session included.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.dir = directory
+        self._name, self._value = "TEST_MARK", secrets.token_hex(8)
+        self._streams = directory.parent / f"{directory.name}-streams"
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        self._streams.mkdir()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                wait_until(lambda: not self.left(), 10, "nothing that batchrun started is left")
+        finally:
+            for pid in self.left():
+                os.kill(pid, signal.SIGKILL)
+
+    def left(self) -> list[int]:
+        """Return the ids of all live processes that descend from this program's runs."""
+        return processes_with_environ(f"{self._name}={self._value}")
+
+    def job(self, text: str, name: str = "job.yml") -> str:
+        """Write a job file."""
+        (self.dir / name).write_text(text)
+        return name
+
+    def environment(self, env: Mapping[str, str | None] | None = None) -> dict[str, str]:
+        """Return ours, with the mark and what is given; None takes a variable away."""
+        merged: dict[str, str | None] = {**os.environ, self._name: self._value, **(env or {})}
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def start(
+        self,
+        *words: str,
+        env: Mapping[str, str | None] | None = None,
+        stdin: bytes | None = None,
+        before: Sequence[str] = _DEFAULT_SIGNALS,
+        **more: Any,
+    ) -> Started:
+        """Start a run.
+
+        Args:
+            words: The command line.
+            env: What is different in its environment.
+            stdin: What it reads; None: nothing.
+            before: What starts it.
+            more: For Popen.
+        """
+        self._number += 1
+        stdout = self._streams / f"{self._number}.out"
+        stderr = self._streams / f"{self._number}.err"
+        source = self._streams / f"{self._number}.in"
+        source.write_bytes(stdin or b"")
+        with source.open("rb") as read, stdout.open("wb") as out, stderr.open("wb") as err:
+            streams = {"stdin": read, "stdout": out, "stderr": err}
+            process = subprocess.Popen(
+                [*before, *COMMAND, *words],
+                cwd=self.dir,
+                env=self.environment(env),
+                start_new_session=True,
+                **{**streams, **more},
+            )
+        return Started(process, stdout, stderr)
+
+    def run(self, *words: str, **more: Any) -> Ended:
+        """Run to the end; see `start`."""
+        return self.start(*words, **more).end()
+
+
+def _children(parent: int) -> list[int]:
+    """Return the children of all threads of a process: workers are started by the pool's."""
+    tasks = f"/proc/{parent}/task"
+    texts = [_read(f"{tasks}/{name}/children") for name in _names(tasks)]
+    return sorted(int(pid) for text in texts for pid in text.split())
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def _cmdline(pid: int) -> bytes:
+    return _read(f"/proc/{pid}/cmdline")
