@@ -343,11 +343,14 @@ class RecordingSink:
         self.events: list[Event] = []
         self.closed = 0
         self.ticks = 0
-        self._fail = fail
+        #: Called with each event that was taken.
+        self.on_event: Callable[[Event], None] = lambda _: None
+        self.fail = fail
 
     def handle(self, event: Event) -> None:
-        self._fail(event)
+        self.fail(event)
         self.events.append(event)
+        self.on_event(event)
 
     def tick(self) -> None:
         self.ticks += 1

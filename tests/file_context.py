@@ -45,11 +45,16 @@ class FileContext:
     """A context for one unit; `stop_after` checks it tells the operation to stop."""
 
     def __init__(
-        self, base: Path | str = "/nonexistent", *, dry_run: bool = False, stop_after: int = -1
+        self,
+        base: Path | str = "/nonexistent",
+        *,
+        dry_run: bool = False,
+        stop_after: int = -1,
+        attempt: int = 1,
     ) -> None:
         self.settings = RunSettings(run_id="r1", base_dir=str(base), dry_run=dry_run)
         self.number = 1
-        self.attempt = 1
+        self.attempt = attempt
         self.task_id = "task"
         self.label = ""
         self.deadline: float | None = None
@@ -78,7 +83,7 @@ class FileContext:
 
     def temp_name(self) -> str:
         self._names += 1
-        return f".br-r1-1-1-{self._names}"
+        return f".br-r1-1-{self.attempt}-{self._names}"
 
 
 def do(name: str, context: Context | None = None, /, **params: Any) -> Done:

@@ -127,7 +127,8 @@ def run(
         options = RunOptions(
             run_id=run_id,
             procs=procs,
-            sinks=(summary, *sinks),
+            # Only `finally` tasks can ask for the summary.
+            sinks=(summary, *sinks) if described.final_tasks else tuple(sinks),
             dry_run=config.dry_run,
             grace_s=config.grace_s,
             tickers=config.tickers,

@@ -5,12 +5,13 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from batchrun.model.operation import Done
-from file_context import changed, do
+from file_context import FileContext, changed, do
 
 
 def _kill_while(work: Callable[[], object], delay_s: float) -> None:
@@ -41,19 +42,20 @@ def test_no_half_file_ever_has_a_final_name(tmp_path: Path, operation: str) -> N
     assert changed(do("archive", src=(str(tree),), dest=archive))
     out = tmp_path / "out"
 
-    def work() -> Done:
+    def work(attempt: int) -> Done:
+        context = FileContext(attempt=attempt)
         if operation == "copy":
-            return do("copy", src=(str(tree),), dest=f"{out}/")
-        return do("extract", src=archive, dest=str(out))
+            return do("copy", context, src=(str(tree),), dest=f"{out}/")
+        return do("extract", context, src=archive, dest=str(out))
 
     chance = random.Random(4)
     for round_number in range(20):
         if round_number % 5 == 0:
             do("delete", path=(str(out),))
-        _kill_while(work, chance.uniform(0.0, 0.04))
+        _kill_while(partial(work, round_number), chance.uniform(0.0, 0.04))
         for path in out.rglob("f*"):
             assert path.read_bytes() == contents[str(path.relative_to(out))]
-    work()
+    changed(work(20))
     done = {str(path.relative_to(out)) for path in out.rglob("f*")}
     assert done == set(contents)
-    assert not changed(work())
+    assert not changed(work(21))

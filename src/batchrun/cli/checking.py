@@ -10,7 +10,7 @@ from batchrun.jobfile import TaskDescription
 from batchrun.model.exitcode import ExitCode
 from batchrun.model.job import Job, Task
 from batchrun.report.plan import PlanRow, plan_text
-from batchrun.report.text import PLAIN, Palette, duration, wants_colour
+from batchrun.report.text import PLAIN, Palette, duration, visible, wants_colour
 
 __all__ = ["check_job_file"]
 
@@ -27,7 +27,7 @@ def check_job_file(job_file: str, options: api.LoadOptions) -> int:
     palette = Palette(enabled=True) if wants_colour(sys.stdout, os.environ) else PLAIN
     sys.stdout.write(plan_text(rows, title=_title(loaded.job), palette=palette))
     for warning in loaded.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
+        sys.stderr.write(f"warning: {visible(warning)}\n")
     return ExitCode.OK
 
 

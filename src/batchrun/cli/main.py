@@ -11,6 +11,7 @@ import typer
 
 from batchrun.errors import BatchrunError, JobFileError, UsageError
 from batchrun.model.exitcode import ExitCode
+from batchrun.report.text import visible
 
 __all__ = ["run_cli"]
 
@@ -26,8 +27,34 @@ def run_cli(words: Sequence[str]) -> NoReturn:
 
     The process ends by `os._exit`: a thread that is stuck in the kernel must not keep it.
     """
+    _open_standard_streams()
+    _forget_outer_task()
     code = _guarded(words)
     os._exit(_flush(code))
+
+
+def _open_standard_streams() -> None:
+    """Let streams that are closed (`>&-`) lead nowhere.
+
+    Otherwise the next file or socket to be opened gets their number, and what is printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - its way
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _forget_outer_task() -> None:
+    """Keep a run inside a command of another run from taking that one's task for its own.
+
+    `BATCHRUN_TASK` means `--task` to us, and the task that it belongs to, to a command.
+    """
+    if "BATCHRUN_UNIT" in os.environ:
+        os.environ.pop("BATCHRUN_TASK", None)
 
 
 def _guarded(words: Sequence[str]) -> int:
@@ -35,7 +62,8 @@ def _guarded(words: Sequence[str]) -> int:
     from batchrun.cli.app import COMMANDS, app  # noqa: PLC0415 - errors above must be catchable
 
     try:
-        return int(app(_with_command(words, COMMANDS), standalone_mode=False) or 0)
+        line = _with_command(words, COMMANDS)
+        return int(app(line, prog_name="batchrun", standalone_mode=False) or 0)
     except typer.Exit as error:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
@@ -53,7 +81,8 @@ def _explain(error: Exception, words: Sequence[str]) -> int:
             return _refuse(str(error), words)
         case JobFileError():
             count = len(error.problems)
-            _say(f"{error}\nbatchrun: {count} mistake{'' if count == 1 else 's'}; nothing was run")
+            _say(*map(str, error.problems))
+            _say(f"batchrun: {count} mistake{'' if count == 1 else 's'}; nothing was run")
             return error.exit_code
         case BatchrunError():
             _say(f"batchrun: {error}")
@@ -85,13 +114,12 @@ def _refuse(message: str, words: Sequence[str]) -> int:
     return ExitCode.USAGE
 
 
-def _say(text: str) -> None:
-    try:
-        encoding = sys.stderr.encoding or "utf-8"
-        safe = text.encode(encoding, "backslashreplace").decode(encoding)
-        sys.stderr.write(f"{safe}\n")
-    except OSError:
-        pass  # nobody is listening; the exit code still tells
+def _say(*lines: str) -> None:
+    """Write lines to standard error; names and values in them may hold anything."""
+    text = "".join(f"{visible(line)}\n" for line in lines)
+    encoding = sys.stderr.encoding or "utf-8"
+    with contextlib.suppress(OSError):  # nobody is listening; the exit code still tells
+        sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _flush(code: int) -> int:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,10 +112,20 @@ def _load_options(flags: RunFlags) -> api.LoadOptions:
 
 
 def _sinks(flags: RunFlags) -> tuple[tuple[Sink, ...], ProgressSink]:
-    """Make the sinks, in their fixed order: results first, then what merely shows progress."""
+    """Make the sinks, in their fixed order: messages, results, then what merely shows progress.
+
+    Messages are a sink of their own: who reads the results may go away, or their disk be full,
+    and that must still be told.
+    """
     progress = ProgressSink(sys.stderr, _progress_mode(flags))
-    errors = _palette(sys.stderr)
-    results: tuple[Sink, ...]
+    messages = MessageSink(
+        sys.stderr, quiet=flags.quiet, palette=_palette(sys.stderr), before=progress.hide
+    )
+    return (messages, _results(flags, progress.hide), progress), progress
+
+
+def _results(flags: RunFlags, before: Callable[[], None]) -> Sink:
+    """Make the sink that writes what `--output` asks for."""
     match flags.output:
         case Output.TEXT:
             options = TextOptions(
@@ -123,17 +133,12 @@ def _sinks(flags: RunFlags) -> tuple[tuple[Sink, ...], ProgressSink]:
                 live=flags.verbose,
                 debug=flags.debug,
                 palette=_palette(sys.stdout),
-                message_palette=errors,
             )
-            results = (TextSink(sys.stdout, sys.stderr, options, before=progress.hide),)
+            return TextSink(sys.stdout, sys.stderr, options, before=before)
         case Output.JSON:
-            results = (JsonSink(sys.stdout, before=progress.hide),)
+            return JsonSink(sys.stdout, before=before)
         case Output.NDJSON:
-            results = (NdjsonSink(sys.stdout, before=progress.hide),)
-    if flags.output is not Output.TEXT:
-        messages = MessageSink(sys.stderr, quiet=flags.quiet, palette=errors, before=progress.hide)
-        results = (*results, messages)
-    return (*results, progress), progress
+            return NdjsonSink(sys.stdout, before=before)
 
 
 def _palette(stream: object) -> Palette:

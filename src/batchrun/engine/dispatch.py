@@ -175,8 +175,11 @@ class Dispatcher:
         """Whether this unit may use the room that there is for its kind.
 
         A long one that holds a named resource must not wait at the runner: it needs a free slot.
+        So does one with a fail limit: what waits there begins before we hear of a failure.
         """
-        if not one.resources or one.task.expected_s is not None or self._heavy < self._slots:
+        task = one.task
+        needs_slot = bool(one.resources) or task.watched
+        if not needs_slot or task.expected_s is not None or self._heavy < self._slots:
             return True
         if self._reserved is None:
             self._reserved = one

@@ -90,7 +90,10 @@ class Scheduler:
     ) -> None:
         self._job = job
         self._random = random
-        self._tasks = {task.id: TaskState(task, final=False) for task in job.tasks}
+        watched = job.max_fail is not None
+        self._tasks = {
+            task.id: TaskState(task, final=False, watched=watched) for task in job.tasks
+        }
         self._finals = {task.id: TaskState(task, final=True) for task in job.final_tasks}
         self._states = self._tasks | self._finals
         self._dependants: dict[str, list[TaskState]] = {}

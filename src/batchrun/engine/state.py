@@ -78,13 +78,15 @@ class TaskState:
     __slots__ = (
         "attempted", "bad", "blocked", "failures", "final", "in_flight", "in_rotation", "mean_s",
         "needs_left", "not_expanded", "pending", "planned", "ready", "retrying", "source_error",
-        "stage", "stopped", "task", "total",
+        "stage", "stopped", "task", "total", "watched",
     )  # fmt: skip
 
-    def __init__(self, task: Task, *, final: bool) -> None:
+    def __init__(self, task: Task, *, final: bool, watched: bool = False) -> None:
         self.task = task
         #: It is one of `finally`.
         self.final = final
+        #: A fail limit applies: after the failure that is one too many no command may begin.
+        self.watched = watched or task.max_fail is not None
         self.stage = Stage.WAITING
         self.needs_left = len(task.needs)
         self.ready: deque[UnitState] = deque()
@@ -134,6 +136,13 @@ class TaskState:
         return self.task.ignore_errors or not (self.bad or self.source_error)
 
     def took(self, duration_s: float) -> None:
-        """Learn how long an attempt took."""
+        """Learn how long an attempt took.
+
+        One that took far longer than the mean counts as four times the mean only: on a busy
+        machine a single pause would otherwise make a thousand short units look long.
+        """
         old = self.mean_s
-        self.mean_s = duration_s if old is None else old + _NEWEST * (duration_s - old)
+        if old is None:
+            self.mean_s = duration_s
+        else:
+            self.mean_s = old + _NEWEST * (min(duration_s, 4 * old + 1e-5) - old)

@@ -99,7 +99,22 @@ def _from_json(text: str) -> dict[str, Any] | None:
         )
     except (ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) else None
+    return data if isinstance(data, dict) and not _is_deep(data) else None
+
+
+def _is_deep(data: Any) -> bool:
+    """Tell whether data is nested deeper than a job file may be."""
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _json_mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
 _WORDS = frozenset(
     ("true", "false", "none", "True", "False", "None", "not", "and", "or", "if", "else", "is", "in")
 )
-#: Powers above this are a mistake that would eat the machine.
-_LARGEST_EXPONENT = 10_000
+#: Powers with more bits than this are a mistake that would eat the machine.
+_MOST_BITS = 1_000_000
 #: What a template may run into: its own mistakes, and those of the values it meets.
 _TROUBLE = (
     TemplateError,
@@ -34,6 +34,7 @@ _TROUBLE = (
     AttributeError,
     RecursionError,
     MemoryError,
+    SyntaxError,  # of the code that Jinja2 writes, when it is nested too deep for Python
 )
 
 
@@ -72,9 +73,10 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Refuse powers that would never end."""
-        if isinstance(right, int | float) and right > _LARGEST_EXPONENT:
-            message = f"the exponent {right} is too large"
-            raise ValueError(message)
+        if isinstance(left, int) and isinstance(right, int):
+            if left.bit_length() * right > _MOST_BITS:
+                message = "the power is too large"
+                raise ValueError(message)
         return super().call_binop(context, operator, left, right)
 
 
@@ -123,6 +125,14 @@ def parse_expression(source: str) -> Expression:
                 attributes=frozenset({(first, rest[0])} if rest else ()),
                 evaluate=_dotted(source, first, rest) if rest else itemgetter(first),
             )
+    try:
+        return _parsed(source)
+    except RecursionError:
+        message = "the expression is nested too deep"
+        raise ValueError(message) from None
+
+
+def _parsed(source: str) -> Expression:
     tree = _parse(source)
     return Expression(
         source=source,
@@ -155,10 +165,8 @@ def _parse(source: str) -> nodes.Expr:
             message = f"`{source}` is not an expression: `{token}` is not expected there"
             raise ValueError(message)
     except TemplateSyntaxError as error:
-        message = f"`{source}` is not an expression: {error.message}"
-        raise ValueError(message) from None
-    except RecursionError:
-        message = "the expression is nested too deep"
+        said = str(error.message).replace("unexpected 'end of template'", "it ends too early")
+        message = f"`{source}` is not an expression: {said}"
         raise ValueError(message) from None
     _check_words(tree)
     return tree

@@ -297,7 +297,7 @@ def _wanted(shape: Shape) -> str:
     """
     words = [expected(scalar) for scalar in shape.scalars]
     if shape.items is not None:
-        words.append("a list")
+        words += [*([] if words else [_wanted(shape.items)]), "a list"]
     if shape.entries is not None:
         words.append("a mapping")
     return " or ".join(words) or "a value"

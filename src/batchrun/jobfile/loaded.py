@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from batchrun.jobfile.fields import Compiled
@@ -65,7 +66,10 @@ class LoadedJob:
     def describe(self) -> tuple[TaskDescription, ...]:
         """Tell what `check` shows, task by task, those of `finally` last."""
         tasks = (*self.job.tasks, *self.job.final_tasks)
-        return tuple(self._plans[task.id].description for task in tasks)
+        return tuple(
+            replace(self._plans[task.id].description, needs=tuple(n.task_id for n in task.needs))
+            for task in tasks
+        )
 
     def open(self, task_id: str, scope: Mapping[str, Any], waker: Waker) -> UnitStream:
         """Begin a task.

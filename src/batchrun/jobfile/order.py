@@ -42,7 +42,7 @@ def with_ids(entries: Sequence[Entry], problems: Problems) -> tuple[list[Entry],
 def _note_double(first: Entry, entry: Entry, problems: Problems) -> None:
     lines = [problems.line_of(one.path) for one in (first, entry)]
     key = "id" if entry.modifiers.id else "name"
-    made = "" if entry.modifiers.id else ", made of the name"
+    made = "" if entry.modifiers.id else " (made of the name)"
     message = (
         f"the id `{entry.id}`{made} is there twice, for the tasks on line {lines[0]} and on "
         f"line {lines[1]}; give one of them another `id`"

@@ -26,6 +26,7 @@ QUOTING_SHELLS = frozenset(
 _HOLE = "\0"
 _BLANK = " \t"
 _ENDS_WORD = " \t\n;&|()<>"
+_INSTEAD = ", where it would not be quoted once but twice or not at all; pass it in `env:`"
 _ADVICE = "; close the quotes before it, or pass it in `env:`"
 
 
@@ -266,7 +267,7 @@ class _Reader:
 
     def _backtick(self, character: str) -> None:
         if character == _HOLE:
-            self._hole("is inside backticks" + _ADVICE)
+            self._hole("is inside backticks" + _INSTEAD)
         elif character == "`":
             self._pop()
         else:
@@ -302,13 +303,13 @@ class _Reader:
         if not self._text.startswith("))", at - 1):
             self._unsure = True
         for _ in range(self._text.count(_HOLE, start, at)):
-            self._refuse("is inside `$(( ))`" + _ADVICE)
+            self._refuse("is inside `$(( ))`" + _INSTEAD)
         self._at = at + 1
         self._in_word, self._word = True, self._word + "?"
 
     def _command(self, character: str) -> None:
         if character == _HOLE:
-            self._hole("is inside `$( )`" + _ADVICE)
+            self._hole("is inside `$( )`" + _INSTEAD)
         elif character == "#" and not self._in_word:
             self._comment()
         elif character in _ENDS_WORD:
@@ -332,7 +333,7 @@ class _Reader:
 
     def _parameter(self, character: str) -> None:
         if character == _HOLE:
-            self._hole("is inside `${ }`" + _ADVICE)
+            self._hole("is inside `${ }`" + _INSTEAD)
         elif character == "}":
             self._pop()
         elif character in "'\"`\\" and "double" in self._stack:
@@ -389,7 +390,7 @@ class _Reader:
             end = len(self._text) if end < 0 else end
             line = self._text[self._at : end]
             for _ in range(line.count(_HOLE)):
-                self._refuse("is in a here-document" + _ADVICE)
+                self._refuse("is in a here-document" + _INSTEAD)
             if expands and line.endswith("\\"):
                 self._unsure = True
             ended = (line.lstrip("\t") if strips else line) == mark

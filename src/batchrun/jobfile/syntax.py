@@ -55,7 +55,8 @@ def _control_line(text: str) -> int | None:
 
 
 def _tab(line: str, column: int, said: str) -> str:
-    if "\t" in line[: column + 1] and not line[:column].strip() and "start any token" in said:
+    indentation = line[: len(line) - len(line.lstrip())]
+    if "tab character" in said or ("\t" in indentation and "start any token" in said):
         return "there is a tab in the indentation; use spaces (a tab in a value goes in quotes)"
     return ""
 

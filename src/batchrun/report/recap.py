@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from batchrun.model.counts import Counts, Tally, fold
 from batchrun.model.event import Event, RunEnded, RunStarted, TaskEnded, UnitEnded
 from batchrun.model.outcome import KINDS
+from batchrun.model.unit import Unit
 from batchrun.report.failures import Excerpt, Failure, Failures, Group
 from batchrun.report.text import PLAIN, Palette, count, duration, size, visible
 
-__all__ = ["Summary", "details_text", "kind_words", "recap_text"]
+__all__ = ["Summary", "change_text", "details_text", "kind_words", "recap_text"]
 
 #: As wide as the longest kind, `UNREACHABLE`, and the space after it.
 _KIND_COLUMN = 13
@@ -87,6 +88,33 @@ def recap_text(
     if summary.ended is not None and summary.ended.stopped:
         lines.append(f"stopped: {visible(summary.ended.stopped)}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def change_text(unit: Unit, task: str, note: str, palette: Palette = PLAIN) -> str:
+    """Write what a dry run found that a unit would change, as one line with its newline.
+
+    Args:
+        unit: Which; without an item, what it works on says more than its task alone.
+        task: The name for people of its task.
+        note: What the operation has to say about it.
+        palette: Colours.
+    """
+    what = unit.label or ("" if note else _target(unit))
+    about = ": ".join(visible(part) for part in (what, note) if part)
+    return f"{palette.yellow('would change')} {task}{'  ' if about else ''}{about}\n"
+
+
+def _target(unit: Unit) -> str:
+    """Return the path that a unit's parameters name first as what it works on."""
+    for name in ("dest", "path", "src"):
+        value = unit.params.get(name)
+        first = value[0] if isinstance(value, tuple) and value else value
+        if isinstance(first, tuple) and first:  # a pattern
+            first = first[0]
+        if isinstance(first, str):
+            more = ", ..." if isinstance(value, tuple) and len(value) > 1 else ""
+            return first + more
+    return ""
 
 
 def kind_words(kind: str) -> str:

@@ -1,15 +1,15 @@
-"""The readable output: live lines while commands run, the recap at the end."""
+"""The readable results: live lines while commands run, the recap at the end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
-from batchrun.model.event import Event, RunEnded
+from batchrun.model.event import Event, RunEnded, UnitEnded
 from batchrun.model.exitcode import ExitCode
+from batchrun.model.outcome import Ok
 from batchrun.report.lines import Lines, nothing
 from batchrun.report.live import LiveOutput
-from batchrun.report.messages import MessageSink
-from batchrun.report.recap import Summary, details_text, recap_text
+from batchrun.report.recap import Summary, change_text, details_text, recap_text
 from batchrun.report.text import PLAIN, Palette
 
 __all__ = ["TextOptions", "TextSink"]
@@ -31,12 +31,10 @@ class TextOptions:
     rest_is_in: str = ""
     #: Colours on standard output.
     palette: Palette = PLAIN
-    #: Colours on standard error.
-    message_palette: Palette = PLAIN
 
 
 class TextSink:
-    """`--output text`: results on standard output, messages on standard error.
+    """`--output text`: results on standard output. Messages are `MessageSink`'s.
 
     Only the failures' folded groups and the counts are kept: memory stays flat. Nothing is
     printed about single failures before the end, unless live output is wanted; the bars count
@@ -44,8 +42,8 @@ class TextSink:
 
     Args:
         stdout: Where the recap and live output go.
-        stderr: Where messages and the commands' live standard error go. Errors on it are
-            swallowed: a terminal that has gone must not cost the recap.
+        stderr: Where the commands' live standard error goes. Errors on it are swallowed: a
+            terminal that has gone must not cost the recap.
         options: How much is said.
         before: Called before anything is written on a terminal; `ProgressSink.hide`.
     """
@@ -60,12 +58,6 @@ class TextSink:
     ) -> None:
         self._options = options or TextOptions()
         self._stdout = Lines(stdout, before)
-        self._messages = MessageSink(
-            stderr,
-            quiet=self._options.quiet,
-            palette=self._options.message_palette,
-            before=before,
-        )
         self.summary = Summary()
         self._live: LiveOutput | None = None
         if self._options.live:
@@ -79,9 +71,10 @@ class TextSink:
             OSError: standard output cannot be written for another reason.
         """
         self.summary.handle(event)
-        self._messages.handle(event)
         if self._live is not None:
             self._live.handle(event)
+        if type(event) is UnitEnded and self._says_changes():
+            self._say_change(event)
         if type(event) is RunEnded and not (self._options.quiet and event.exit_code in _WELL):
             self._stdout.write(self._result())
 
@@ -89,9 +82,20 @@ class TextSink:
         """Print what is known when the run broke before its end; never raises."""
         if self._live is not None:
             self._live.close()
-        self._messages.close()
         if self.summary.started is not None and self.summary.ended is None:
             self._stdout.attempt(self._result())
+
+    def _says_changes(self) -> bool:
+        """Whether this is a dry run that is to say what would change."""
+        started = self.summary.started
+        return started is not None and started.dry_run and not self._options.quiet
+
+    def _say_change(self, event: UnitEnded) -> None:
+        """Say what a unit would change: at once, because there may be a million of them."""
+        outcome = event.report.outcome
+        if type(outcome) is Ok and outcome.changed:
+            name = self.summary.task_name(event.unit.task_id)
+            self._stdout.write(change_text(event.unit, name, outcome.note, self._options.palette))
 
     def _result(self) -> str:
         """Write the failures with their output, then the recap: what is read last comes last."""

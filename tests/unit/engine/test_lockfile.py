@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -104,15 +105,15 @@ def test_a_state_directory_that_is_a_file_is_told_in_one_sentence(tmp_path: Path
         pytest.fail("held a lock below a file")
 
 
-def test_a_full_disk_does_not_keep_a_job_from_running(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_arguments: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "pwrite", full)
-    with hold(path, "nightly"):
-        assert path.read_bytes() == b""
+def test_a_disk_that_takes_no_byte_does_not_keep_a_job_from_running(path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with hold(path, "nightly"):
+            content = path.read_bytes()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert content == b""
 
 
 def test_a_filesystem_without_locks_is_told_in_one_sentence(

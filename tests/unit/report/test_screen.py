@@ -4,20 +4,35 @@ import io
 
 import pytest
 
-from batchrun.model.event import Note, UnitOutput, UnitRetried
+from batchrun.model.event import Event, Note, UnitOutput, UnitRetried
 from batchrun.model.outcome import Failed, Ok, Report
 from batchrun.report.messages import MessageSink
 from batchrun.report.screen import TextOptions, TextSink
 from scripted_run import Script, written
 
 
+class Screen:
+    """The sinks of `--output text`, as the command line puts them together."""
+
+    def __init__(self, out: io.StringIO, err: io.StringIO, options: TextOptions) -> None:
+        self._sinks = (MessageSink(err, quiet=options.quiet), TextSink(out, err, options))
+
+    def handle(self, event: Event) -> None:
+        for sink in self._sinks:
+            sink.handle(event)
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+
 class Desk:
-    """A sink with both of its streams."""
+    """A screen with both of its streams."""
 
     def __init__(self, options: TextOptions | None = None) -> None:
         self.out = io.StringIO()
         self.err = io.StringIO()
-        self.sink = TextSink(self.out, self.err, options)
+        self.sink = Screen(self.out, self.err, options or TextOptions())
         self.script = Script()
 
     def texts(self) -> tuple[str, str]:
