@@ -5,7 +5,6 @@ pool once, in turn, so that what else the machine does hits all of them alike.
 """
 
 import multiprocessing
-import os
 import statistics
 import sys
 import time
@@ -14,6 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
+
+from common import Row, machine, print_rows
 
 from batchrun.engine.pool.pool import WorkerPool
 
@@ -71,8 +72,8 @@ def contenders(processes: int) -> Iterable[tuple[str, Callable[[int], float], Ca
         )
 
 
-def main(calls: int = 20_000, rounds: int = 9, processes: int = 2) -> None:
-    """Measure and print the table."""
+def compare(calls: int, rounds: int, processes: int) -> dict[str, list[float]]:
+    """Measure all pools in turn; return the calls per second of each round, by pool."""
     pools = list(contenders(processes))
     rates: dict[str, list[float]] = {name: [] for name, _, _ in pools}
     for _, measure, _ in pools:
@@ -83,17 +84,29 @@ def main(calls: int = 20_000, rounds: int = 9, processes: int = 2) -> None:
             rates[name].append(measure(calls))
     for _, _, end in pools:
         end()
-    ours = rates["batchrun WorkerPool"]
-    print(f"{calls} calls, {rounds} rounds, {processes} processes, {os.cpu_count()} CPUs")
-    print(f"{'pool':24}{'calls/s (median)':>18}{'ours / it':>12}")
+    return rates
+
+
+def rows(calls: int = 20_000, rounds: int = 9, processes: int = 2) -> list[Row]:
+    """Compare with each of the other pools, round by round."""
+    rates = compare(calls, rounds, processes)
+    ours = rates.pop("batchrun WorkerPool")
+    found = []
     for name, values in rates.items():
         ratio = statistics.median(a / b for a, b in zip(ours, values, strict=True))
-        print(f"{name:24}{statistics.median(values):18.0f}{ratio:12.2f}")
-    ratio = statistics.median(
-        a / b for a, b in zip(ours, rates["multiprocessing.Pool"], strict=True)
-    )
-    print(f"bar: {BAR} x multiprocessing.Pool: {'met' if ratio >= BAR else 'NOT met'}")
+        found.append(
+            Row(
+                work=f"dispatch alone: {calls} no-op calls, beside {name}",
+                ours=f"{statistics.median(ours):,.0f}/s",
+                peer=f"{statistics.median(values):,.0f}/s",
+                ratio=f"{ratio:.2f}",
+                bar=f"≥ {BAR}" if name == "multiprocessing.Pool" else "",
+                met=ratio >= BAR if name == "multiprocessing.Pool" else None,
+            )
+        )
+    return found
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    print(machine())
+    print_rows(rows(*map(int, sys.argv[1:])))

@@ -258,8 +258,10 @@ class FakeRunner:
         self.stopped: list[int] = []
         self.acknowledged: list[tuple[int, int]] = []
         self.calls: list[str] = []
-        #: Called with the runner when it is told to stop a unit.
+        #: Called with the number of a unit that it is told to stop.
         self.on_stop: Callable[[int], None] = self._cancel
+        #: Called when it has given back what it had not begun.
+        self.on_withdraw: Callable[[], None] = lambda: None
 
     def submit(self, order: Order) -> None:
         self.orders.append(order)
@@ -286,6 +288,7 @@ class FakeRunner:
         for order in list(self.held.values())[self.slots :]:
             del self.held[order.number]
             self.queue.put(Returned(number=order.number, attempt=order.attempt))
+        self.on_withdraw()
 
     def acknowledge(self, number: int, size_bytes: int) -> None:
         self.acknowledged.append((number, size_bytes))

@@ -1,5 +1,6 @@
 """The whole program, started as users start it: its files, its processes, its endings."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -13,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from support import processes_with_environ, wait_until
+from support import environ_of, processes_with_environ, wait_until
 
-__all__ = ["COMMAND", "Ended", "Program", "Started", "path_with_batchrun"]
+__all__ = ["COMMAND", "Ended", "Program", "Started", "holds_open", "path_with_batchrun"]
 
 #: The installed command; from a source tree that is not installed, the package.
 COMMAND: tuple[str, ...] = (
@@ -135,7 +136,7 @@ class Program:
         self.dir = directory
         self._name, self._value = "TEST_MARK", secrets.token_hex(8)
         self._streams = directory.parent / f"{directory.name}-streams"
-        self._number = 0
+        self._started: list[Started] = []
 
     def __enter__(self) -> Self:
         self._streams.mkdir()
@@ -148,15 +149,24 @@ class Program:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if kind is None:
+            # A test that failed half-way leaves runs behind, about which enough is said already.
+            if kind is None and all(run.process.poll() is not None for run in self._started):
                 wait_until(lambda: not self.left(), 10, "nothing that batchrun started is left")
         finally:
-            for pid in self.left():
-                os.kill(pid, signal.SIGKILL)
+            while left := self.left():
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            for run in self._started:
+                run.process.wait(_END_S)
 
     def left(self) -> list[int]:
         """Return the ids of all live processes that descend from this program's runs."""
         return processes_with_environ(f"{self._name}={self._value}")
+
+    def commands_left(self) -> list[int]:
+        """Return the ids of those of them that are commands of units, or come from one."""
+        return [pid for pid in self.left() if b"\0BATCHRUN_UNIT=" in environ_of(pid)]
 
     def job(self, text: str, name: str = "job.yml") -> str:
         """Write a job file."""
@@ -172,7 +182,7 @@ class Program:
         self,
         *words: str,
         env: Mapping[str, str | None] | None = None,
-        stdin: bytes | None = None,
+        stdin: bytes | int = b"",
         before: Sequence[str] = _DEFAULT_SIGNALS,
         **more: Any,
     ) -> Started:
@@ -181,29 +191,34 @@ class Program:
         Args:
             words: The command line.
             env: What is different in its environment.
-            stdin: What it reads; None: nothing.
+            stdin: What it reads, or the descriptor from which.
             before: What starts it.
             more: For Popen.
         """
-        self._number += 1
-        stdout = self._streams / f"{self._number}.out"
-        stderr = self._streams / f"{self._number}.err"
-        source = self._streams / f"{self._number}.in"
-        source.write_bytes(stdin or b"")
+        number = len(self._started)
+        stdout, stderr, source = (self._streams / f"{number}.{end}" for end in ("out", "err", "in"))
+        source.write_bytes(b"" if isinstance(stdin, int) else stdin)
         with source.open("rb") as read, stdout.open("wb") as out, stderr.open("wb") as err:
-            streams = {"stdin": read, "stdout": out, "stderr": err}
+            streams = {"stdin": stdin if isinstance(stdin, int) else read, "stdout": out}
             process = subprocess.Popen(
                 [*before, *COMMAND, *words],
                 cwd=self.dir,
                 env=self.environment(env),
                 start_new_session=True,
-                **{**streams, **more},
+                **{**streams, "stderr": err, **more},
             )
-        return Started(process, stdout, stderr)
+        self._started.append(Started(process, stdout, stderr))
+        return self._started[-1]
 
     def run(self, *words: str, **more: Any) -> Ended:
         """Run to the end; see `start`."""
         return self.start(*words, **more).end()
+
+
+def holds_open(pid: int, path: Path) -> bool:
+    """Say whether a process has this file open."""
+    links = (f"/proc/{pid}/fd/{name}" for name in _names(f"/proc/{pid}/fd"))
+    return any(os.path.realpath(link) == str(path) for link in links)
 
 
 def _children(parent: int) -> list[int]:

@@ -1,11 +1,12 @@
 """What many tests use: the only sleep, and a look at the process table."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["environ_of", "processes_with_environ", "wait_until"]
+__all__ = ["environ_of", "freeze", "processes_with_environ", "wait_until"]
 
 
 def wait_until(predicate: Callable[[], object], timeout_s: float, describe: str) -> None:
@@ -18,6 +19,20 @@ def wait_until(predicate: Callable[[], object], timeout_s: float, describe: str)
             raise AssertionError(message)
         time.sleep(0.01)
         value = predicate()
+
+
+def freeze(pid: int) -> None:
+    """Send SIGSTOP and wait until the process has really stopped.
+
+    Until then it may still take a message that was meant for it alone.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    stat = Path(f"/proc/{pid}/stat")
+    wait_until(
+        lambda: stat.read_text().rpartition(")")[2].split()[0] == "T",
+        timeout_s=10,
+        describe=f"process {pid} is stopped",
+    )
 
 
 def environ_of(pid: int) -> bytes:

@@ -14,9 +14,12 @@ def main() -> None:
         return
     if not sys.platform.startswith(("linux", "darwin")):
         sys.exit("batchrun runs on Linux and macOS only: it needs POSIX processes and files")
-    from batchrun.cli.main import run_cli  # noqa: PLC0415 - see above
+    try:
+        from batchrun.cli.main import run_cli  # noqa: PLC0415 - see above
 
-    run_cli(sys.argv[1:])
+        run_cli(sys.argv[1:])
+    except KeyboardInterrupt:  # while it imports; later ones are caught where they are expected
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from batchrun.errors import WorkerLostError, WorkerTaskError
 from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, Outcome, Report, TimedOut
 from batchrun.model.ports import Returned, RunnerEvent, Started
 from batchrun.model.unit import Order, RunSettings, Unit
-from support import processes_with_environ, wait_until
+from support import freeze, processes_with_environ, wait_until
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -150,7 +150,7 @@ def test_a_stopped_worker_keeps_nobody_waiting_for_what_it_has_not_read(
 ) -> None:
     busy = pool.apply_async(functions.mark_and_sleep, (str(tmp_path / "pid"), 0.0))
     pid = busy.get(30)
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     results = [pool.apply_async(functions.double, (n,)) for n in range(200)]
     assert [result.get(30) for result in results] == [2 * n for n in range(200)]
     os.kill(pid, signal.SIGCONT)
@@ -272,7 +272,7 @@ def test_a_call_with_a_long_argument_survives_the_stop_of_its_worker(
     pool: WorkerPool,
 ) -> None:
     pid = pool.apply(os.getpid)
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     results = [pool.apply_async(functions.length, (b"a" * 500_000,)) for _ in range(6)]
     assert [result.get(30) for result in results] == [500_000] * 6
     os.kill(pid, signal.SIGKILL)
@@ -540,7 +540,7 @@ def test_terminate_answers_what_it_cuts_off(pool: WorkerPool, tmp_path: Path) ->
 
 def test_close_lets_a_stopped_idle_worker_not_hold_it_up(pool: WorkerPool) -> None:
     pid = pool.apply(os.getpid)
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     pool.close()
     pool.join()
     assert not is_alive(pid)

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from batchrun.engine.interrupt import let_questions_pass
 from batchrun.errors import BatchrunError, JobFileError, UsageError
 from batchrun.model.exitcode import ExitCode
 from batchrun.report.text import visible
@@ -27,6 +28,7 @@ def run_cli(words: Sequence[str]) -> NoReturn:
 
     The process ends by `os._exit`: a thread that is stuck in the kernel must not keep it.
     """
+    let_questions_pass()
     _open_standard_streams()
     _forget_outer_task()
     code = _guarded(words)

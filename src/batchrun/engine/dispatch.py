@@ -115,9 +115,10 @@ class Dispatcher:
         waiting = list(state.ready)
         self.ready -= len(waiting)
         state.ready.clear()
-        if state.blocked:
-            waiting += self._resources.remove(lambda one: one.task is state)
-            state.blocked = 0
+        for one in state.blocked:
+            self._resources.remove(one.waits_for, one)
+        waiting += state.blocked
+        state.blocked.clear()
         for one in waiting:
             if one is self._reserved:
                 self._reserved = None
@@ -189,7 +190,8 @@ class Dispatcher:
         """Put a unit into the queue of the resource that it lacks."""
         if self._reserved is one:
             self._reserved = None
-        one.task.blocked += 1
+        one.task.blocked.add(one)
+        one.waits_for = missing
         self._resources.wait(missing, one, first=one.woken_by == missing)
         if one.woken_by == missing:
             one.woken_by = None
@@ -206,6 +208,6 @@ class Dispatcher:
 
     def _wake(self, ones: list[UnitState], name: str) -> None:
         for one in reversed(ones):
-            one.task.blocked -= 1
+            one.task.blocked.remove(one)
             one.woken_by = name
             self.make_ready(one, first=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from batchrun.engine.stops import StopKind
 
-__all__ = ["SignalArrived", "kind_of", "signals_to"]
+__all__ = ["SignalArrived", "kind_of", "let_questions_pass", "signals_to"]
 
 _KINDS = {
     signal.SIGINT: StopKind.INTERRUPT,
@@ -30,6 +30,19 @@ class SignalArrived:
 def kind_of(number: int) -> StopKind | None:
     """Return what a signal asks for; None: it asks for the status only."""
     return _KINDS.get(signal.Signals(number))
+
+
+def let_questions_pass() -> None:
+    """Do nothing on a SIGUSR1 outside of `signals_to`: whoever asks too early must not kill us.
+
+    A handler, because SIG_IGN would be inherited, and taken for the user's wish.
+    """
+    if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+        signal.signal(signal.SIGUSR1, _do_nothing)
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Let a signal pass."""
 
 
 @contextmanager

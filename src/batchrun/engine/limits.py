@@ -4,13 +4,13 @@ A unit that finds one of its resources taken is put into that resource's queue a
 behind it. Whoever gives a resource back gets the units that may try again.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 __all__ = ["Resources"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 
 class Resources(Generic[T]):
@@ -23,7 +23,8 @@ class Resources(Generic[T]):
     def __init__(self, capacities: Mapping[str, int]) -> None:
         self._capacities = dict(capacities)
         self._held: dict[str, int] = {}
-        self._waiting: dict[str, deque[T]] = {}
+        # Ordered, not deques: on a stop thousands leave from the middle.
+        self._waiting: dict[str, OrderedDict[T, None]] = {}
 
     def missing(self, names: Iterable[str]) -> str | None:
         """Return the first of `names` that is taken now; None: all are free."""
@@ -39,11 +40,10 @@ class Resources(Generic[T]):
 
     def wait(self, name: str, waiter: T, *, first: bool) -> None:
         """Put `waiter` into the queue of `name`; `first` when it had waited there before."""
-        queue = self._waiting.setdefault(name, deque())
+        queue = self._waiting.setdefault(name, OrderedDict())
+        queue[waiter] = None
         if first:
-            queue.appendleft(waiter)
-        else:
-            queue.append(waiter)
+            queue.move_to_end(waiter, last=False)
 
     def give_back(self, names: Iterable[str]) -> list[T]:
         """Release all of `names`; return those who may try again, longest waiting first."""
@@ -63,26 +63,17 @@ class Resources(Generic[T]):
         if queue is None:
             return []
         free = self._capacities.get(name, 1) - self._held.get(name, 0)
-        woken = [queue.popleft() for _ in range(min(free, len(queue)))]
+        woken = [queue.popitem(last=False)[0] for _ in range(min(free, len(queue)))]
         if not queue:
             del self._waiting[name]
         return woken
 
-    def remove(self, belongs: Callable[[T], bool]) -> list[T]:
-        """Take everybody who `belongs` out of the queues, and return them."""
-        removed: list[T] = []
-        for name in list(self._waiting):
-            queue = self._waiting[name]
-            gone = [waiter for waiter in queue if belongs(waiter)]
-            if not gone:
-                continue
-            removed.extend(gone)
-            kept = deque(waiter for waiter in queue if not belongs(waiter))
-            if kept:
-                self._waiting[name] = kept
-            else:
-                del self._waiting[name]
-        return removed
+    def remove(self, name: str, waiter: T) -> None:
+        """Take `waiter` out of the queue of `name`, in which it is."""
+        queue = self._waiting[name]
+        del queue[waiter]
+        if not queue:
+            del self._waiting[name]
 
     def held(self) -> Mapping[str, int]:
         """Tell what is held, for tests and for people."""

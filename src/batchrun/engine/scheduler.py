@@ -91,9 +91,7 @@ class Scheduler:
         self._job = job
         self._random = random
         watched = job.max_fail is not None
-        self._tasks = {
-            task.id: TaskState(task, final=False, watched=watched) for task in job.tasks
-        }
+        self._tasks = {task.id: TaskState(task, final=False, watched=watched) for task in job.tasks}
         self._finals = {task.id: TaskState(task, final=True) for task in job.final_tasks}
         self._states = self._tasks | self._finals
         self._dependants: dict[str, list[TaskState]] = {}

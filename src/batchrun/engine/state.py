@@ -39,7 +39,7 @@ class UnitState:
 
     __slots__ = (
         "attempt", "expected_s", "losses", "number", "resources", "stopping", "task",
-        "tries", "unit", "woken_by",
+        "tries", "unit", "waits_for", "woken_by",
     )  # fmt: skip
 
     def __init__(self, number: int, unit: Unit, task: "TaskState") -> None:
@@ -53,6 +53,8 @@ class UnitState:
         self.tries = 0
         #: Times it was lost with its worker and repeated for free.
         self.losses = 0
+        #: The resource in whose queue it is; means nothing while it is in none.
+        self.waits_for = ""
         #: The resource that woke it, as long as it has not tried again.
         self.woken_by: str | None = None
         #: Why we asked the runner to stop it; empty: we did not.
@@ -92,7 +94,7 @@ class TaskState:
         self.ready: deque[UnitState] = deque()
         self.in_rotation = False
         #: Units in some resource's queue.
-        self.blocked = 0
+        self.blocked: set[UnitState] = set()
         #: Units that wait for their next attempt.
         self.retrying: set[UnitState] = set()
         #: Units with a runner.
@@ -126,7 +128,7 @@ class TaskState:
     @property
     def window(self) -> int:
         """How many planned units wait: ready, blocked, or for a retry."""
-        return len(self.ready) + self.blocked + len(self.retrying)
+        return len(self.ready) + len(self.blocked) + len(self.retrying)
 
     @property
     def good(self) -> bool:

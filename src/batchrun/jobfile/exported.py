@@ -54,6 +54,8 @@ def job_schema(table: OperationTable) -> dict[str, Any]:
         "properties": modifiers["properties"],
         "additionalProperties": False,
     }
+    for key in ("tasks", "finally"):
+        job["properties"][key]["items"] = {"$ref": "#/$defs/task"}
     return {
         "$schema": _DIALECT,
         "title": "batchrun job file",

@@ -264,7 +264,7 @@ Limits: TypeAlias = Annotated[
 Entries: TypeAlias = Annotated[
     list[Any],
     PlainValidator(_list),
-    WithJsonSchema({"type": "array", "items": {"$ref": "#/$defs/task"}}),
+    WithJsonSchema({"type": "array"}),
 ]
 Order: TypeAlias = Annotated[
     str, PlainValidator(_order), WithJsonSchema({"enum": ["concurrent", "sequential"]})

@@ -60,11 +60,14 @@ def test_waking_takes_no_more_than_there_are_free_places() -> None:
     assert resources.wake("unknown") == []
 
 
-def test_those_who_belong_are_removed_from_every_queue_and_the_rest_keep_their_order() -> None:
+def test_those_who_are_removed_are_not_woken_and_the_rest_keep_their_order() -> None:
     resources: Resources[str] = Resources({})
     resources.take(["x", "y"])
     for waiter in ("a1", "b1", "a2", "b2"):
         resources.wait("x", waiter, first=False)
-    resources.wait("y", "a3", first=False)
-    assert resources.remove(lambda waiter: waiter.startswith("a")) == ["a1", "a2", "a3"]
+    resources.wait("y", "a1", first=False)
+    resources.remove("x", "a1")
+    resources.remove("x", "b2")
+    resources.remove("y", "a1")
     assert resources.give_back(["x", "y"]) == ["b1"]
+    assert resources.wake("x") == ["a2"]

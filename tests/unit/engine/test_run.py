@@ -356,11 +356,8 @@ def test_a_foreach_without_items_is_a_warning_and_no_failure() -> None:
 
 def test_the_first_interrupt_lets_running_units_finish_and_says_how_many() -> None:
     stage = Stage(task("a"), plans={"a": units("a", 9)})
-    Script(
-        stage,
-        (UnitStarted, lambda: stage.signal(signal.SIGINT)),
-        (StatusAsked, stage.finish_running),
-    )
+    stage.runner.on_withdraw = stage.finish_running
+    Script(stage, (UnitStarted, lambda: stage.signal(signal.SIGINT)))
     result = stage.execute()
     assert stage.sink.notes == [
         "interrupted: nothing new is started, 2 units may finish; once more stops them now"

@@ -13,10 +13,7 @@ SYNTAX: list[tuple[str, list[str]]] = [
     ("hello\n", ["job.yml: the file is a single value; a job file is a mapping with `tasks:`"]),
     (
         "tasks:\n- run: @web\n",
-        [
-            "job.yml:2: `@` may not begin a value; put the whole value in quotes, "
-            'as in "@web"'
-        ],
+        ['job.yml:2: `@` may not begin a value; put the whole value in quotes, as in "@web"'],
     ),
     (
         "tasks:\n- delete: [*.tmp]\n",
@@ -112,10 +109,7 @@ SYNTAX: list[tuple[str, list[str]]] = [
     ),
     (
         "tasks:\n- run: a\n name: b\n",
-        [
-            "job.yml:3: this line does not fit the lines above it; check its indentation and "
-            "its `:`"
-        ],
+        ["job.yml:3: this line does not fit the lines above it; check its indentation and its `:`"],
     ),
     (
         "tasks: [{run: a}\n",
@@ -127,7 +121,9 @@ SYNTAX: list[tuple[str, list[str]]] = [
     ),
     (
         "tasks:\n- run: \x01\n",
-        ["job.yml:2: there is a control character in the file; write it as an escape inside quotes"],
+        [
+            "job.yml:2: there is a control character in the file; write it as an escape inside quotes"
+        ],
     ),
     (
         "tasks:\n- run: a\n  run: b\n",
@@ -162,10 +158,7 @@ STRUCTURE: list[tuple[str, list[str]]] = [
     ),
     (
         "tasks:\n- foo\n",
-        [
-            "job.yml:2: tasks[0]: a task is a mapping with an operation, such as "
-            "`- run: COMMAND`"
-        ],
+        ["job.yml:2: tasks[0]: a task is a mapping with an operation, such as `- run: COMMAND`"],
     ),
     (
         "tasks:\n- run: a\n  copy: {src: a, dest: b}\n",
@@ -377,7 +370,7 @@ TEMPLATES: list[tuple[str, list[str]]] = [
             "themselves write {{ '{{' }}",
             "job.yml:9: tasks[6].delete: `stage +` is not an expression: it ends too early",
             "job.yml:10: tasks[7].delete: there is nothing between `{{` and `}}`",
-            "job.yml:11: tasks[8].delete: there is no test `is exsting`",
+            "job.yml:11: tasks[8].delete: there is no test `is exsting`; did you mean `string`?",
             "job.yml:12: tasks[9].delete: `raw` must be the last filter of an insertion",
             "job.yml:13: tasks[10].when: `stge` is not known here; did you mean `stage`?",
             "job.yml:14: tasks[11].when: `when` is an expression by itself; write it without "
@@ -459,7 +452,9 @@ def test_every_mistake_is_told_with_its_line_and_what_to_write(text: str, told: 
 
 
 def test_mistakes_of_all_kinds_come_together_in_the_order_of_their_lines() -> None:
-    text = "vars: {a: '{{ b }}'}\ntasks:\n- {run: 'x', bogus: 1, needs: nobody}\n- delete:\nfoo: 1\n"
+    text = (
+        "vars: {a: '{{ b }}'}\ntasks:\n- {run: 'x', bogus: 1, needs: nobody}\n- delete:\nfoo: 1\n"
+    )
 
     lines = [told.split(":")[1] for told in mistakes(text)]
 

@@ -20,11 +20,14 @@ def test_the_doubles_satisfy_the_protocols() -> None:
     runner: Runner = FakeRunner(SimpleQueue())
     source: UnitSource = ListSource({"a": units("a", 1)})
     stream: UnitStream = source.open("a", {}, lambda: None)
-    sink: Sink = RecordingSink()
-    ticker: Ticker = RecordingSink()
+    recorder = RecordingSink()
+    sink: Sink = recorder
+    ticker: Ticker = recorder
+    ticker.tick()
+    sink.close()
     drawn = [stream.draw(), stream.draw(), stream.draw()]
     assert (runner.slots, drawn) == (2, [units("a", 1)[0], Drawn.EXHAUSTED, Drawn.EXHAUSTED])
-    assert sink is not ticker
+    assert (recorder.ticks, recorder.closed) == (1, 1)
 
 
 def test_what_a_runner_says_travels_between_processes() -> None:
