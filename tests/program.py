@@ -1,6 +1,7 @@
 """The whole program, started as users start it: its files, its processes, its endings."""
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -16,15 +17,46 @@ from typing import Any, Self
 
 from support import environ_of, processes_with_environ, wait_until
 
-__all__ = ["COMMAND", "Ended", "Program", "Started", "holds_open", "path_with_batchrun"]
+__all__ = [
+    "COMMAND",
+    "DEFAULT_SIGNALS",
+    "Ended",
+    "Program",
+    "Started",
+    "as_ordinary_user",
+    "holds_open",
+    "path_with_batchrun",
+]
 
 #: The installed command; from a source tree that is not installed, the package.
 COMMAND: tuple[str, ...] = (
     ("batchrun",) if shutil.which("batchrun") else (sys.executable, "-m", "batchrun")
 )
 #: Whoever runs the tests in the background ignores SIGINT; what is tested must not inherit that.
-_DEFAULT_SIGNALS = ("env", "--default-signal=INT,TERM,HUP,USR1,PIPE")
+DEFAULT_SIGNALS = ("env", "--default-signal=INT,TERM,HUP,USR1,PIPE")
 _END_S = 60.0
+#: Hides a directory that others may not enter, all but the interpreter in it, from one process.
+_HIDE = """
+mount --bind "$2" /mnt
+mount -t tmpfs -o mode=755 none "$1"
+mkdir -p "$2"
+mount --bind /mnt "$2"
+shift 2
+exec "$@"
+"""
+
+
+def as_ordinary_user() -> tuple[str, ...]:
+    """Return the words that start a program without root's rights, whoever runs the tests."""
+    if os.geteuid() != 0:
+        return DEFAULT_SIGNALS
+    drop = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *DEFAULT_SIGNALS)
+    interpreter = Path(sys.base_prefix)
+    closed = [path for path in reversed(interpreter.parents) if not path.stat().st_mode & 0o001]
+    if not closed:
+        return drop
+    return ("unshare", "--mount", "sh", "-ec", _HIDE, "sh", str(closed[0]), str(interpreter), *drop)
+
 
 
 def path_with_batchrun(directory: Path) -> str:
@@ -137,6 +169,7 @@ class Program:
         self._name, self._value = "TEST_MARK", secrets.token_hex(8)
         self._streams = directory.parent / f"{directory.name}-streams"
         self._started: list[Started] = []
+        self._numbers = itertools.count()
 
     def __enter__(self) -> Self:
         self._streams.mkdir()
@@ -175,7 +208,13 @@ class Program:
 
     def environment(self, env: Mapping[str, str | None] | None = None) -> dict[str, str]:
         """Return ours, with the mark and what is given; None takes a variable away."""
-        merged: dict[str, str | None] = {**os.environ, self._name: self._value, **(env or {})}
+        # Whoever keeps the interpreter from keeping its compiled modules pays for it at each start.
+        merged: dict[str, str | None] = {
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": None,
+            self._name: self._value,
+            **(env or {}),
+        }
         return {name: value for name, value in merged.items() if value is not None}
 
     def start(
@@ -183,7 +222,7 @@ class Program:
         *words: str,
         env: Mapping[str, str | None] | None = None,
         stdin: bytes | int = b"",
-        before: Sequence[str] = _DEFAULT_SIGNALS,
+        before: Sequence[str] = DEFAULT_SIGNALS,
         **more: Any,
     ) -> Started:
         """Start a run.
@@ -195,20 +234,20 @@ class Program:
             before: What starts it.
             more: For Popen.
         """
-        number = len(self._started)
+        number = next(self._numbers)
         stdout, stderr, source = (self._streams / f"{number}.{end}" for end in ("out", "err", "in"))
         source.write_bytes(b"" if isinstance(stdin, int) else stdin)
         with source.open("rb") as read, stdout.open("wb") as out, stderr.open("wb") as err:
             streams = {"stdin": stdin if isinstance(stdin, int) else read, "stdout": out}
             process = subprocess.Popen(
                 [*before, *COMMAND, *words],
-                cwd=self.dir,
                 env=self.environment(env),
                 start_new_session=True,
-                **{**streams, "stderr": err, **more},
+                **{"cwd": self.dir, **streams, "stderr": err, **more},
             )
-        self._started.append(Started(process, stdout, stderr))
-        return self._started[-1]
+        started = Started(process, stdout, stderr)
+        self._started.append(started)
+        return started
 
     def run(self, *words: str, **more: Any) -> Ended:
         """Run to the end; see `start`."""

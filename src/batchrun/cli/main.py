@@ -59,11 +59,25 @@ def _forget_outer_task() -> None:
         os.environ.pop("BATCHRUN_TASK", None)
 
 
+def _check_directory() -> None:
+    """Refuse to start where neither relative paths nor worker processes can.
+
+    Raises:
+        BatchrunError: the current directory was removed.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        message = "the current directory is not there any more; change to another one"
+        raise BatchrunError(message) from error
+
+
 def _guarded(words: Sequence[str]) -> int:
     """Turn every ending into an exit code, and every expected error into one sentence."""
     from batchrun.cli.app import COMMANDS, app  # noqa: PLC0415 - errors above must be catchable
 
     try:
+        _check_directory()
         line = _with_command(words, COMMANDS)
         return int(app(line, prog_name="batchrun", standalone_mode=False) or 0)
     except typer.Exit as error:

@@ -66,6 +66,7 @@ JobFile: TypeAlias = Annotated[
         metavar="JOBFILE",
         help="The job file; `-` reads it from standard input.",
         show_default=False,
+        readable=False,  # who cannot read it is told like every other mistake in a job file
     ),
 ]
 Procs: TypeAlias = Annotated[
@@ -119,7 +120,7 @@ Variables: TypeAlias = Annotated[
 VarsFiles: TypeAlias = Annotated[
     list[Path] | None,
     _option(_WHAT, "Read variables from a YAML file; may be given several times.",
-            "--vars-file", metavar="FILE"),
+            "--vars-file", metavar="FILE", readable=False),
 ]  # fmt: skip
 Tags: TypeAlias = Annotated[
     list[str] | None,

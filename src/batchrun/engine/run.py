@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from batchrun.engine.interrupt import SignalArrived, kind_of
 from batchrun.engine.outputs import Outputs
+from batchrun.engine.rehearsal import Rehearsal
 from batchrun.engine.scheduler import Close, Command, Open, Scheduler, StopUnit, Withdraw
 from batchrun.engine.stops import FINALLY_LIMIT_S, StopKind
 from batchrun.engine.verdict import exit_code, outcome_word
@@ -173,6 +174,7 @@ class Run:
         self._now = options.clock
         self._began = options.clock()
         self._counts = Counts()
+        self._rehearsal = Rehearsal(job, self._counts) if options.dry_run else None
         self._streams: dict[str, UnitStream] = {}
         self._next_tick = self._began
         self._memo = _Progress(final_ids=frozenset(task.id for task in job.final_tasks))
@@ -282,7 +284,7 @@ class Run:
             try:
                 drawn = self._streams[task_id].draw()
             except SourceError as error:
-                scheduler.source_failed(task_id, str(error), self._now())
+                self._source_failed(task_id, error)
             else:
                 if drawn is Drawn.PENDING:
                     scheduler.pending(task_id)
@@ -301,7 +303,7 @@ class Run:
         try:
             stream = self._source.open(task_id, scope, waker)
         except SourceError as error:
-            self._scheduler.source_failed(task_id, str(error), self._now())
+            self._source_failed(task_id, error)
         else:
             self._streams[task_id] = stream
             self._scheduler.opened(task_id, stream.total)
@@ -393,7 +395,7 @@ class Run:
         """Take one message from the Queue."""
         match message:
             case Report():
-                self._scheduler.ended(message, self._now())
+                self._ended(message)
             case Started(number=number):
                 self._started(message, number)
             case UnitOutput(number=number, data=data):
@@ -407,6 +409,21 @@ class Run:
                 self._scheduler.readable(task_id)
             case SignalArrived(number=number):
                 self._signal(number)
+
+    def _ended(self, report: Report) -> None:
+        if self._rehearsal is not None:
+            unit = self._scheduler.unit(report.number)
+            if unit is not None:
+                report = self._rehearsal.judge(unit.task_id, report)
+        self._scheduler.ended(report, self._now())
+
+    def _source_failed(self, task_id: str, error: SourceError) -> None:
+        """End a task whose source broke; in a dry run it may only be a file that is to come."""
+        if self._rehearsal is not None and self._rehearsal.follows_a_change(task_id):
+            self._emit(Note(message=f"unknown until run: {error}", level="info", task_id=task_id))
+            self._scheduler.exhausted(task_id, self._now())
+        else:
+            self._scheduler.source_failed(task_id, str(error), self._now())
 
     def _started(self, message: Started, number: int) -> None:
         unit = self._scheduler.unit(number)

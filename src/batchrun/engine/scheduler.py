@@ -213,7 +213,7 @@ class Scheduler:
         if state.stage is Stage.OPEN:
             self._close_stream(state)
             if not state.planned and not state.task.single:
-                message = f"{state.task.name}: its `foreach` gave no items, so there was no unit"
+                message = "its `foreach` gave no items, so there was no unit"
                 self._out.append(Note(message=message, task_id=task_id))
             self._check_limits(state, now)
             self._maybe_end(state, now)

@@ -1,5 +1,6 @@
 """The operation `archive`: files and trees into one tar or zip archive."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,7 +100,7 @@ class _Archiving:
                 if params.remove:
                     continue
                 raise OperationError(
-                    f"cannot archive {shown(item.path)}: it does not exist"
+                    f"cannot archive {shown(item.path)}: it does not exist", errno=errno.ENOENT
                 ) from None
             except OSError as error:
                 raise failure(error, "archive", item.path) from error

@@ -1,5 +1,6 @@
 """What goes into an archive and comes out of one: members, whatever the format."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -145,7 +146,7 @@ def _below(
     place = Place(None, path)
     st = place.lstat()
     if st is None:
-        raise OperationError(f"cannot archive {shown(path)}: it does not exist")
+        raise OperationError(f"cannot archive {shown(path)}: it does not exist", errno=errno.ENOENT)
     yield name, place, st
     if S_ISDIR(st.st_mode):
         try:

@@ -73,7 +73,9 @@ def _move_one(one: _Move, context: Context, tally: Tally) -> None:
     st, old = Place(None, path).lstat(), Place(None, target).lstat()
     if st is None:
         if old is None and one.item.exact:
-            raise OperationError(f"there is nothing to move: {shown(path)} does not exist")
+            raise OperationError(
+                f"there is nothing to move: {shown(path)} does not exist", errno=errno.ENOENT
+            )
         return
     if old is not None and (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino):
         _check_other_name(path, target, st)

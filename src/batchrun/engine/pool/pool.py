@@ -39,7 +39,8 @@ class WorkerPool:
 
     Raises:
         ValueError: fewer than one process.
-        RuntimeError: made in a daemonic process, which may not have children.
+        RuntimeError: made in a daemonic process, which may not have children, or by a main file
+            that every new worker imports and so would make workers without end.
     """
 
     def __init__(
@@ -55,6 +56,13 @@ class WorkerPool:
         if processes < 1:
             message = "Number of processes must be at least 1"
             raise ValueError(message)
+        # Set while a new worker imports the program's main file, as the spawn method must.
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            message = (
+                "a worker process imports the main file of the program, and that file makes worker "
+                'processes: put what it runs below `if __name__ == "__main__":`'
+            )
+            raise RuntimeError(message)
         if multiprocessing.current_process().daemon:
             message = "a worker process cannot have workers: daemonic processes have no children"
             raise RuntimeError(message)

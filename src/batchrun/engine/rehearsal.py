@@ -1,0 +1,60 @@
+"""What a dry run cannot know: units that need what an earlier task would have made.
+
+A dry run looks at the real files. Where a task that would change something comes before, a file
+that is not there yet is no failure: whether the unit would do its work is unknown until run.
+"""
+
+import errno
+from collections.abc import Mapping
+from dataclasses import replace
+
+from batchrun.model.counts import Counts
+from batchrun.model.job import Job
+from batchrun.model.outcome import Failed, Report, Skipped
+
+__all__ = ["Rehearsal"]
+
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
+_UNKNOWN = "unknown until run"
+
+
+class Rehearsal:
+    """Judges what a dry run says, by what the tasks before would have changed.
+
+    Args:
+        job: The job; `needs` says what comes before what.
+        counts: The run's counts, kept up to date by their owner.
+    """
+
+    def __init__(self, job: Job, counts: Counts) -> None:
+        self._needs: Mapping[str, tuple[str, ...]] = {
+            task.id: tuple(need.task_id for need in task.needs)
+            for task in (*job.tasks, *job.final_tasks)
+        }
+        self._finals = {task.id for task in job.final_tasks}
+        self._counts = counts
+
+    def judge(self, task_id: str, report: Report) -> Report:
+        """Turn a failure for want of a file into "unknown until run", where that is what it is."""
+        outcome = report.outcome
+        if not isinstance(outcome, Failed) or outcome.errno not in _NOT_THERE:
+            return report
+        if not self.follows_a_change(task_id):
+            return report
+        return replace(report, outcome=Skipped(because=f"{_UNKNOWN}: {outcome.message}"))
+
+    def follows_a_change(self, task_id: str) -> bool:
+        """Tell whether some task that must come before would change something."""
+        if task_id in self._finals:
+            return bool(self._counts.total.changed)
+        seen = {task_id}
+        waiting = list(self._needs[task_id])
+        while waiting:
+            before = waiting.pop()
+            if before in seen:
+                continue
+            seen.add(before)
+            if self._counts.task(before).changed:
+                return True
+            waiting += self._needs[before]
+        return False

@@ -1,0 +1,458 @@
+"""Mistakes: each is told with its line and what to write instead, and nothing is run."""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from program import COMMAND, Ended, Program, as_ordinary_user
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A job file that is wrong, and the beginning of what is said about it."""
+
+    text: str | bytes
+    #: The line that is named; None: the file as a whole is meant.
+    line: int | None
+    said: str
+    words: tuple[str, ...] = ()
+
+
+def after_a_good_task(text: str) -> str:
+    """Put lines behind a task that would leave a trace, which makes them begin on line 3."""
+    return f"tasks:\n  - touch: ran\n{text}"
+
+
+def mistake(text: str, line: int | None, said: str, *words: str) -> Mistake:
+    return Mistake(text=after_a_good_task(text), line=line, said=said, words=words)
+
+
+MISTAKES = {
+    "brackets not closed": mistake("  - run: [echo\n", 4, "a list or mapping in brackets"),
+    "a tab": mistake("  - id: x\n\trun: echo\n", 4, "there is a tab"),
+    "an unquoted template": mistake(
+        "  - mkdir: {{ item }}\n", 3, "", "has to be put in quotes"
+    ),
+    "an unquoted glob": mistake("  - delete: [*.tmp]\n", 3, "", "quotes"),
+    "not UTF-8": Mistake(text=b"tasks:\n  - touch: ran\n  - run: \xff\n", line=3, said="", words=()),
+    "control characters": Mistake(text=b"tasks:\n  - run: \x00\n", line=2, said=""),
+    "an empty file": Mistake(text="", line=None, said="the file is empty"),
+    "only comments": Mistake(text="# nothing\n\n", line=None, said="the file is empty"),
+    "a list": Mistake(text="- run: 'true'\n", line=None, said="the file is a list"),
+    "a single value": Mistake(text="hello\n", line=None, said="the file is a single value"),
+    "no tasks": Mistake(text="name: x\n", line=None, said="`tasks` is missing"),
+    "an empty list of tasks": Mistake(text="tasks: []\n", line=1, said="tasks: there are no tasks"),
+    "two documents": Mistake(text="tasks:\n  - touch: ran\n---\na: 1\n", line=3, said=""),
+    "a duplicate key": mistake(
+        "name: a\nname: b\n", 4, "name: `name` is given twice, on line 3 and on line 4"
+    ),
+    "an unknown top-level key": mistake("finaly: []\n", 3, "finaly: `finaly` is not a key here",
+                                        "did you mean `finally`?"),
+    "an unknown operation": mistake(
+        "  - copi: {src: a, dest: b}\n", 3, "tasks[1].copi: `copi` is not a key here",
+        "did you mean `copy`?",
+    ),
+    "an unknown modifier": mistake(
+        "  - run: echo\n    timout: 3s\n", 4, "tasks[1].timout: `timout` is not a key here",
+        "did you mean `timeout`?",
+    ),
+    "an unknown parameter": mistake(
+        "  - copy: {src: a, dst: b}\n", 3, "tasks[1].copy", "`dst`", "did you mean `dest`?"
+    ),
+    "two operations": mistake(
+        "  - run: echo\n    mkdir: x\n", 4, "tasks[1].mkdir: `run` and `mkdir` in one task"
+    ),
+    "no operation": mistake("  - id: x\n", 3, "tasks[1]: the task has no operation", "checksum"),
+    "a missing parameter": mistake(
+        "  - copy: {src: a}\n", 3, "tasks[1].copy: `dest` is missing", "{src: SRC, dest: DEST}"
+    ),
+    "a list instead of a path": mistake(
+        "  - copy: {src: a, dest: [b]}\n", 3, "tasks[1].copy.dest: is a list; write a path"
+    ),
+    "a mapping instead of text": mistake("  - run: {a: b}\n", 3, "tasks[1].run", "`a`"),
+    "text instead of a number": mistake(
+        "  - run: echo\n    retries: many\n", 4, "tasks[1].retries: write a whole number"
+    ),
+    "text instead of true or false": mistake(
+        "  - run: echo\n    ignore_errors: yes\n", 4, "tasks[1].ignore_errors: write true or false"
+    ),
+    "a negative number": mistake("  - run: echo\n    retries: -1\n", 4, "tasks[1].retries"),
+    "a bad duration": mistake(
+        "  - run: echo\n    timeout: soon\n", 4, "tasks[1].timeout: 'soon' is not a duration",
+        "90s",
+    ),
+    "a bad mode": mistake(
+        "  - mkdir: {path: x, mode: rwx}\n", 3, "tasks[1].mkdir.mode: 'rwx' is not a file mode",
+        "0640",
+    ),
+    "a mode with a 9": mistake(
+        "  - mkdir: {path: x, mode: 0690}\n", 3, "tasks[1].mkdir.mode: '0690' is not a file mode"
+    ),
+    "a bad glob": mistake(
+        '  - foreach: {glob: "[{{ job.name }}]*"}\n    run: echo\n', 3, "tasks[1].foreach",
+        "stands behind an open `[`",
+    ),
+    "a glob of a home that does not exist": mistake(
+        "  - delete: ~nosuchuser/*.tmp\n", 3, "tasks[1].delete",
+        "there is no user 'nosuchuser'",
+    ),
+    "an empty glob": mistake("  - foreach: {glob: ''}\n    run: echo\n", 3, "tasks[1].foreach"),
+    "an empty path": mistake("  - delete: ''\n", 3, "tasks[1].delete", "the path is empty"),
+    "two sources": mistake(
+        "  - foreach: {glob: a, lines: b}\n    run: echo\n", 3, "tasks[1].foreach"
+    ),
+    "an unknown source": mistake(
+        "  - foreach: {globb: a}\n    run: echo\n", 3, "tasks[1].foreach", "`globb`", "`glob`"
+    ),
+    "a bad range": mistake("  - foreach: {range: [1, x]}\n    run: echo\n", 3, "tasks[1].foreach"),
+    "a cycle": mistake(
+        "  - id: a\n    needs: [b]\n    run: echo\n  - id: b\n    needs: [a]\n    run: echo\n",
+        4, "tasks[1].needs: the tasks need each other in a circle: a -> b -> a",
+    ),
+    "a task that needs itself": mistake(
+        "  - id: a\n    needs: [a]\n    run: echo\n", 4, "tasks[1].needs: "
+    ),
+    "an unknown need": mistake(
+        "  - id: stage\n    run: echo\n  - needs: [stag]\n    run: echo\n",
+        5, "tasks[2].needs: there is no task `stag`", "did you mean `stage`?",
+    ),
+    "a duplicate id": mistake(
+        "  - id: a\n    run: echo\n  - id: a\n    run: echo\n", 5, "tasks[2].id: the id `a`",
+        "line 3", "line 5",
+    ),
+    "an undefined variable": mistake(
+        "  - run: echo {{ stgae }}\nvars: {stage: x}\n", 3, "tasks[1].run: `stgae` is not known",
+        "did you mean `stage`?",
+    ),
+    "an item without foreach": mistake("  - run: echo {{ item }}\n", 3, "tasks[1].run: `item`"),
+    "a template that does not parse": mistake("  - run: echo {{ 1 + }}\n", 3, "tasks[1].run"),
+    "an unknown filter": mistake("  - run: echo {{ 'a' | basname }}\n", 3, "tasks[1].run",
+                                 "basname"),
+    "an interpolation inside double quotes": mistake(
+        '  - run: echo "x {{ job.name }}"\n', 3, "tasks[1].run: `{{ job.name }}` is inside",
+        "already quoted", "close the quotes",
+    ),
+    "an interpolation inside single quotes": mistake(
+        "  - run: sh -c 'cat {{ job.name }}'\n", 3, "tasks[1].run: `{{ job.name }}` is inside"
+    ),
+    "an interpolation inside $( )": mistake(
+        "  - run: echo $(cat {{ job.name }})\n", 3, "tasks[1].run: `{{ job.name }}`"
+    ),
+    "an interpolation inside a here-document": mistake(
+        "  - run: |\n      cat <<END\n      {{ job.name }}\n      END\n", 3,
+        "tasks[1].run: `{{ job.name }}`",
+    ),
+    "an unknown semaphore": mistake(
+        "  - run: echo\n    limit: disk\nlimits: {disc: 2}\n", 4, "tasks[1].limit", "disk",
+    ),
+    "a size instead of a number": mistake("limits: {disk: 2K}\n", 3, "limits: `disk`: write a whole"),
+    "a bad default": mistake(
+        "  - run: echo\ndefaults: {timeout: soon}\n", 4, "defaults.timeout: 'soon' is not"
+    ),
+    "a modifier of a later version": mistake(
+        "  - run: echo\n    hosts: web1\n", 4, "tasks[1].hosts", "not supported by this version"
+    ),
+    "an escape sequence in a key": mistake('  - "\\e[2Jx": 1\n    run: echo\n', 3, "tasks[1]",
+                                           r"\x1b[2Jx"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def endings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, Ended]]]:
+    """Run all of them, several at a time."""
+    program = Program(tmp_path_factory.mktemp("mistakes"))
+
+    def ending(name: str) -> tuple[Path, Ended]:
+        directory = program.dir / str(sorted(MISTAKES).index(name))
+        directory.mkdir()
+        text = MISTAKES[name].text
+        data = text if isinstance(text, bytes) else text.encode()
+        (directory / "job.yml").write_bytes(data)
+        return directory, program.run("job.yml", cwd=directory)
+
+    with program, ThreadPoolExecutor(4) as pool:
+        yield dict(zip(MISTAKES, pool.map(ending, MISTAKES), strict=True))
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_its_line_and_nothing_is_run(
+    endings: dict[str, tuple[Path, Ended]], name: str
+) -> None:
+    directory, ended = endings[name]
+    expected = MISTAKES[name]
+    where = "job.yml" if expected.line is None else f"job.yml:{expected.line}"
+    lines = ended.err.splitlines()
+    assert ended.code == 65, ended
+    assert ended.stdout == b""
+    assert any(line.startswith(f"{where}: {expected.said}") for line in lines), ended.err
+    for words in expected.words:
+        assert words in ended.err
+    assert re.fullmatch(r"batchrun: \d+ mistakes?; nothing was run", lines[-1])
+    assert "Traceback" not in ended.err
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", ended.err)
+    assert os.listdir(directory) == ["job.yml"]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    with Program(tmp_path) as made:
+        yield made
+
+
+def test_all_mistakes_are_told_in_one_go_in_the_order_of_their_lines(program: Program) -> None:
+    job = program.job("""tasks:
+  - copi: {src: a, dest: b}
+  - run: echo {{ nope }}
+    timeout: soon
+  - id: x
+    needs: [y]
+    mkdir: {path: a, mode: rwx}
+finally:
+  - run: echo
+    retries: many
+""")
+    for command in (["check"], ["run"]):
+        ended = program.run(*command, job)
+        numbers = [int(found) for found in re.findall(r"^job.yml:(\d+): ", ended.err, re.MULTILINE)]
+        assert ended.code == 65
+        assert numbers == sorted(numbers)
+        assert {2, 3, 4, 6, 7, 10} <= set(numbers)
+        assert f"{len(numbers)} mistakes; nothing was run" in ended.err
+
+
+# ---- files that cannot be read ------------------------------------------------------------------
+
+
+def test_a_job_file_that_is_not_there_or_is_a_directory_is_told(program: Program) -> None:
+    (program.dir / "dir.yml").mkdir()
+    missing, directory = program.run("none.yml"), program.run("dir.yml")
+    assert (missing.code, directory.code) == (65, 65)
+    assert missing.err.startswith("none.yml: cannot be read: No such file or directory\n")
+    assert directory.err.startswith("dir.yml: cannot be read: Is a directory\n")
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Program]:
+    """Make a program in a directory of an ordinary user's."""
+    top = Path("/var/tmp") / f"batchrun-test-{secrets.token_hex(4)}"
+    home = top / "home"
+    home.mkdir(parents=True)
+    try:
+        top.chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(home, 65534, 65534)
+        with Program(home) as made:
+            yield made
+    finally:
+        shutil.rmtree(top)
+
+
+def ordinary(program: Program) -> dict[str, Any]:
+    env = {"BATCHRUN_STATE_DIR": None, "HOME": str(program.dir), "XDG_STATE_HOME": None}
+    return {"before": as_ordinary_user(), "env": env}
+
+
+def test_an_ordinary_user_is_told_what_may_not_be_read(as_nobody: Program) -> None:
+    secret = as_nobody.dir / "secret.yml"
+    secret.write_text("tasks:\n  - touch: ran\n")
+    secret.chmod(0o600 if os.geteuid() == 0 else 0)
+    ended = as_nobody.run("secret.yml", **ordinary(as_nobody))
+    assert ended.code == 65
+    assert ended.err.startswith("secret.yml: cannot be read: Permission denied\n")
+    assert not (as_nobody.dir / "ran").exists()
+
+
+def test_an_ordinary_users_failures_name_the_path_and_the_reason(as_nobody: Program) -> None:
+    (as_nobody.dir / "secret").write_text("x")
+    (as_nobody.dir / "secret").chmod(0)
+    job = as_nobody.job("""
+tasks:
+  - id: read
+    copy: {src: secret, dest: copied}
+  - id: write
+    write: {dest: /etc/batchrun-test, text: x}
+  - id: own
+    mkdir: {path: made, owner: root}
+  - id: list
+    foreach: {lines: secret}
+    run: echo
+""")
+    (as_nobody.dir / job).chmod(0o644)
+    more = ordinary(as_nobody)
+    ended = as_nobody.run(job, "--lock", "--output", "json", **more)
+    assert ended.code == 2
+    said = {unit["task"]: unit["outcome"]["message"] for unit in ended.units}
+    assert f"{as_nobody.dir}/secret: Permission denied" in said["read"]
+    assert "/etc" in said["write"]
+    assert "Permission denied" in said["write"]
+    assert str(as_nobody.dir / "made") in said["own"]
+    (listed,) = [task for task in ended.document["tasks"] if task["id"] == "list"]
+    assert "Permission denied" in listed["source_error"]
+    assert (as_nobody.dir / ".local/state/batchrun/locks").is_dir()
+
+
+def test_a_state_directory_that_cannot_be_made_is_told_when_a_lock_is_wanted(
+    program: Program,
+) -> None:
+    job = program.job("tasks:\n  - touch: ran\n")
+    (program.dir / "file").touch()
+    env = {"BATCHRUN_STATE_DIR": str(program.dir / "file" / "below")}
+    refused = program.run(job, "--lock", env=env)
+    assert refused.code == 1
+    assert str(program.dir / "file") in refused.err
+    assert "Not a directory" in refused.err
+    assert not (program.dir / "ran").exists()
+    assert program.run(job, env=env).code == 0
+
+
+def test_a_current_directory_that_has_gone_is_told(program: Program) -> None:
+    (program.dir / "gone").mkdir()
+    job = program.dir / program.job("tasks:\n  - touch: ran\n")
+    script = f'cd gone && rmdir "$PWD" && exec {" ".join(COMMAND)} {job}'
+    ended = program.run(before=("bash", "-c", script))
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert ended.err == (
+        "batchrun: the current directory is not there any more; change to another one\n"
+    )
+    assert not (program.dir / "ran").exists()
+
+
+# ---- what shows only while it runs --------------------------------------------------------------
+
+
+def test_a_source_that_fails_half_way_fails_its_task_and_keeps_account_of_what_ran(
+    program: Program,
+) -> None:
+    (program.dir / "list").write_bytes(b"a\nb\nc\n" + b"x" * 3_000_000 + b"\nd\n")
+    job = program.job("""
+tasks:
+  - id: some
+    foreach: {lines: list}
+    run: echo {{ item }} >> ran
+  - id: needs-some
+    needs: [some]
+    run: echo never >> ran
+  - id: other
+    touch: other
+""")
+    ended = program.run(job, "--output", "json")
+    assert ended.code == 2
+    assert ended.counts == {"planned": 4, "ok": 4, "changed": 4}
+    assert sorted((program.dir / "ran").read_text().split()) == ["a", "b", "c"]
+    tasks = {task["id"]: task for task in ended.document["tasks"]}
+    assert not tasks["some"]["good"]
+    assert "a line of more than 1 MiB" in tasks["some"]["source_error"]
+    assert tasks["needs-some"]["not_expanded"] == "needs some, whose `foreach` failed"
+    readable = program.run(job)
+    assert readable.code == 2
+    assert re.search(r"^FAILED       some  .*/list has a line of more than 1 MiB", readable.out,
+                     re.MULTILINE)  # fmt: skip
+    assert "not expanded: needs-some" in readable.out
+
+
+def test_a_path_to_delete_that_comes_out_empty_deletes_nothing(program: Program) -> None:
+    for name in ("keep", "goes", "tree/keep"):
+        (program.dir / name).parent.mkdir(exist_ok=True)
+        (program.dir / name).touch()
+    job = program.job("""vars: {nothing: ""}
+tasks:
+  - id: whole
+    foreach: ["", goes]
+    delete: "{{ item }}"
+  - id: below
+    delete: "tree/{{ nothing }}"
+  - id: glob
+    delete: "tree/{{ nothing }}*"
+  - id: forced
+    delete: {path: "/{{ nothing }}", force: ["/"]}
+""")
+    ended = program.run(job, "--output", "json")
+    assert ended.code == 2
+    assert ended.counts == {"planned": 5, "ok": 1, "changed": 1, "failed": 4}
+    failed = [unit for unit in ended.units if unit["outcome"]["kind"] == "failed"]
+    for unit in failed:
+        assert re.match(r"job\.yml:\d+: tasks\[\d\]\.delete", unit["outcome"]["message"])
+        assert "empty" in unit["outcome"]["message"]
+        assert unit["outcome"]["retryable"] is False
+    left = {str(path.relative_to(program.dir)) for path in program.dir.rglob("*")}
+    assert left == {"job.yml", "keep", "tree", "tree/keep"}
+
+
+def test_a_template_that_fails_for_one_item_fails_that_unit_only(program: Program) -> None:
+    job = program.job("""tasks:
+  - foreach: [1, 0, 2]
+    write: {dest: "out-{{ 6 // item }}", text: x}
+  - foreach: [a, "b\\0c"]
+    run: [echo, "{{ item }}"]
+""")
+    ended = program.run(job, "--output", "json")
+    assert ended.code == 2
+    assert ended.counts == {"planned": 5, "ok": 3, "changed": 3, "failed": 2}
+    said = [unit["outcome"]["message"] for unit in ended.units if "message" in unit["outcome"]]
+    assert "job.yml:3: tasks[0].write.dest" in "\n".join(said)
+    assert "NUL" in "\n".join(said)
+
+
+# ---- the command line ---------------------------------------------------------------------------
+
+USAGE = {
+    "an unknown option": (["job.yml", "--proc", "2"], "--procs"),
+    "a bad number": (["job.yml", "--procs", "many"], "--procs"),
+    "a number out of range": (["job.yml", "--procs", "-1"], "--procs"),
+    "an absurd number": (["job.yml", "--procs", "1000000"], "--procs"),
+    "a bad choice": (["job.yml", "--output", "xml"], "ndjson"),
+    "a bad duration": (["job.yml", "--deadline", "soon"], "--deadline: 'soon' is not a duration"),
+    "a bad limit": (["job.yml", "--max-fail", "some"], "--max-fail: 'some' is not a number"),
+    "a bad grace": (["job.yml", "--grace", "-1s"], "--grace"),
+    "a bad wait": (["job.yml", "--wait", "x"], "--wait"),
+    "no job file": (["--procs", "2"], "JOBFILE"),
+    "an option without its value": (["job.yml", "--procs"], "--procs"),
+    "two job files": (["job.yml", "other.yml"], "other.yml"),
+    "an exit code for dry runs only": (["job.yml", "--detailed-exitcode"], "--dry-run"),
+    "more and less": (["job.yml", "-v", "-q"], "-v and -q"),
+    "an unknown task": (["job.yml", "--task", "nope"], "--task nope: there is no such task"),
+    "an unknown tag": (["job.yml", "--tags", "nope"], "nope"),
+    "a variable without value": (["job.yml", "-e", "x"], "NAME=VALUE"),
+    "an undeclared variable": (["job.yml", "-e", "nope=1"], "-e nope: the job file"),
+    "check without a file": (["check"], "batchrun check --help"),
+    "check with an option of run": (["check", "job.yml", "--procs", "2"], "--procs"),
+    "a bad variable of the environment": (["job.yml"], "BATCHRUN_PROCS"),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
+    program = Program(tmp_path_factory.mktemp("usage"))
+    program.job("vars: {y: 1}\ntasks:\n  - id: a\n    tags: [t]\n    touch: ran\n")
+
+    def refusal(name: str) -> Ended:
+        env = {"BATCHRUN_PROCS": "x"} if "environment" in name else {}
+        return program.run(*USAGE[name][0], env=env)
+
+    with program, ThreadPoolExecutor(4) as pool:
+        endings = dict(zip(USAGE, pool.map(refusal, USAGE), strict=True))
+        assert os.listdir(program.dir) == ["job.yml"]
+        yield endings
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_a_command_line_that_is_wrong_is_refused_in_one_sentence(
+    refusals: dict[str, Ended], name: str
+) -> None:
+    ended = refusals[name]
+    assert ended.code == 64, ended
+    assert ended.stdout == b""
+    assert ended.err.startswith("batchrun: ")
+    assert re.search(r"; see `batchrun (run|check) --help`\n$", ended.err)
+    assert ended.err.count("\n") == 1
+    assert USAGE[name][1] in ended.err
