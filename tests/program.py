@@ -58,7 +58,6 @@ def as_ordinary_user() -> tuple[str, ...]:
     return ("unshare", "--mount", "sh", "-ec", _HIDE, "sh", str(closed[0]), str(interpreter), *drop)
 
 
-
 def path_with_batchrun(directory: Path) -> str:
     """Return a PATH on which shells find `batchrun`; one is made when it is not installed."""
     path = os.environ["PATH"]

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from support import wait_until
-
 from batchrun.errors import JobFileError
 from batchrun.jobfile import LoadOptions, load_text
 from batchrun.jobfile.loaded import LoadedJob
@@ -24,6 +22,7 @@ from batchrun.model.values import (
     ShellText,
     SizeBytes,
 )
+from support import wait_until
 
 __all__ = ["BASE", "TABLE", "Waker", "drawn", "loaded", "mistakes", "only_unit", "units"]
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from small_jobs import Waker, drawn, loaded, units
-from support import wait_until
 
 from batchrun.errors import SourceError
 from batchrun.model.ports import Drawn
 from batchrun.model.unit import Unit
+from small_jobs import Waker, drawn, loaded, units
+from support import wait_until
 
 #: Names that people, programs and enemies give to files.
 HOSTILE = [
@@ -231,32 +231,33 @@ def test_items_of_a_pipe_are_there_as_soon_as_they_are_written(tmp_path: Path) -
 def test_a_fast_writer_is_held_back_when_nobody_draws(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     job = loaded("tasks: [{run: a, foreach: {lines: pipe}}]", base_dir=str(tmp_path))
-    stream = job.open("run-1", {}, Waker())
-    written = [0]
+    waker = Waker()
+    stream = job.open("run-1", {}, waker)
+    written: list[int] = [0]
 
     def write() -> None:
         with open(tmp_path / "pipe", "wb", buffering=0) as file:
             try:
                 for _ in range(1_000):
-                    written[0] += file.write(b"/some/file/name\n" * 4_096)
+                    written.append(written[-1] + (file.write(b"/some/file/name\n" * 4_096) or 0))
             except BrokenPipeError:
                 return
 
     thread = threading.Thread(target=write)
     thread.start()
-    assert next(iter(drawn(stream, waker := Waker()))).label == "/some/file/name" or waker
-    last = -1
+    assert next(drawn(stream, waker)).label == "/some/file/name"
+    seen: list[int] = []
 
     def stands_still() -> bool:
-        nonlocal last
-        before, last = last, written[0]
-        return before == last and last > 0
+        seen.append(written[-1])
+        return len(seen) > 30 and len(set(seen[-30:])) == 1
 
     wait_until(stands_still, 20, "the writer waits")
     stream.close()
     thread.join(10)
 
-    assert written[0] < 8_000_000
+    assert not thread.is_alive()
+    assert written[-1] < 8_000_000
 
 
 @pytest.mark.parametrize("separated", ["", ", null_separated: true"])

@@ -1,4 +1,4 @@
-"""Runs in which things die, resist, flood and hang: exact accounts, the right code, nothing left."""
+"""Things die, resist, flood and hang: exact accounts, the right exit code, nothing left."""
 
 import os
 import re
@@ -279,7 +279,7 @@ tasks:
   - run: echo $PPID > worker-$$; exec yes
     timeout: 3s
 """)
-    ways = ([], ["-v"], ["--output", "ndjson", "-v"])
+    ways: tuple[list[str], ...] = ([], ["-v"], ["--output", "ndjson", "-v"])
     runs = [
         program.start(job, *options, "--procs", "1", stdout=subprocess.DEVNULL) for options in ways
     ]

@@ -44,7 +44,7 @@ MISTAKES = {
         "  - mkdir: {{ item }}\n", 3, "", "has to be put in quotes"
     ),
     "an unquoted glob": mistake("  - delete: [*.tmp]\n", 3, "", "quotes"),
-    "not UTF-8": Mistake(text=b"tasks:\n  - touch: ran\n  - run: \xff\n", line=3, said="", words=()),
+    "not UTF-8": Mistake(text=b"tasks:\n  - touch: ran\n  - run: \xff\n", line=3, said=""),
     "control characters": Mistake(text=b"tasks:\n  - run: \x00\n", line=2, said=""),
     "an empty file": Mistake(text="", line=None, said="the file is empty"),
     "only comments": Mistake(text="# nothing\n\n", line=None, said="the file is empty"),
@@ -155,7 +155,9 @@ MISTAKES = {
     "an unknown semaphore": mistake(
         "  - run: echo\n    limit: disk\nlimits: {disc: 2}\n", 4, "tasks[1].limit", "disk",
     ),
-    "a size instead of a number": mistake("limits: {disk: 2K}\n", 3, "limits: `disk`: write a whole"),
+    "a size instead of a number": mistake(
+        "limits: {disk: 2K}\n", 3, "limits: `disk`: write a whole number"
+    ),
     "a bad default": mistake(
         "  - run: echo\ndefaults: {timeout: soon}\n", 4, "defaults.timeout: 'soon' is not"
     ),

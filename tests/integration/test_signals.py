@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def names(program: Program, pattern: str) -> list[str]:
     return sorted(path.name for path in program.dir.glob(pattern) if path.stat().st_size)
 
 
-def start(program: Program, *words: str, procs: int = 2, **more: object) -> Started:
+def start(program: Program, *words: str, procs: int = 2, **more: Any) -> Started:
     """Start the job and wait until each process has a command."""
     job = program.job(JOB)
     run = program.start(job, "--procs", str(procs), *words, **more)

@@ -5,19 +5,17 @@ import os
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from small_jobs import BASE, TABLE, loaded, units
 
 from batchrun.errors import JobFileError, SourceError, UsageError
 from batchrun.jobfile import load_text
 from batchrun.model.outcome import Failed
 from batchrun.model.values import Glob
 from batchrun.ops.paths import expand
+from small_jobs import BASE, TABLE, loaded, units
 
 #: Words of job files; put together at random they are nearly job files.
 WORDS = st.sampled_from(
-    "tasks finally vars defaults limits order name id needs when foreach run copy delete src dest "
-    "glob lines range env retries timeout lock limit item index run.id {{ }} {{x}} '{{ item }}' "
-    "true null 1.10 0640 - : [ ] { } , ' \" | > & * ! % @ ` # ? ~ << &a *a --- \\ * x a 10% sequential".split()
+    ["tasks", "finally", "vars", "defaults", "limits", "order", "name", "id", "needs", "when", "foreach", "run", "copy", "delete", "src", "dest", "glob", "lines", "range", "env", "retries", "timeout", "lock", "limit", "item", "index", "run.id", "{{", "}}", "{{x}}", "'{{", "item", "}}'", "true", "null", "1.10", "0640", "-", ":", "[", "]", "{", "}", ",", "'", '"', "|", ">", "&", "*", "!", "%", "@", "`", "#", "?", "~", "<<", "&a", "*a", "---", "\\", "*", "x", "a", "10%", "sequential"]
     + ["\n", "\n- ", "\n  ", "\n    ", ": ", " ", "\t", "\x00", "\ud800", "é", "tasks:\n- "]
 )
 NEARLY = st.lists(WORDS, max_size=40).map("".join)
@@ -27,9 +25,7 @@ SCALARS = st.one_of(
 )  # fmt: skip
 KEYS = st.one_of(
     st.sampled_from(
-        "tasks finally vars defaults limits order name id needs when foreach run copy delete src "
-        "dest mode glob lines range env cwd stdin shell ok_codes retries retry_on timeout lock "
-        "limit tags x max_fail require command path if".split()
+        ["tasks", "finally", "vars", "defaults", "limits", "order", "name", "id", "needs", "when", "foreach", "run", "copy", "delete", "src", "dest", "mode", "glob", "lines", "range", "env", "cwd", "stdin", "shell", "ok_codes", "retries", "retry_on", "timeout", "lock", "limit", "tags", "x", "max_fail", "require", "command", "path", "if"]
     ),
     st.text(max_size=4),
 )

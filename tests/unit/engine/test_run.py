@@ -347,7 +347,7 @@ def test_streams_are_closed_once_each() -> None:
 def test_a_foreach_without_items_is_a_warning_and_no_failure() -> None:
     sink = RecordingSink()
     result = execute(task("a", title="copy it"), plans={"a": []}, sinks=[sink])
-    assert sink.notes == ["copy it: its `foreach` gave no items, so there was no unit"]
+    assert sink.notes == ["its `foreach` gave no items, so there was no unit"]
     assert (result.exit_code, result.counts.total.planned) == (0, 0)
 
 

@@ -82,7 +82,7 @@ def test_ignored_failures_satisfy_a_need() -> None:
 def test_a_task_without_units_satisfies_a_need_and_says_that_it_had_none() -> None:
     play = Play(task("a", title="copy it"), task("b", "a"), plans={"a": []})
     assert play.running == ["b1"]
-    assert play.notes == ["copy it: its `foreach` gave no items, so there was no unit"]
+    assert play.notes == ["its `foreach` gave no items, so there was no unit"]
 
 
 def test_a_task_whose_foreach_gave_items_says_nothing() -> None:

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_jobs import TABLE, loaded, units
 
 from batchrun.errors import JobFileError, UsageError
 from batchrun.jobfile import LoadOptions, TaskDescription, load
 from batchrun.model.job import FailLimit, Job, Need, RetryPolicy, Task
+from small_jobs import TABLE, loaded, units
 
 
 def test_everything_of_the_top_level_reaches_the_job() -> None:

@@ -1,9 +1,9 @@
 """The mistakes that people make in job files, and what they are told: line, place, advice."""
 
 import pytest
-from small_jobs import mistakes
 
 from batchrun.jobfile import LoadOptions
+from small_jobs import mistakes
 
 #: A broken file, and everything that is said about it.
 SYNTAX: list[tuple[str, list[str]]] = [

@@ -3,10 +3,10 @@
 import os
 
 import pytest
-from small_jobs import loaded, only_unit, units
 
 from batchrun.model.outcome import Failed
 from batchrun.model.values import Glob
+from small_jobs import loaded, only_unit, units
 
 
 def dest_of(written: str, variables: str = "{}", base_dir: str = "/base/dir") -> object:

@@ -5,12 +5,12 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from small_jobs import TABLE, mistakes
 
 from batchrun.jobfile import json_schema
 from batchrun.jobfile.document import parse
 from batchrun.jobfile.scalars import resolve
 from batchrun.ops import OPERATIONS
+from small_jobs import TABLE, mistakes
 
 GOOD = [
     "tasks: [{run: a}]",

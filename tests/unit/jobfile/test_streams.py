@@ -5,11 +5,11 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from small_jobs import Waker, drawn, loaded, units
 
 from batchrun.errors import SourceError
 from batchrun.model.ports import Drawn
 from batchrun.model.unit import Unit
+from small_jobs import Waker, drawn, loaded, units
 
 
 def test_a_task_without_foreach_has_one_unit_without_a_label() -> None:

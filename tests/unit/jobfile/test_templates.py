@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from small_jobs import loaded, only_unit, units
 
 from batchrun.jobfile import LoadOptions
 from batchrun.model.outcome import Failed, Skipped
+from small_jobs import loaded, only_unit, units
 
 
 def text_of(template: str, variables: str = "{}") -> object:

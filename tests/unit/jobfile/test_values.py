@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from small_jobs import loaded, only_unit, units
 
 from batchrun.jobfile.document import parse
 from batchrun.jobfile.scalars import resolve
 from batchrun.model.values import Glob
+from small_jobs import loaded, only_unit, units
 
 
 def value_of(text: str) -> Any:
@@ -120,7 +120,7 @@ def test_a_rendered_value_of_the_wrong_type_fails_its_unit_with_its_place(line: 
 
     assert unit.verdict is not None
     message = getattr(unit.verdict, "message", "")
-    assert message.startswith(f"job.yml:6: tasks[0].copy.{line.split(':')[0]}: write ")
+    assert message.startswith(f"job.yml:6: tasks[0].copy.{line.split(':', maxsplit=1)[0]}: write ")
     assert "maybe" in message
 
 
