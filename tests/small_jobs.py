@@ -141,7 +141,7 @@ def units(job: LoadedJob, task: int = 0, scope: Mapping[str, Any] | None = None)
         stream.close()
 
 
-def only_unit(text: str, **given: Any) -> Unit:
+def only_unit(text: str | bytes, **given: Any) -> Unit:
     """Plan the one unit of a job's first task; a failed template is a failed test."""
     (unit,) = units(loaded(text, **given))
     assert not isinstance(unit.verdict, Failed), unit.verdict.message

@@ -137,7 +137,7 @@ def test_an_empty_file_has_no_items(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (lambda path: None, "No such file or directory"),
+        (lambda _path: None, "No such file or directory"),
         (lambda path: path.mkdir(), "it is a directory"),
         (lambda path: path.symlink_to(path), os.strerror(errno.ELOOP)),
     ],
@@ -261,7 +261,7 @@ def test_a_fast_writer_is_held_back_when_nobody_draws(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separated", ["", ", null_separated: true"])
-def test_standard_input_is_a_list_of_items(tmp_path: Path, separated: str) -> None:
+def test_standard_input_is_a_list_of_items(separated: str) -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from small_jobs import loaded, units\n"

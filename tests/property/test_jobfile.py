@@ -1,5 +1,6 @@
 """Any text at all: a job, or mistakes with their places; never anything else."""
 
+import json
 import os
 
 import pytest
@@ -14,21 +15,25 @@ from batchrun.ops.paths import expand
 from small_jobs import BASE, TABLE, loaded, units
 
 #: Words of job files; put together at random they are nearly job files.
-WORDS = st.sampled_from(
-    ["tasks", "finally", "vars", "defaults", "limits", "order", "name", "id", "needs", "when", "foreach", "run", "copy", "delete", "src", "dest", "glob", "lines", "range", "env", "retries", "timeout", "lock", "limit", "item", "index", "run.id", "{{", "}}", "{{x}}", "'{{", "item", "}}'", "true", "null", "1.10", "0640", "-", ":", "[", "]", "{", "}", ",", "'", '"', "|", ">", "&", "*", "!", "%", "@", "`", "#", "?", "~", "<<", "&a", "*a", "---", "\\", "*", "x", "a", "10%", "sequential"]
-    + ["\n", "\n- ", "\n  ", "\n    ", ": ", " ", "\t", "\x00", "\ud800", "é", "tasks:\n- "]
+_WORDS = (
+    "tasks finally vars defaults limits order name id needs when foreach run copy delete src "
+    "dest glob lines range env retries timeout lock limit item index run.id {{ }} {{x}} "
+    "'{{ item }}' true null 1.10 0640 - : [ ] { } , ' \" | > & * ! % @ ` # ? ~ << &a *a --- "
+    "\\ x a 10% sequential"
 )
+_GLUE = ["\n", "\n- ", "\n  ", "\n    ", ": ", " ", "\t", "\0", "\ud800", "é", "tasks:\n- "]
+WORDS = st.sampled_from([*_WORDS.split(), *_GLUE])
 NEARLY = st.lists(WORDS, max_size=40).map("".join)
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
     st.sampled_from(["{{ item }}", "{{ x }}", "a", "*", "{{", "10%", "run-1", "1m", "sequential"]),
 )  # fmt: skip
-KEYS = st.one_of(
-    st.sampled_from(
-        ["tasks", "finally", "vars", "defaults", "limits", "order", "name", "id", "needs", "when", "foreach", "run", "copy", "delete", "src", "dest", "mode", "glob", "lines", "range", "env", "cwd", "stdin", "shell", "ok_codes", "retries", "retry_on", "timeout", "lock", "limit", "tags", "x", "max_fail", "require", "command", "path", "if"]
-    ),
-    st.text(max_size=4),
+_KEYS = (
+    "tasks finally vars defaults limits order name id needs when foreach run copy delete src "
+    "dest mode glob lines range env cwd stdin shell ok_codes retries retry_on timeout lock "
+    "limit tags x max_fail require command path if"
 )
+KEYS = st.one_of(st.sampled_from(_KEYS.split()), st.text(max_size=4))
 STRUCTURES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=5)),
@@ -40,11 +45,13 @@ def load_anything(text: str | bytes) -> None:
     try:
         job = load_text(text, file="f.yml", base_dir=BASE, table=TABLE)
     except JobFileError as error:
-        assert error.problems
-        assert all(problem.message for problem in error.problems)
+        told = [problem.message for problem in error.problems]
+    else:
+        assert job.job.tasks
+        assert len(job.describe()) == len(job.job.tasks) + len(job.job.final_tasks)
         return
-    assert job.job.tasks
-    assert len(job.describe()) == len(job.job.tasks) + len(job.job.final_tasks)
+    assert told
+    assert all(told)
 
 
 @settings(max_examples=300, deadline=None)
@@ -68,8 +75,6 @@ def test_any_text_is_a_job_or_a_list_of_mistakes(text: str | bytes) -> None:
 def test_any_structure_is_a_job_or_a_list_of_mistakes(
     structure: dict[str, object], tasks: object
 ) -> None:
-    import json
-
     load_anything(json.dumps({**structure, "tasks": tasks}))
 
 
@@ -78,8 +83,6 @@ def test_any_structure_is_a_job_or_a_list_of_mistakes(
 def test_any_task_that_loads_can_be_planned(
     task: dict[str, object], vars_: dict[str, object]
 ) -> None:
-    import json
-
     text = json.dumps({"vars": {"x": "v"} | vars_, "tasks": [{"run": "a {{ x }}"} | task]})
     try:
         job = load_text(text, file="f.yml", base_dir=BASE, table=TABLE)
@@ -89,8 +92,8 @@ def test_any_task_that_loads_can_be_planned(
     try:
         for _ in range(5):
             stream.draw()
-    except SourceError as error:
-        assert str(error)
+    except SourceError:
+        return  # an honest answer, too
     finally:
         stream.close()
 

@@ -19,8 +19,8 @@ PIECES = [
     "{{ a }}", "{{ b }}", '"{{ a }}"', "'{{ b }}'", "{{ a }}", "{{ b }}",
     " ", " ", "\n", "show ", "\nshow ", "x", "x=", ";", " | cat ", "\t", "#", " # it's ", "$", "\\",
     "\\\n", "'", '"', "`", "$(", ")", "${x:-", "}", "$((1+", "))", "((", "(", "<<E\n", "\nE\n",
-    "<<-'E' ", "<<<", "> /dev/null ", "$'", '$"', "case x in x) ", ";; esac", "it\\'s", "-", "~", "*",
-    "{", ",", "A=", "&& show ", "|| show ", "echo a#b ", "!", "[ ", "]", "$x", "$#", "2",
+    "<<-'E' ", "<<<", "> /dev/null ", "$'", '$"', "case x in x) ", ";; esac", "it\\'s", "-", "~",
+    "*", "{", ",", "A=", "&& show ", "|| show ", "echo a#b ", "!", "[ ", "]", "$x", "$#", "2",
 ]  # fmt: skip
 VALUES = st.one_of(
     st.binary(min_size=0, max_size=12).map(lambda raw: os.fsdecode(raw.replace(b"\0", b""))),

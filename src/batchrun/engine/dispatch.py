@@ -91,10 +91,10 @@ class Dispatcher:
 
     def took(self, state: TaskState, duration_s: float) -> None:
         """Learn how long an attempt of a task took."""
-        before = self._rotation_of(state)
+        was_short = state.expected_s is not None
         state.took(duration_s)
-        if state.in_rotation and self._rotation_of(state) is not before:
-            before.remove(state)
+        if state.in_rotation and was_short is (state.expected_s is None):
+            (self._short if was_short else self._long).remove(state)
             self._rotation_of(state).append(state)
 
     def land(self, number: int) -> UnitState:

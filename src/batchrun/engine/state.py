@@ -78,9 +78,9 @@ class TaskState:
     """A task and the counts of its units."""
 
     __slots__ = (
-        "attempted", "bad", "blocked", "failures", "final", "in_flight", "in_rotation", "mean_s",
-        "needs_left", "not_expanded", "pending", "planned", "ready", "retrying", "source_error",
-        "stage", "stopped", "task", "total", "watched",
+        "attempted", "bad", "blocked", "expected_s", "failures", "final", "in_flight",
+        "in_rotation", "mean_s", "needs_left", "not_expanded", "pending", "planned", "ready",
+        "retrying", "source_error", "stage", "stopped", "task", "total", "watched",
     )  # fmt: skip
 
     def __init__(self, task: Task, *, final: bool, watched: bool = False) -> None:
@@ -116,14 +116,8 @@ class TaskState:
         self.stopped = ""
         #: Running mean of the time an attempt takes, in seconds; None: nothing ended yet.
         self.mean_s: float | None = None
-
-    @property
-    def expected_s(self) -> float | None:
-        """How long a unit of this task takes, if it is short enough to be queued ahead."""
-        mean_s = self.mean_s
-        if mean_s is None or mean_s > SHORT_S or self.task.is_command:
-            return None
-        return mean_s
+        #: The same if it is short enough for units to be queued ahead, else None.
+        self.expected_s: float | None = None
 
     @property
     def window(self) -> int:
@@ -143,8 +137,10 @@ class TaskState:
         One that took far longer than the mean counts as four times the mean only: on a busy
         machine a single pause would otherwise make a thousand short units look long.
         """
-        old = self.mean_s
-        if old is None:
-            self.mean_s = duration_s
+        mean_s = self.mean_s
+        if mean_s is None:
+            mean_s = duration_s
         else:
-            self.mean_s = old + _NEWEST * (min(duration_s, 4 * old + 1e-5) - old)
+            mean_s += _NEWEST * (min(duration_s, 4 * mean_s + 1e-5) - mean_s)
+        self.mean_s = mean_s
+        self.expected_s = mean_s if mean_s <= SHORT_S and not self.task.is_command else None

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from batchrun.jobfile.fields import Compiler, Constant
+from batchrun.jobfile.compiled import Constant
+from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.schema import (

@@ -73,10 +73,10 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Refuse powers that would never end."""
-        if isinstance(left, int) and isinstance(right, int):
-            if left.bit_length() * right > _MOST_BITS:
-                message = "the power is too large"
-                raise ValueError(message)
+        whole = isinstance(left, int) and isinstance(right, int)
+        if whole and left.bit_length() * right > _MOST_BITS:
+            message = "the power is too large"
+            raise ValueError(message)
         return super().call_binop(context, operator, left, right)
 
 

@@ -1,9 +1,19 @@
 """Parameters as written, compiled to values, or to functions that make them for each unit."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
+from batchrun.jobfile.compiled import (
+    Compiled,
+    Constant,
+    Render,
+    compiled_of,
+    converted,
+    mapping,
+    sequence,
+    without_nul,
+)
 from batchrun.jobfile.expressions import Expression
 from batchrun.jobfile.paths import PathRules, opened_pattern, path_renderer, pattern_renderer
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
@@ -22,18 +32,7 @@ from batchrun.jobfile.template import (
 )
 from batchrun.model.values import Kind
 
-__all__ = ["Compiled", "Compiler", "Constant", "Render"]
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A value that is the same for all units."""
-
-    value: Any
-
-
-Render: TypeAlias = Callable[[Names], Any]
-Compiled: TypeAlias = Constant | Render
+__all__ = ["Compiler"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +94,9 @@ class Compiler:
             return self._any_text(raw, path)
         if isinstance(raw, dict):
             compiled = {key: self.anything(value, (*path, key)) for key, value in raw.items()}
-            return _mapping(compiled)
+            return mapping(compiled)
         if isinstance(raw, list):
-            return _sequence([self.anything(one, (*path, at)) for at, one in enumerate(raw)], list)
+            return sequence([self.anything(one, (*path, at)) for at, one in enumerate(raw)], list)
         return Constant(raw)
 
     def _any_text(self, raw: str, path: Path) -> Compiled:
@@ -133,7 +132,7 @@ class Compiler:
             key: self.value(shape.entries, value, (*path, key)) for key, value in raw.items()
         }
         done = {key: value for key, value in compiled.items() if value is not None}
-        return _mapping(done) if len(done) == len(compiled) else None
+        return mapping(done) if len(done) == len(compiled) else None
 
     def _items(self, shape: Shape, raw: list[Any], path: Path) -> Compiled | None:
         if shape.items is None:
@@ -143,7 +142,7 @@ class Compiler:
             return None
         compiled = [self.value(shape.items, one, (*path, at)) for at, one in enumerate(raw)]
         done = [one for one in compiled if one is not None]
-        return _sequence(done, tuple) if len(done) == len(compiled) else None
+        return sequence(done, tuple) if len(done) == len(compiled) else None
 
     def _scalar(self, shape: Shape, raw: Any, path: Path) -> Compiled | None:
         parts: list[Part] | None = [raw] if isinstance(raw, str) else None
@@ -172,12 +171,12 @@ class Compiler:
                 return self._globs(sole)
             if kind in (Kind.PATH, Kind.PATTERN):
                 return self._paths(shape, sole)
-            return _converted(sole.evaluate, lambda value: self._convert(shape, value))
+            return converted(sole.evaluate, lambda value: self._convert(shape, value))
         if shape.items is None:
             self.problems.add(path, f"is not a mapping; write {_wanted(shape)}")
             return None
         one = self.value(shape.items, raw, path)
-        return None if one is None else _sequence([one], tuple)
+        return None if one is None else sequence([one], tuple)
 
     def _paths(self, shape: Shape, expression: Expression) -> Render:
         """Compile `src: "{{ item }}"`, the usual case, to as few steps as there can be."""
@@ -217,21 +216,21 @@ class Compiler:
         sole = sole_expression(parts)
         if scalar is None or len(shape.scalars) > 1:
             source = text_renderer(parts) if sole is None else sole.evaluate
-            return _converted(source, lambda value: self._convert(shape, value))
+            return converted(source, lambda value: self._convert(shape, value))
         return self._rendered(scalar, parts)
 
     def _rendered(self, scalar: Scalar, parts: Sequence[Part]) -> Compiled:
         """Compile text of a kind that has rules for what is inserted."""
         rules = PathRules(base_dir=self.base_dir, fragile=self.fragile)
         if scalar.kind is Kind.PATH:
-            return _compiled(path_renderer(parts, rules))
+            return compiled_of(path_renderer(parts, rules))
         if scalar.kind is Kind.PATTERN:
-            return _compiled(pattern_renderer(parts, rules))
+            return compiled_of(pattern_renderer(parts, rules))
         if scalar.kind is Kind.SHELL:
             return self._shell(parts)
         if scalar.kind is None:
-            return _without_nul(text_renderer(parts))
-        return _converted(
+            return without_nul(text_renderer(parts))
+        return converted(
             text_renderer(parts), lambda value: read_scalar(scalar, value, self.base_dir)
         )
 
@@ -248,7 +247,7 @@ class Compiler:
             )
         if sentences:
             raise _ShellTrouble(sentences)
-        return _without_nul(shell_renderer(pieces))
+        return without_nul(shell_renderer(pieces))
 
     def _convert(self, shape: Shape, value: Any) -> Any:
         """Read a value that is no template (any more); lists and mappings all the way down.
@@ -301,51 +300,3 @@ def _wanted(shape: Shape) -> str:
     if shape.entries is not None:
         words.append("a mapping")
     return " or ".join(words) or "a value"
-
-
-def _compiled(result: Any) -> Compiled:
-    return result if callable(result) else Constant(result)
-
-
-def _converted(source: Render, convert: Callable[[Any], Any]) -> Render:
-    return lambda names: convert(source(names))
-
-
-def _without_nul(render: Callable[[Names], str]) -> Render:
-    """Refuse the one character that no argument can hold."""
-
-    def checked(names: Names) -> str:
-        text = render(names)
-        if "\0" in text:
-            message = "text cannot hold a NUL character"
-            raise ValueError(message)
-        return text
-
-    return checked
-
-
-def _sequence(parts: Sequence[Compiled], kind: type[Any]) -> Compiled:
-    """Put compiled items together; constant when all of them are."""
-    if all(isinstance(part, Constant) for part in parts):
-        return Constant(kind(part.value for part in parts if isinstance(part, Constant)))
-    renders = [_render(part) for part in parts]
-    if kind is tuple and len(renders) == 1:
-        only = renders[0]
-        return lambda names: (only(names),)
-    return lambda names: kind([render(names) for render in renders])
-
-
-def _mapping(parts: Mapping[str, Compiled]) -> Compiled:
-    if all(isinstance(part, Constant) for part in parts.values()):
-        return Constant(
-            {key: part.value for key, part in parts.items() if isinstance(part, Constant)}
-        )
-    renders = {key: _render(part) for key, part in parts.items()}
-    return lambda names: {key: render(names) for key, render in renders.items()}
-
-
-def _render(part: Compiled) -> Render:
-    if isinstance(part, Constant):
-        value = part.value
-        return lambda _names: value
-    return part

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from batchrun.jobfile.fields import Compiled, Compiler, Constant
+from batchrun.jobfile.compiled import Compiled, Constant
+from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.readers import read_bool
 from batchrun.jobfile.scalars import is_null

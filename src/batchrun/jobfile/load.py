@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from batchrun.errors import JobFileError, Problem
+from batchrun.jobfile.compiled import Compiled
 from batchrun.jobfile.document import Document, parse
 from batchrun.jobfile.entries import (
     BROKEN,
@@ -22,7 +23,7 @@ from batchrun.jobfile.entries import (
     compute_now,
     take_entry,
 )
-from batchrun.jobfile.fields import Compiled, Compiler
+from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.loaded import LoadedJob, program_names
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.order import find_needs, select, with_ids

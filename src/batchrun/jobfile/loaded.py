@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from batchrun.jobfile.fields import Compiled
+from batchrun.jobfile.compiled import Compiled
 from batchrun.jobfile.options import TaskDescription
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.problems import Problems

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from batchrun.jobfile.compiled import Constant, Render
 from batchrun.jobfile.entries import Entry
-from batchrun.jobfile.fields import Compiler, Constant, Render
+from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.schema import COMMAND_MODIFIERS

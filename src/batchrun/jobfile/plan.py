@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchrun.jobfile.fields import Compiled, Render
+from batchrun.jobfile.compiled import Compiled, Render
 from batchrun.jobfile.options import TaskDescription
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.sources import Source

@@ -55,9 +55,9 @@ def resolve_word(text: str) -> str:
     """Mark a plain scalar as `Plain` when YAML 1.2 core would type it."""
     if text and text[0] not in _FIRST:
         return text
-    if text in _NULLS or text in _WORDS or _is_number(text):
+    if text in _NULLS or text in _WORDS:
         return Plain(text)
-    return text
+    return Plain(text) if not text[0].isalpha() and _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from batchrun.errors import SourceError
+from batchrun.jobfile.compiled import Constant, Render
 from batchrun.jobfile.feeder import Feeder, LineSplitter
-from batchrun.jobfile.fields import Constant, Render
 from batchrun.jobfile.scope import Names
 from batchrun.model.ports import Drawn, Waker
 from batchrun.model.values import Glob

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from batchrun.errors import SourceError
-from batchrun.jobfile.fields import Render
+from batchrun.jobfile.compiled import Render
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.scalars import text_of

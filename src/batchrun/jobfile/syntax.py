@@ -32,7 +32,7 @@ def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
     lines = text.split("\n")
     line = lines[mark.line] if mark.line < len(lines) else ""
     message = (
-        _tab(line, mark.column, said)
+        _tab(line, said)
         or _unclosed(error, said)
         or _own(said)
         or _value(line, mark.column, said)
@@ -54,7 +54,7 @@ def _control_line(text: str) -> int | None:
     return None if match is None else text.count("\n", 0, match.start()) + 1
 
 
-def _tab(line: str, column: int, said: str) -> str:
+def _tab(line: str, said: str) -> str:
     indentation = line[: len(line) - len(line.lstrip())]
     if "tab character" in said or ("\t" in indentation and "start any token" in said):
         return "there is a tab in the indentation; use spaces (a tab in a value goes in quotes)"

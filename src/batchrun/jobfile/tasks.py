@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from batchrun.jobfile.compiled import Compiled, Constant
 from batchrun.jobfile.entries import Entry, TaskContext, compute_now
 from batchrun.jobfile.expressions import Expression, parse_expression
-from batchrun.jobfile.fields import Compiled, Compiler, Constant
+from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.foreach import compile_source, items_required
 from batchrun.jobfile.options import TaskDescription
 from batchrun.jobfile.parameters import compile_parameters, written_paths

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from batchrun.errors import JobFileError, Problem, UsageError
+from batchrun.jobfile.compiled import Compiled, Constant
 from batchrun.jobfile.document import parse
 from batchrun.jobfile.expressions import Expression
-from batchrun.jobfile.fields import Compiled, Compiler, Constant
+from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.scalars import Plain, is_null, resolve, resolve_word

@@ -65,9 +65,12 @@ def test_everything_of_a_task_reaches_the_task() -> None:
 def test_only_operations_on_files_are_repeated_when_they_timed_out_or_were_lost() -> None:
     command, files = (task.retry for task in loaded("tasks: [{run: a}, {delete: a}]").job.tasks)
 
-    assert (command.kinds, command.repeat_lost) == ({"failed", "unreachable"}, False)
+    assert (command.kinds, command.repeat_lost) == (
+        frozenset({"failed", "unreachable"}),
+        False,
+    )
     assert (files.kinds, files.repeat_lost) == (
-        {"failed", "unreachable", "timed_out", "lost"},
+        frozenset({"failed", "unreachable", "timed_out", "lost"}),
         True,
     )
 
@@ -242,7 +245,7 @@ def test_a_file_is_read_from_its_own_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing.yml", "."])
 def test_a_file_that_cannot_be_read_is_told_with_the_reason(tmp_path: Path, name: str) -> None:
-    with pytest.raises(JobFileError, match="cannot be read: (No such file|Is a directory)"):
+    with pytest.raises(JobFileError, match=r"cannot be read: (No such file|Is a directory)"):
         load(tmp_path / name, table=TABLE)
 
 

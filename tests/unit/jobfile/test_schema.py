@@ -14,8 +14,10 @@ from small_jobs import TABLE, mistakes
 
 GOOD = [
     "tasks: [{run: a}]",
-    "name: n\nvars: {a: 1}\nlimits: {db: 2}\nprocs: 0\nmax_fail: 10%\nx-mine: 1\n"
-    "order: sequential\ntasks: [{run: [a, 1], env: {A: true}, needs: a, id: 3}]\nfinally: []",
+    (
+        "name: n\nvars: {a: 1}\nlimits: {db: 2}\nprocs: 0\nmax_fail: 10%\nx-mine: 1\n"
+        "order: sequential\ntasks: [{run: [a, 1], env: {A: true}, needs: a, id: 3}]\nfinally: []"
+    ),
     "tasks: [{copy: {src: [a, b], dest: c, if: always, verify: '{{ x }}', level: 3, above: 1K}}]",
     "tasks: [{delete: a, foreach: {glob: '*.c', hidden: true}, retry_on: [failed, 3], tags: x}]",
 ]
