@@ -226,7 +226,7 @@ class _Loading:
         for plan in readers[0 if file == "-" else 1 :]:
             reader = "the job file itself" if file == "-" else f"the task `{readers[0].task.id}`"
             message = f"standard input is read by {reader} already; it can be read only once"
-            self._problems.add((*plan.path, "foreach"), message)
+            self._problems.add((*plan.entry.path, "foreach"), message)
 
 
 def _standard_input_readers(plans: Mapping[str, TaskPlan]) -> Iterator[TaskPlan]:
@@ -244,8 +244,8 @@ def _job(top: JobText, name: str, base_dir: str, plans: Sequence[TaskPlan]) -> J
     tasks = [(plan, _without_unselected(plan, chosen)) for plan in plans]
     return Job(
         name=name,
-        tasks=tuple(task for plan, task in tasks if not plan.description.final),
-        final_tasks=tuple(task for plan, task in tasks if plan.description.final),
+        tasks=tuple(task for plan, task in tasks if not plan.entry.final),
+        final_tasks=tuple(task for plan, task in tasks if plan.entry.final),
         limits=top.limits,
         max_fail=top.max_fail,
         deadline_s=top.deadline,

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from batchrun.jobfile.compiled import Compiled
+from batchrun.jobfile.describe import describe
 from batchrun.jobfile.options import TaskDescription
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.problems import Problems
@@ -66,10 +66,7 @@ class LoadedJob:
     def describe(self) -> tuple[TaskDescription, ...]:
         """Tell what `check` shows, task by task, those of `finally` last."""
         tasks = (*self.job.tasks, *self.job.final_tasks)
-        return tuple(
-            replace(self._plans[task.id].description, needs=tuple(n.task_id for n in task.needs))
-            for task in tasks
-        )
+        return tuple(describe(self._plans[task.id], task) for task in tasks)
 
     def open(self, task_id: str, scope: Mapping[str, Any], waker: Waker) -> UnitStream:
         """Begin a task.

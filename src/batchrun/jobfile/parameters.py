@@ -11,9 +11,8 @@ from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.schema import COMMAND_MODIFIERS
 from batchrun.jobfile.shapes import Parameter, parameters_of
 from batchrun.model.operation import Operation
-from batchrun.model.values import Kind
 
-__all__ = ["compile_parameters", "written_paths"]
+__all__ = ["compile_parameters"]
 
 
 def compile_parameters(
@@ -103,15 +102,3 @@ def _example(operation: Operation) -> str:
         return f"`{operation.name}: {operation.main.upper()}`"
     inside = ", ".join(f"{key}: {key.upper()}" for key in required)
     return f"`{operation.name}: {{{inside}}}`"
-
-
-def written_paths(entry: Entry, operation: Operation) -> tuple[tuple[str, str], ...]:
-    """List the paths of a task as they are written."""
-    raw = entry.raw if isinstance(entry.raw, dict) else {operation.main: entry.raw}
-    found: list[tuple[str, str]] = []
-    for key, parameter in parameters_of(operation).items():
-        shape = parameter.shape.items or parameter.shape
-        if key in raw and shape.text and shape.text.kind in (Kind.PATH, Kind.PATTERN):
-            values = raw[key] if isinstance(raw[key], list) else [raw[key]]
-            found += [(key, str(value)) for value in values]
-    return tuple(found)

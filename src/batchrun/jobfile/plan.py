@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchrun.jobfile.compiled import Compiled, Render
-from batchrun.jobfile.options import TaskDescription
+from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.sources import Source
 from batchrun.model.job import Task
@@ -27,8 +27,8 @@ class TaskPlan:
     """Everything that is known of a task at load."""
 
     task: Task
-    #: Where it stands in the file.
-    path: Path
+    #: As it stands in the file.
+    entry: Entry
     #: Parameters without templates.
     constants: Mapping[str, Any]
     #: Parameters with templates: field, path in the file, function.
@@ -45,5 +45,3 @@ class TaskPlan:
     #: Names with templates.
     computed_limits: tuple[Render, ...] = ()
     computed_locks: tuple[Render, ...] = ()
-    tags: frozenset[str] = frozenset()
-    description: TaskDescription

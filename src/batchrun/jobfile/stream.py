@@ -49,7 +49,7 @@ class PlannedStream:
         self._limits = limits
         self._where = where
         self._exhausted = False
-        self._path: Path = plan.path
+        self._path: Path = plan.entry.path
         self._held = bool(plan.computed_limits or plan.computed_locks)
 
     @property
@@ -78,11 +78,14 @@ class PlannedStream:
         self.close()
         if self._plan.require and not self._index:
             message = (
-                f"foreach has no items ({self._plan.description.foreach}), and `require: true` "
+                f"foreach has no items ({self._described()}), and `require: true` "
                 "says that there must be some"
             )
             raise SourceError(message)
         return Drawn.EXHAUSTED
+
+    def _described(self) -> str:
+        return "" if self._plan.source is None else self._plan.source.described
 
     def close(self) -> None:
         """Let go of files and threads."""
@@ -97,7 +100,7 @@ class PlannedStream:
                 names.forget()
             names["item"], names["index"] = item, self._index
             label = item if type(item) is str else _label(item)
-        self._path = plan.path
+        self._path = plan.entry.path
         limits, locks = plan.limits, plan.locks
         params: dict[str, Any] = {}
         verdict: Skipped | Failed | None = None
@@ -140,7 +143,7 @@ class PlannedStream:
         condition = self._plan.when
         if condition is None:
             return None
-        self._path = (*self._plan.path, "when")
+        self._path = (*self._plan.entry.path, "when")
         if condition.compute(self._names):
             return None
         return Skipped(because=f"when: {condition.source} is false")
@@ -152,7 +155,7 @@ class PlannedStream:
         key: str,
         known: Mapping[str, int] | None = None,
     ) -> tuple[str, ...]:
-        self._path = (*self._plan.path, key)
+        self._path = (*self._plan.entry.path, key)
         found = set(fixed)
         for render in renders:
             name = render(self._names)

@@ -9,8 +9,7 @@ from batchrun.jobfile.entries import Entry, TaskContext, compute_now
 from batchrun.jobfile.expressions import Expression, parse_expression
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.foreach import compile_source, items_required
-from batchrun.jobfile.options import TaskDescription
-from batchrun.jobfile.parameters import compile_parameters, written_paths
+from batchrun.jobfile.parameters import compile_parameters
 from batchrun.jobfile.plan import Condition, TaskPlan
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.scalars import is_null
@@ -54,7 +53,6 @@ def compile_task(entry: Entry, needs: tuple[str, ...], context: TaskContext) -> 
     fixed_limits, fixed_locks = _fixed(limits), _fixed(locks)
     return TaskPlan(
         task=task,
-        path=entry.path,
         constants=constants,
         computed=tuple(computed),
         when=when,
@@ -66,35 +64,8 @@ def compile_task(entry: Entry, needs: tuple[str, ...], context: TaskContext) -> 
         locks=fixed_locks,
         computed_limits=tuple(one for one in limits if not isinstance(one, Constant)),
         computed_locks=tuple(one for one in locks if not isinstance(one, Constant)),
-        tags=frozenset(modifiers.tags),
-        description=TaskDescription(
-            id=task.id,
-            name=task.name,
-            operation=operation.name,
-            line=entry.line,
-            needs=needs,
-            foreach="" if source is None else source.described,
-            units=_units(entry, source),
-            when="" if when is None else when.source,
-            limits=_shown_names(modifiers.limit),
-            locks=_shown_names(modifiers.lock),
-            timeout_s=timeout_s,
-            retries=task.retry.retries,
-            paths=written_paths(entry, operation),
-            tags=modifiers.tags,
-            final=entry.final,
-        ),
+        entry=entry,
     )
-
-
-def _units(entry: Entry, source: Source | None) -> int | None:
-    if entry.modifiers.foreach is None:
-        return 1
-    return None if source is None else source.total
-
-
-def _shown_names(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(names)))
 
 
 def _fixed(names: Sequence[Compiled]) -> tuple[str, ...]:
