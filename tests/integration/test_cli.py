@@ -154,7 +154,7 @@ tasks:
     ended = program.run(job, "--procs", "2")
     lines = ended.out.splitlines()
     assert "0 ok, 2 030 failed of 2 030 planned" in lines[0]
-    assert any(re.match(r"FAILED       copy  1, 2, 3, ... \(2 000\): ", line) for line in lines)
+    assert any(re.match(r"FAILED       copy  (\d+, ){3}\.\.\. \(2 000\): ", line) for line in lines)
     assert lines[-1].strip() == "and 11 more with other messages"
     assert len(lines) == 22
 
@@ -368,7 +368,7 @@ def test_a_run_inside_a_command_of_a_run_is_a_run_of_its_own(program: Program) -
 
 
 def test_a_job_may_come_from_standard_input(program: Program) -> None:
-    text = b"tasks:\n  - mkdir: made\n  - run: cat; pwd\n"
+    text = b"tasks:\n  - id: make\n    mkdir: made\n  - needs: [make]\n    run: cat; pwd\n"
     ended = program.run("-", "--output", "json", stdin=text)
     assert ended.code == 0
     assert ended.document["run"]["job"] == "job"
@@ -417,13 +417,13 @@ tasks:
     ("words", "ran"),
     [
         (["--tags", "x"], ["a", "b"]),
-        (["--tags", "y,z"], ["b"]),
+        (["--tags", "y,x"], ["a", "b"]),
         (["--skip-tags", "y"], ["a", "c"]),
         (["--tags", "x", "--skip-tags", "y"], ["a"]),
         (["--task", "b"], ["b"]),
         (["--task", "a", "--task", "c"], ["a", "c"]),
     ],
-    ids=lambda words: " ".join(words),
+    ids=" ".join,
 )
 def test_a_part_of_a_job_can_be_run(program: Program, words: list[str], ran: list[str]) -> None:
     job = program.job(TAGGED)
@@ -483,6 +483,7 @@ def test_check_prints_the_plan_and_runs_nothing(program: Program) -> None:
     assert "2. bad: the bad one  [run]" in lines
     assert "units   3, from a list of 3" in lines
     assert "needs   bad" in lines
+    assert "warning: its `foreach` has no items, so there will be no unit" in lines
     assert lines[-1].startswith("4 tasks")
     assert os.listdir(program.dir) == [job]
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from program import COMMAND
+
 
 def batchrun(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["batchrun", *words], cwd=cwd, capture_output=True, text=True, timeout=100, check=False
+        [*COMMAND, *words], cwd=cwd, capture_output=True, text=True, timeout=100, check=False
     )
 
 

@@ -1,12 +1,14 @@
 """The README's commands do what the README says, one by one, in a fresh directory."""
 
+import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from program import path_with_batchrun
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: Commands that build an environment of their own: `.ci/run` runs them, in a fresh clone.
@@ -22,6 +24,7 @@ def run_shell(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-eu", "-c", script],
         cwd=cwd,
+        env={**os.environ, "PATH": path_with_batchrun(cwd.parent / "bin")},
         capture_output=True,
         text=True,
         timeout=60,
@@ -87,4 +90,3 @@ def test_links_to_files_of_the_repository_lead_somewhere(root: Path, name: str) 
     text = (root / name).read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#:]+)\)", text)
     assert [target for target in targets if not (root / target).exists()] == []
-    assert shutil.which("batchrun"), "the tests run the installed command"

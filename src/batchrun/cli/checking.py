@@ -84,6 +84,9 @@ def _limits(described: TaskDescription, task: Task) -> list[str]:
 
 def _warnings(described: TaskDescription, task: Task) -> tuple[str, ...]:
     """Say what is allowed and often not meant."""
+    found = []
+    if described.units == 0:
+        found.append("its `foreach` has no items, so there will be no unit")
     if task.is_command and described.timeout_s is None:
-        return ("no timeout: a command that hangs will hang the run",)
-    return ()
+        found.append("no timeout: a command that hangs will hang the run")
+    return tuple(found)

@@ -265,10 +265,8 @@ def _without_unselected(plan: TaskPlan, chosen: set[str]) -> Task:
 
 def _warnings(top: JobText, entries: Sequence[Entry]) -> list[str]:
     used = {name for entry in entries for name in entry.modifiers.limit}
-    warnings = [
+    return [
         f"`limits.{name}` is used by no task"
         for name in top.limits
         if name not in used and not any(is_template(one) for one in used)
     ]
-    empty = [entry.id for entry in entries if entry.modifiers.foreach == []]
-    return warnings + [f"the list of `foreach` of task `{one}` is empty" for one in empty]

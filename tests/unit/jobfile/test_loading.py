@@ -196,12 +196,9 @@ def test_mistakes_in_a_file_with_variables_are_told_with_its_name(tmp_path: Path
 
 
 def test_what_is_allowed_but_hardly_meant_is_a_warning() -> None:
-    job = loaded("limits: {db: 1}\ntasks: [{run: a, foreach: []}]")
+    job = loaded("limits: {db: 1}\ntasks: [{run: a}]")
 
-    assert job.warnings == (
-        "`limits.db` is used by no task",
-        "the list of `foreach` of task `run-1` is empty",
-    )
+    assert job.warnings == ("`limits.db` is used by no task",)
 
 
 def test_a_description_says_what_is_known_before_the_run() -> None:
