@@ -202,6 +202,23 @@ def test_a_second_request_to_end_stops_at_once_and_keeps_the_first_ones_code(
     assert not (program.dir / "last").exists()
 
 
+@pytest.mark.parametrize(
+    ("first", "code"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143)], ids=["HUP", "TERM"]
+)
+def test_a_hangup_is_never_a_second_wish(
+    program: Program, first: signal.Signals, code: int
+) -> None:
+    """Shells repeat the kernel's SIGHUP, and systemd may send one right behind SIGTERM."""
+    run = start(program, "--output", "json")
+    send_and_wait(run, first, "2 units may go on for 60 s")
+    run.send(signal.SIGHUP)
+    send_and_wait(run, signal.SIGUSR1, "2 running, 0 ok, 4 cancelled")
+    (program.dir / "go").touch()
+    ended = run.end()
+    assert ended.code == code
+    assert ended.counts == {"planned": 7, "ok": 3, "changed": 3, "cancelled": 4}
+
+
 def test_a_hangup_that_is_ignored_from_the_start_stays_ignored_by_all(program: Program) -> None:
     """As under nohup: the run, its workers and its commands."""
     run = start(program, before=("nohup",))

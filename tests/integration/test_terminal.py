@@ -19,6 +19,7 @@ from support import wait_until
 
 pytestmark = pytest.mark.timeout(60)
 
+#: How many units there will be is known from the start.
 JOB = """
 tasks:
   - id: quick
@@ -27,12 +28,14 @@ tasks:
     mkdir: "made/{{ item }}"
   - id: slow
     name: wait
-    needs: [quick]
+    max_parallel: 2
     foreach: [first, second, third, fourth]
     run: |
-      : > began-{{ item }}
+      echo > began-{{ item }}
       until test -e go; do sleep 0.02; done
-      : > ended-{{ item }}
+      echo > ended-{{ item }}
+"""
+FINALLY = """
 finally:
   - {id: last, write: {dest: last, text: "{{ run.outcome }}"}}
 """
@@ -47,16 +50,17 @@ def program(tmp_path: Path) -> Iterator[Program]:
 class Tmux:
     """A terminal of some size, seen with tmux's eyes, in which a command runs."""
 
-    def __init__(self, program: Program, columns: int) -> None:
+    def __init__(self, program: Program, columns: int, shell: str = "sh") -> None:
         self._program = program
         self._socket = program.dir.parent / f"{program.dir.name}.tmux"
         self._columns = columns
+        self._shell = shell
 
     def __enter__(self) -> Self:
         size = ["-x", str(self._columns), "-y", "20"]
-        self._tmux("-f", "/dev/null", "new-session", "-d", *size, "-s", "main", "exec sh")
+        self._tmux("-f", "/dev/null", "new-session", "-d", *size, "-s", "main", self._shell)
         # A server without sessions ends, and one is about to be hung up.
-        self._tmux("new-session", "-d", "-s", "other", "exec sh")
+        self._tmux("new-session", "-d", "-s", "other", "sh")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,10 +109,10 @@ class Tmux:
         return found[0]
 
 
-def run_in(terminal: Tmux, program: Program, *words: str) -> None:
+def run_in(terminal: Tmux, program: Program, *words: str, text: str = JOB) -> None:
     """Type a command line; its exit code ends up in the file `code`."""
-    job = program.job(JOB)
-    line = shlex.join([*COMMAND, job, "--procs", "2", *words])
+    job = program.job(text)
+    line = shlex.join([*COMMAND, job, "--procs", "3", *words])
     (program.dir / "run.sh").write_text(f"clear; {line}; echo $? > code.new; mv code.new code\n")
     terminal.type(". ./run.sh")
 
@@ -130,17 +134,17 @@ def test_bars_fit_the_terminal_and_leave_nothing_but_the_recap(
     with Tmux(program, columns) as terminal:
         run_in(terminal, program)
         terminal.until(r"^2 running: wait  first")
-        screen = terminal.until(r"\b\d+%\|.*\| \d+/\d+")
+        screen = terminal.until(r"\b\d+%\|.*\| 50/54 ")
         assert len(screen) == 2, screen
         bar, running = screen
         assert len(bar) < columns
         assert len(running) < columns
         assert re.match(r"2 running: wait  first \d", running)
-        assert "50/" in bar or "51/" in bar
+        assert re.match(r" 93%\|.*\| 50/54 ", bar)
         (program.dir / "go").touch()
         assert code_of(program) == 0
-        recap = terminal.until(r"^job: 55 ok")
-        assert "".join(recap).startswith("job: 55 ok (55 changed) of 55 planned in ")
+        recap = terminal.until(r"^job: 54 ok")
+        assert "".join(recap).startswith("job: 54 ok (54 changed) of 54 planned in ")
         assert not any("|" in line or "running" in line for line in recap)
 
 
@@ -148,7 +152,7 @@ def test_ctrl_c_lets_what_runs_finish_with_the_bars_below_what_is_said(program: 
     with Tmux(program, 120) as terminal:
         run_in(terminal, program)
         terminal.until(r"^2 running: wait")
-        assert began(program) == 2
+        wait_until(lambda: began(program) == 2, 30, "both commands run")
         terminal.press("C-c")
         terminal.until(r"^interrupted: nothing new is started, 2 units may finish")
         screen = terminal.until(r"^2 running: wait")
@@ -159,30 +163,33 @@ def test_ctrl_c_lets_what_runs_finish_with_the_bars_below_what_is_said(program: 
         (program.dir / "go").touch()
         assert code_of(program) == 130
         assert (began(program), len(list(program.dir.glob("ended-*")))) == (2, 2)
-        assert (program.dir / "last").read_text() == "interrupted"
         recap = terminal.until(r"^stopped: interrupted")
         assert not any("%|" in line for line in recap)
 
 
 def test_ctrl_c_twice_stops_what_runs(program: Program) -> None:
     with Tmux(program, 120) as terminal:
-        run_in(terminal, program)
-        terminal.until(r"^2 running: wait")
+        run_in(terminal, program, text=JOB + FINALLY)
+        terminal.until(r"^50 units")
         terminal.press("C-c")
         terminal.until(r"^interrupted: ")
         terminal.press("C-c")
-        terminal.until(r"^a second signal: stopping now what runs \(2 units\); `finally` tasks are")
+        terminal.until(r"a second signal: stopping now what runs \(2 units\); `finally` tasks are")
         assert code_of(program) == 130
         assert list(program.dir.glob("ended-*")) == []
         terminal.until(r"^job: 50 ok \(50 changed\), 4 cancelled of 54 planned")
 
 
-def test_a_terminal_that_is_closed_ends_the_run_within_its_grace(program: Program) -> None:
-    with Tmux(program, 80) as terminal:
-        run_in(terminal, program, "--grace", "0s")
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_terminal_that_is_closed_ends_the_run_within_its_grace(
+    program: Program, shell: str
+) -> None:
+    """The kernel sends SIGHUP, and bash sends another: that is no second wish."""
+    with Tmux(program, 80, shell) as terminal:
+        run_in(terminal, program, "--grace", "2s", text=JOB + FINALLY)
         terminal.until(r"^2 running: wait")
         terminal.hang_up()
-        wait_until(lambda: not program.commands_left(), 30, "its commands are gone")
+        wait_until((program.dir / "last").exists, 30, "`finally` has run")
     assert list(program.dir.glob("ended-*")) == []
     assert (program.dir / "last").read_text() == "interrupted"
 

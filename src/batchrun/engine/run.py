@@ -439,13 +439,20 @@ class Run:
             )
 
     def _signal(self, number: int) -> None:
-        """Obey a signal: the first one lets running units finish, a further one does not."""
+        """Obey a signal: the first one lets running units finish, a further one does not.
+
+        A SIGHUP that is not the first changes nothing.
+        """
         kind = kind_of(number)
         if kind is None:
             self._emit(StatusAsked(at=self._options.wall_clock()))
             return
         before = self._scheduler.stop_reason
         if before is not None and before.by_user:
+            # A closed terminal gives two, one from the kernel and one from the shell, and systemd
+            # may send one right behind SIGTERM: nobody insists by that.
+            if kind is StopKind.HANGUP:
+                return
             kind = StopKind.INSIST
         self._scheduler.stop(kind, self._now(), self._options.grace_s)
         self._emit(Note(message=self._stop_sentence(kind), level="info"))
