@@ -151,14 +151,14 @@ def test_bars_fit_the_terminal_and_leave_nothing_but_the_recap(
 def test_ctrl_c_lets_what_runs_finish_with_the_bars_below_what_is_said(program: Program) -> None:
     with Tmux(program, 120) as terminal:
         run_in(terminal, program)
-        terminal.until(r"^2 running: wait")
+        terminal.until(r"\| 50/54 ")
         wait_until(lambda: began(program) == 2, 30, "both commands run")
         terminal.press("C-c")
         terminal.until(r"^interrupted: nothing new is started, 2 units may finish")
         screen = terminal.until(r"^2 running: wait")
         said = [line for line in screen if line.startswith("interrupted: ")]
         assert len(said) == 1
-        assert sum("%|" in line for line in screen) == 1
+        assert sum("%|" in line for line in screen) == 1, screen
         assert screen.index(said[0]) < next(n for n, line in enumerate(screen) if "%|" in line)
         (program.dir / "go").touch()
         assert code_of(program) == 130

@@ -73,6 +73,9 @@ class Bars:
         bar.postfix = self._postfix(now, columns)
         bar.update(self._running.done - bar.n)
         self._draw_line(now, columns, rows)
+        # Back to the first column: the `^C` that a terminal echoes would else run over the end of
+        # a full line, and what is cleared next would be one line too low.
+        self._terminal.write("\r")
         self._terminal.present()
         self._shown = True
 

@@ -210,6 +210,23 @@ def test_bars_are_drawn_at_most_ten_times_a_second_however_many_units_end(
     desk.sink.close()
 
 
+def test_an_echoed_ctrl_c_does_not_leave_a_bar_behind(terminal: Terminal) -> None:
+    """The terminal writes it where the cursor stands, and drawing goes on from there."""
+    desk = Desk(terminal.stream)
+    messages = MessageSink(terminal.stream, before=desk.sink.hide)
+    half_done(desk)
+    terminal.look()
+    terminal.screen.feed("^C")
+    messages.handle(Note(message="interrupted", level="info"))
+    desk.pass_time()
+
+    said, bar, running = terminal.look()
+    assert said == "interrupted"
+    assert " 50%|" in bar
+    assert running.startswith("2 running")
+    desk.sink.close()
+
+
 def test_messages_stand_above_the_bars_and_neither_is_mangled(terminal: Terminal) -> None:
     desk = Desk(terminal.stream)
     messages = MessageSink(terminal.stream, before=desk.sink.hide)
