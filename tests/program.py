@@ -256,7 +256,15 @@ class Program:
 def holds_open(pid: int, path: Path) -> bool:
     """Say whether a process has this file open."""
     links = (f"/proc/{pid}/fd/{name}" for name in _names(f"/proc/{pid}/fd"))
-    return any(os.path.realpath(link) == str(path) for link in links)
+    return any(_target(link) == os.path.realpath(path) for link in links)
+
+
+def _target(link: str) -> str:
+    """Return where a link leads; empty when it has gone meanwhile."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def _children(parent: int) -> list[int]:

@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import threading
+from contextlib import suppress
 from queue import SimpleQueue
 
 import pool_operations as functions
@@ -124,7 +125,8 @@ class Harness:
     def send(self, pid: int, number: signal.Signals) -> None:
         """Signal a worker that may be gone."""
         if is_worker(pid):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # it may end between the look and the signal
+                os.kill(pid, number)
 
     def run(self, rounds: int) -> None:
         """Hit workers so often, with the pool busy all the time."""

@@ -5,7 +5,6 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,32 +16,46 @@ from program import COMMAND, Ended, Program, as_ordinary_user
 pytestmark = pytest.mark.timeout(90)
 
 
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    with Program(tmp_path) as made:
+        yield made
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """A job file that is wrong, and the beginning of what is said about it."""
+    """Something wrong in a job file, and what is said about it."""
 
     text: str | bytes
     #: The line that is named; None: the file as a whole is meant.
     line: int | None
+    #: How the sentence begins, and what is in it.
     said: str
     words: tuple[str, ...] = ()
 
 
-def after_a_good_task(text: str) -> str:
+GOOD_TASK = "tasks:\n  - touch: ran\n"
+
+
+def mistake(text: str, line: int, said: str, *words: str) -> Mistake:
     """Put lines behind a task that would leave a trace, which makes them begin on line 3."""
-    return f"tasks:\n  - touch: ran\n{text}"
+    return Mistake(text=GOOD_TASK + text, line=line, said=said, words=words)
 
 
-def mistake(text: str, line: int | None, said: str, *words: str) -> Mistake:
-    return Mistake(text=after_a_good_task(text), line=line, said=said, words=words)
+def among_others(text: str, line: int, said: str, *words: str) -> Mistake:
+    """Make a mistake that keeps no other from being found: all of them are put into one file.
+
+    Lines are counted from 1 within the text. In what is said, `[+0]` stands for the number of its
+    first task, and `line +1` for its first line.
+    """
+    return Mistake(text=text, line=line, said=said, words=words)
 
 
-MISTAKES = {
+#: Each in a file of its own.
+ALONE = {
     "brackets not closed": mistake("  - run: [echo\n", 4, "a list or mapping in brackets"),
     "a tab": mistake("  - id: x\n\trun: echo\n", 4, "there is a tab"),
-    "an unquoted template": mistake(
-        "  - mkdir: {{ item }}\n", 3, "", "has to be put in quotes"
-    ),
+    "an unquoted template": mistake("  - mkdir: {{ item }}\n", 3, "", "has to be put in quotes"),
     "an unquoted glob": mistake("  - delete: [*.tmp]\n", 3, "", "quotes"),
     "not UTF-8": Mistake(text=b"tasks:\n  - touch: ran\n  - run: \xff\n", line=3, said=""),
     "control characters": Mistake(text=b"tasks:\n  - run: \x00\n", line=2, said=""),
@@ -56,104 +69,17 @@ MISTAKES = {
     "a duplicate key": mistake(
         "name: a\nname: b\n", 4, "name: `name` is given twice, on line 3 and on line 4"
     ),
-    "an unknown top-level key": mistake("finaly: []\n", 3, "finaly: `finaly` is not a key here",
-                                        "did you mean `finally`?"),
-    "an unknown operation": mistake(
-        "  - copi: {src: a, dest: b}\n", 3, "tasks[1].copi: `copi` is not a key here",
-        "did you mean `copy`?",
-    ),
-    "an unknown modifier": mistake(
-        "  - run: echo\n    timout: 3s\n", 4, "tasks[1].timout: `timout` is not a key here",
-        "did you mean `timeout`?",
-    ),
-    "an unknown parameter": mistake(
-        "  - copy: {src: a, dst: b}\n", 3, "tasks[1].copy", "`dst`", "did you mean `dest`?"
-    ),
-    "two operations": mistake(
-        "  - run: echo\n    mkdir: x\n", 4, "tasks[1].mkdir: `run` and `mkdir` in one task"
-    ),
-    "no operation": mistake("  - id: x\n", 3, "tasks[1]: the task has no operation", "checksum"),
-    "a missing parameter": mistake(
-        "  - copy: {src: a}\n", 3, "tasks[1].copy: `dest` is missing", "{src: SRC, dest: DEST}"
-    ),
-    "a list instead of a path": mistake(
-        "  - copy: {src: a, dest: [b]}\n", 3, "tasks[1].copy.dest: is a list; write a path"
-    ),
-    "a mapping instead of text": mistake("  - run: {a: b}\n", 3, "tasks[1].run", "`a`"),
-    "text instead of a number": mistake(
-        "  - run: echo\n    retries: many\n", 4, "tasks[1].retries: write a whole number"
-    ),
-    "text instead of true or false": mistake(
-        "  - run: echo\n    ignore_errors: yes\n", 4, "tasks[1].ignore_errors: write true or false"
-    ),
-    "a negative number": mistake("  - run: echo\n    retries: -1\n", 4, "tasks[1].retries"),
-    "a bad duration": mistake(
-        "  - run: echo\n    timeout: soon\n", 4, "tasks[1].timeout: 'soon' is not a duration",
-        "90s",
-    ),
-    "a bad mode": mistake(
-        "  - mkdir: {path: x, mode: rwx}\n", 3, "tasks[1].mkdir.mode: 'rwx' is not a file mode",
-        "0640",
-    ),
-    "a mode with a 9": mistake(
-        "  - mkdir: {path: x, mode: 0690}\n", 3, "tasks[1].mkdir.mode: '0690' is not a file mode"
-    ),
-    "a bad glob": mistake(
-        '  - foreach: {glob: "[{{ job.name }}]*"}\n    run: echo\n', 3, "tasks[1].foreach",
-        "stands behind an open `[`",
-    ),
-    "a glob of a home that does not exist": mistake(
-        "  - delete: ~nosuchuser/*.tmp\n", 3, "tasks[1].delete",
-        "there is no user 'nosuchuser'",
-    ),
-    "an empty glob": mistake("  - foreach: {glob: ''}\n    run: echo\n", 3, "tasks[1].foreach"),
-    "an empty path": mistake("  - delete: ''\n", 3, "tasks[1].delete", "the path is empty"),
-    "two sources": mistake(
-        "  - foreach: {glob: a, lines: b}\n    run: echo\n", 3, "tasks[1].foreach"
-    ),
-    "an unknown source": mistake(
-        "  - foreach: {globb: a}\n    run: echo\n", 3, "tasks[1].foreach", "`globb`", "`glob`"
-    ),
-    "a bad range": mistake("  - foreach: {range: [1, x]}\n    run: echo\n", 3, "tasks[1].foreach"),
-    "a cycle": mistake(
-        "  - id: a\n    needs: [b]\n    run: echo\n  - id: b\n    needs: [a]\n    run: echo\n",
-        4, "tasks[1].needs: the tasks need each other in a circle: a -> b -> a",
-    ),
-    "a task that needs itself": mistake(
-        "  - id: a\n    needs: [a]\n    run: echo\n", 4, "tasks[1].needs: "
-    ),
-    "an unknown need": mistake(
-        "  - id: stage\n    run: echo\n  - needs: [stag]\n    run: echo\n",
-        5, "tasks[2].needs: there is no task `stag`", "did you mean `stage`?",
-    ),
-    "a duplicate id": mistake(
-        "  - id: a\n    run: echo\n  - id: a\n    run: echo\n", 5, "tasks[2].id: the id `a`",
-        "line 3", "line 5",
+    "an unknown top-level key": mistake(
+        "finaly: []\n", 3, "finaly: `finaly` is not a key here", "did you mean `finally`?"
     ),
     "an undefined variable": mistake(
-        "  - run: echo {{ stgae }}\nvars: {stage: x}\n", 3, "tasks[1].run: `stgae` is not known",
+        "  - run: echo {{ stgae }}\nvars: {stage: x}\n",
+        3,
+        "tasks[1].run: `stgae` is not known",
         "did you mean `stage`?",
     ),
-    "an item without foreach": mistake("  - run: echo {{ item }}\n", 3, "tasks[1].run: `item`"),
-    "a template that does not parse": mistake("  - run: echo {{ 1 + }}\n", 3, "tasks[1].run"),
-    "an unknown filter": mistake("  - run: echo {{ 'a' | basname }}\n", 3, "tasks[1].run",
-                                 "basname"),
-    "an interpolation inside double quotes": mistake(
-        '  - run: echo "x {{ job.name }}"\n', 3, "tasks[1].run: `{{ job.name }}` is inside",
-        "already quoted", "close the quotes",
-    ),
-    "an interpolation inside single quotes": mistake(
-        "  - run: sh -c 'cat {{ job.name }}'\n", 3, "tasks[1].run: `{{ job.name }}` is inside"
-    ),
-    "an interpolation inside $( )": mistake(
-        "  - run: echo $(cat {{ job.name }})\n", 3, "tasks[1].run: `{{ job.name }}`"
-    ),
-    "an interpolation inside a here-document": mistake(
-        "  - run: |\n      cat <<END\n      {{ job.name }}\n      END\n", 3,
-        "tasks[1].run: `{{ job.name }}`",
-    ),
     "an unknown semaphore": mistake(
-        "  - run: echo\n    limit: disk\nlimits: {disc: 2}\n", 4, "tasks[1].limit", "disk",
+        "  - run: echo\n    limit: disk\nlimits: {disc: 2}\n", 4, "tasks[1].limit", "disk"
     ),
     "a size instead of a number": mistake(
         "limits: {disk: 2K}\n", 3, "limits: `disk`: write a whole number"
@@ -161,54 +87,199 @@ MISTAKES = {
     "a bad default": mistake(
         "  - run: echo\ndefaults: {timeout: soon}\n", 4, "defaults.timeout: 'soon' is not"
     ),
-    "a modifier of a later version": mistake(
-        "  - run: echo\n    hosts: web1\n", 4, "tasks[1].hosts", "not supported by this version"
+}
+
+#: All in one file.
+TOGETHER = {
+    "an unknown operation": among_others(
+        "  - copi: {src: a, dest: b}\n",
+        1,
+        "tasks[+0].copi: `copi` is not a key here",
+        "did you mean `copy`?",
     ),
-    "an escape sequence in a key": mistake('  - "\\e[2Jx": 1\n    run: echo\n', 3, "tasks[1]",
-                                           r"\x1b[2Jx"),
-}  # fmt: skip
+    "an unknown modifier": among_others(
+        "  - run: echo\n    timout: 3s\n",
+        2,
+        "tasks[+0].timout: `timout` is not a key here",
+        "did you mean `timeout`?",
+    ),
+    "an unknown parameter": among_others(
+        "  - copy: {src: a, dst: b}\n", 1, "tasks[+0].copy", "`dst`", "did you mean `dest`?"
+    ),
+    "two operations": among_others(
+        "  - run: echo\n    mkdir: x\n", 2, "tasks[+0].mkdir: `run` and `mkdir` in one task"
+    ),
+    "no operation": among_others(
+        "  - id: x\n", 1, "tasks[+0]: the task has no operation", "checksum"
+    ),
+    "a missing parameter": among_others(
+        "  - copy: {src: a}\n", 1, "tasks[+0].copy: `dest` is missing", "{src: SRC, dest: DEST}"
+    ),
+    "a list instead of a path": among_others(
+        "  - copy: {src: a, dest: [b]}\n", 1, "tasks[+0].copy.dest: is a list; write a path"
+    ),
+    "a mapping instead of text": among_others("  - run: {a: b}\n", 1, "tasks[+0].run", "`a`"),
+    "text instead of a number": among_others(
+        "  - run: echo\n    retries: many\n", 2, "tasks[+0].retries: write a whole number"
+    ),
+    "text instead of true or false": among_others(
+        "  - run: echo\n    ignore_errors: yes\n", 2, "tasks[+0].ignore_errors: write true or false"
+    ),
+    "a negative number": among_others("  - run: echo\n    retries: -1\n", 2, "tasks[+0].retries"),
+    "a bad duration": among_others(
+        "  - run: echo\n    timeout: soon\n",
+        2,
+        "tasks[+0].timeout: 'soon' is not a duration",
+        "90s",
+    ),
+    "a bad mode": among_others(
+        "  - mkdir: {path: x, mode: rwx}\n",
+        1,
+        "tasks[+0].mkdir.mode: 'rwx' is not a file mode",
+        "0640",
+    ),
+    "a mode with a 9": among_others(
+        "  - mkdir: {path: x, mode: 0690}\n", 1, "tasks[+0].mkdir.mode: '0690' is not a file mode"
+    ),
+    "a bad glob": among_others(
+        '  - foreach: {glob: "[{{ job.name }}]*"}\n    run: echo\n',
+        1,
+        "tasks[+0].foreach",
+        "stands behind an open `[`",
+    ),
+    "a glob of a home that does not exist": among_others(
+        "  - delete: ~nosuchuser/*.tmp\n", 1, "tasks[+0].delete", "there is no user 'nosuchuser'"
+    ),
+    "an empty glob": among_others(
+        "  - foreach: {glob: ''}\n    run: echo\n", 1, "tasks[+0].foreach"
+    ),
+    "an empty path": among_others("  - delete: ''\n", 1, "tasks[+0].delete", "the path is empty"),
+    "two sources": among_others(
+        "  - foreach: {glob: a, lines: b}\n    run: echo\n", 1, "tasks[+0].foreach"
+    ),
+    "an unknown source": among_others(
+        "  - foreach: {globb: a}\n    run: echo\n", 1, "tasks[+0].foreach", "`globb`", "`glob`"
+    ),
+    "a bad range": among_others(
+        "  - foreach: {range: [1, x]}\n    run: echo\n", 1, "tasks[+0].foreach"
+    ),
+    "a cycle": among_others(
+        "  - id: round\n    needs: [about]\n    run: echo\n"
+        "  - id: about\n    needs: [round]\n    run: echo\n",
+        2,
+        "tasks[+0].needs: the tasks need each other in a circle: round -> about -> round",
+    ),
+    "a task that needs itself": among_others(
+        "  - id: itself\n    needs: [itself]\n    run: echo\n", 2, "tasks[+0].needs: "
+    ),
+    "an unknown need": among_others(
+        "  - id: stage\n    run: echo\n  - needs: [stag]\n    run: echo\n",
+        3,
+        "tasks[+1].needs: there is no task `stag`",
+        "did you mean `stage`?",
+    ),
+    "a duplicate id": among_others(
+        "  - id: twice\n    run: echo\n  - id: twice\n    run: echo\n",
+        3,
+        "tasks[+1].id: the id `twice`",
+        "line +1",
+        "line +3",
+    ),
+    "an item without foreach": among_others(
+        "  - run: echo {{ item }}\n", 1, "tasks[+0].run: `item`"
+    ),
+    "a template that does not parse": among_others("  - run: echo {{ 1 + }}\n", 1, "tasks[+0].run"),
+    "an unknown filter": among_others(
+        "  - run: echo {{ 'a' | basname }}\n", 1, "tasks[+0].run", "basname"
+    ),
+    "an interpolation inside double quotes": among_others(
+        '  - run: echo "x {{ job.name }}"\n',
+        1,
+        "tasks[+0].run: `{{ job.name }}` is inside",
+        "already quoted",
+        "close the quotes",
+    ),
+    "an interpolation inside single quotes": among_others(
+        "  - run: sh -c 'cat {{ job.name }}'\n", 1, "tasks[+0].run: `{{ job.name }}` is inside"
+    ),
+    "an interpolation inside $( )": among_others(
+        "  - run: echo $(cat {{ job.name }})\n", 1, "tasks[+0].run: `{{ job.name }}`"
+    ),
+    "an interpolation inside a here-document": among_others(
+        "  - run: |\n      cat <<END\n      {{ job.name }}\n      END\n",
+        1,
+        "tasks[+0].run: `{{ job.name }}`",
+    ),
+    "a modifier of a later version": among_others(
+        "  - run: echo\n    hosts: web1\n", 2, "tasks[+0].hosts", "not supported by this version"
+    ),
+    "an escape sequence in a key": among_others(
+        '  - "\\e[2Jx": 1\n    run: echo\n', 1, "tasks[+0]", "\\x1b[2Jx"
+    ),
+}
 
 
-@pytest.fixture(scope="module")
-def endings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, Ended]]]:
-    """Run all of them, several at a time."""
-    program = Program(tmp_path_factory.mktemp("mistakes"))
-
-    def ending(name: str) -> tuple[Path, Ended]:
-        directory = program.dir / str(sorted(MISTAKES).index(name))
-        directory.mkdir()
-        text = MISTAKES[name].text
-        data = text if isinstance(text, bytes) else text.encode()
-        (directory / "job.yml").write_bytes(data)
-        return directory, program.run("job.yml", cwd=directory)
-
-    with program, ThreadPoolExecutor(4) as pool:
-        yield dict(zip(MISTAKES, pool.map(ending, MISTAKES), strict=True))
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_told_with_its_line_and_nothing_is_run(
-    endings: dict[str, tuple[Path, Ended]], name: str
-) -> None:
-    directory, ended = endings[name]
-    expected = MISTAKES[name]
-    where = "job.yml" if expected.line is None else f"job.yml:{expected.line}"
+def check_said(ended: Ended, wanted: Mistake) -> None:
+    """Check everything that must hold for a mistake that was told."""
+    where = "job.yml" if wanted.line is None else f"job.yml:{wanted.line}"
     lines = ended.err.splitlines()
     assert ended.code == 65, ended
     assert ended.stdout == b""
-    assert any(line.startswith(f"{where}: {expected.said}") for line in lines), ended.err
-    for words in expected.words:
-        assert words in ended.err
+    told = [line for line in lines if line.startswith(f"{where}: {wanted.said}")]
+    assert told, ended.err
+    for words in wanted.words:
+        assert any(words in line for line in told), told
     assert re.fullmatch(r"batchrun: \d+ mistakes?; nothing was run", lines[-1])
     assert "Traceback" not in ended.err
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", ended.err)
-    assert os.listdir(directory) == ["job.yml"]
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    with Program(tmp_path) as made:
-        yield made
+@pytest.mark.parametrize("name", ALONE)
+def test_a_mistake_is_told_with_its_line_and_nothing_is_run(program: Program, name: str) -> None:
+    text = ALONE[name].text
+    (program.dir / "job.yml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    check_said(program.run("job.yml"), ALONE[name])
+    assert os.listdir(program.dir) == ["job.yml"]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, dict[str, Mistake]]:
+    """Run the file with all the mistakes; return them with the places that they have in it."""
+    text, placed = GOOD_TASK, {}
+    for name, one in TOGETHER.items():
+        assert isinstance(one.text, str)
+        assert one.line is not None
+        first, task = text.count("\n") + 1, text.count("\n  - ")
+        said, *words = (_in_place(words, first, task) for words in (one.said, *one.words))
+        placed[name] = Mistake(
+            text=one.text, line=first + one.line - 1, said=said, words=tuple(words)
+        )
+        text += one.text
+    with Program(tmp_path_factory.mktemp("mistakes")) as program:
+        ended = program.run(program.job(text))
+        assert os.listdir(program.dir) == ["job.yml"]
+    return ended, placed
+
+
+def _in_place(words: str, first: int, task: int) -> str:
+    words = re.sub(r"\[\+(\d)\]", lambda match: f"[{task + int(match[1])}]", words)
+    return re.sub(r"line \+(\d)", lambda match: f"line {first + int(match[1]) - 1}", words)
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_a_mistake_among_others_is_told_with_its_line(
+    together: tuple[Ended, dict[str, Mistake]], name: str
+) -> None:
+    ended, placed = together
+    check_said(ended, placed[name])
+
+
+def test_nothing_is_told_of_what_is_right(
+    together: tuple[Ended, dict[str, Mistake]],
+) -> None:
+    ended, placed = together
+    lines = {int(found) for found in re.findall(r"^job.yml:(\d+): ", ended.err, re.MULTILINE)}
+    assert lines == {one.line for one in placed.values()}
 
 
 def test_all_mistakes_are_told_in_one_go_in_the_order_of_their_lines(program: Program) -> None:
@@ -432,29 +503,17 @@ USAGE = {
 }
 
 
-@pytest.fixture(scope="module")
-def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
-    program = Program(tmp_path_factory.mktemp("usage"))
-    program.job("vars: {y: 1}\ntasks:\n  - id: a\n    tags: [t]\n    touch: ran\n")
-
-    def refusal(name: str) -> Ended:
-        env = {"BATCHRUN_PROCS": "x"} if "environment" in name else {}
-        return program.run(*USAGE[name][0], env=env)
-
-    with program, ThreadPoolExecutor(4) as pool:
-        endings = dict(zip(USAGE, pool.map(refusal, USAGE), strict=True))
-        assert os.listdir(program.dir) == ["job.yml"]
-        yield endings
-
-
 @pytest.mark.parametrize("name", USAGE)
 def test_a_command_line_that_is_wrong_is_refused_in_one_sentence(
-    refusals: dict[str, Ended], name: str
+    program: Program, name: str
 ) -> None:
-    ended = refusals[name]
+    program.job("vars: {y: 1}\ntasks:\n  - id: a\n    tags: [t]\n    touch: ran\n")
+    words, said = USAGE[name]
+    ended = program.run(*words, env={"BATCHRUN_PROCS": "x"} if "environment" in name else {})
     assert ended.code == 64, ended
     assert ended.stdout == b""
     assert ended.err.startswith("batchrun: ")
     assert re.search(r"; see `batchrun (run|check) --help`\n$", ended.err)
     assert ended.err.count("\n") == 1
-    assert USAGE[name][1] in ended.err
+    assert said in ended.err
+    assert os.listdir(program.dir) == ["job.yml"]

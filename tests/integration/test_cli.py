@@ -88,7 +88,7 @@ def test_results_go_to_standard_output_and_messages_to_standard_error(program: P
 
 
 def test_quiet_is_silent_when_all_went_well(program: Program) -> None:
-    for options in (["-q"], ["--quiet"], ["-qq"], ["-q", "-q"], ["-q", "--progress", "auto"]):
+    for options in (["-q"], ["-qq"], ["--quiet", "--progress", "auto"]):
         ended = program.run(program.job(GOOD), *options)
         assert (ended.code, ended.out, ended.err) == (0, "", "")
 
