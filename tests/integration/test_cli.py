@@ -62,7 +62,7 @@ def program(tmp_path: Path) -> Iterator[Program]:
 
 
 def test_the_recap_has_the_shape_of_the_contract_and_comes_last(program: Program) -> None:
-    ended = program.run(program.job(MIXED))
+    ended = program.run(program.job(MIXED), "--procs", "1")
     assert ended.code == 2
     *details, head, failed, not_expanded = ended.out.splitlines()
     match = RECAP.fullmatch(head)
