@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
+from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.pool.calls import FunctionCall, Functions, UnitCall
 from batchrun.engine.pool.loop import PoolLoop
 from batchrun.engine.pool.result import AsyncResult
@@ -52,7 +53,7 @@ class WorkerPool:
         table: str = "batchrun.ops:OPERATIONS",
     ) -> None:
         if processes is None:
-            processes = len(os.sched_getaffinity(0))
+            processes = usable_cpus()
         if processes < 1:
             message = "Number of processes must be at least 1"
             raise ValueError(message)
