@@ -97,11 +97,17 @@ class _Worker:
         """Take calls one at a time; one answer each before the next is read."""
         buffer = bytearray(wire.SPILL_BYTES + wire.CALL_HEAD.size)
         view = memoryview(buffer)
-        receive = self._inbox.recvmsg_into
+        wait, receive = self._inbox.recv, self._inbox.recvmsg_into
         room = socket.CMSG_SPACE(4)
+        flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
         self._send(wire.READY, 0.0, b"")
-        while True:
-            size, passed, _, _ = receive([buffer], room, socket.MSG_CMSG_CLOEXEC)
+        # Waiting and taking are two steps: a process that is killed while it waits may still
+        # receive inside the kernel, and the pool would count that call as begun.
+        while wait(1, socket.MSG_PEEK):
+            try:
+                size, passed, _, _ = receive([buffer], room, flags)
+            except BlockingIOError:  # the pool has taken it back in between
+                continue
             if size == 0:
                 return
             self._take(_read_spilled(passed) if passed else view[:size])
