@@ -309,6 +309,7 @@ class ListSource:
         self.closed: list[str] = []
         self.scopes: dict[str, Mapping[str, Any]] = {}
         self.wakers: dict[str, Waker] = {}
+        self.reviewed: list[tuple[str, int, int]] = []
 
     def open(self, task_id: str, scope: Mapping[str, Any], waker: Waker) -> "ListStream":
         self.opened.append(task_id)
@@ -318,6 +319,10 @@ class ListSource:
         if isinstance(plan, SourceError):
             raise plan
         return ListStream(self, task_id, plan)
+
+    def review(self, unit: Unit, report: Report) -> Report:
+        self.reviewed.append((unit.task_id, report.number, report.attempt))
+        return report
 
 
 class ListStream:

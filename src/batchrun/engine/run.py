@@ -144,6 +144,8 @@ class _Progress:
     source_failed: bool = False
     scope: Mapping[str, Any] = field(default_factory=dict)
     final_ids: frozenset[str] = frozenset()
+    #: Tasks whose attempts the source wants to see.
+    reviewed: frozenset[str] = frozenset()
 
 
 class Run:
@@ -177,7 +179,10 @@ class Run:
         self._rehearsal = Rehearsal(job, self._counts) if options.dry_run else None
         self._streams: dict[str, UnitStream] = {}
         self._next_tick = self._began
-        self._memo = _Progress(final_ids=frozenset(task.id for task in job.final_tasks))
+        self._memo = _Progress(
+            final_ids=frozenset(task.id for task in job.final_tasks),
+            reviewed=frozenset(task.id for task in (*job.tasks, *job.final_tasks) if task.reviewed),
+        )
         self._scheduler = Scheduler(
             job, slots=runner.slots, random=options.random, started_at=self._began
         )
@@ -209,6 +214,7 @@ class Run:
                 procs=self._options.procs,
                 tasks=tuple((task.id, task.name) for task in tasks),
                 dry_run=self._options.dry_run,
+                printed=tuple(task.id for task in tasks if task.print_always),
             )
         )
         for sentence in self._options.notes:
@@ -411,9 +417,11 @@ class Run:
                 self._signal(number)
 
     def _ended(self, report: Report) -> None:
-        if self._rehearsal is not None:
-            unit = self._scheduler.unit(report.number)
-            if unit is not None:
+        unit = self._scheduler.unit(report.number)
+        if unit is not None:
+            if unit.task_id in self._memo.reviewed:
+                report = self._source.review(unit, report)
+            if self._rehearsal is not None:
                 report = self._rehearsal.judge(unit.task_id, report)
         self._scheduler.ended(report, self._now())
 

@@ -39,6 +39,8 @@ class RunStarted:
     #: Ids of the tasks in file order, then of the `finally` tasks, each with the name for people.
     tasks: tuple[tuple[str, str], ...]
     dry_run: bool = False
+    #: Ids of the tasks whose output is shown in the recap, however they end (`print: always`).
+    printed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

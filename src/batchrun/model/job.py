@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-__all__ = ["FailLimit", "Job", "Need", "RetryPolicy", "Task"]
+__all__ = ["Batch", "FailLimit", "Job", "Need", "RetryPolicy", "Task", "WaveSize"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,34 @@ class Need:
     """A task that must have ended well before another one begins."""
 
     task_id: str
+    #: `all`: the whole task has ended; `item`: each unit waits for that of its own item only.
+    per: Literal["all", "item"] = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveSize:
+    """How many units one wave has."""
+
+    #: Absolute number; None when `percent` is meant.
+    count: int | None = None
+    #: Share of the task's units, over 0 to 100, rounded down, at least one unit.
+    percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """`batch`: the units of a task go in waves.
+
+    A wave begins when the one before has ended with at least one `ok` unit and no more failures
+    than the task's `max_fail` (0 when it has none), which counts per wave here.
+    """
+
+    #: One wave after the other; the last size repeats.
+    sizes: tuple[WaveSize, ...]
+    #: Between two waves, in seconds.
+    pause_s: float = 0.0
+    #: Somebody at the terminal is asked before each wave but the first.
+    ask: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +84,20 @@ class Task:
     max_fail: FailLimit | None = None
     #: Units of this task at once; None: as many as there are processes.
     max_parallel: int | None = None
+    #: How many processes' worth of room each of its units takes.
+    slots: int = 1
+    #: Its units go in waves; None: all at once.
+    batch: Batch | None = None
     #: Its failures are counted and shown, but fail neither the run nor its dependants.
     ignore_errors: bool = False
     #: It has exactly one unit (no `foreach`).
     single: bool = True
     #: Its operation runs a command.
     is_command: bool = False
+    #: The source wants to see each attempt before its outcome counts (`UnitSource.review`).
+    reviewed: bool = False
+    #: What its commands write is shown in the recap, however they end.
+    print_always: bool = False
     #: Line in the job file, from 1; None for a task made by the program.
     line: int | None = None
 

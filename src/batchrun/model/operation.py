@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from batchrun.model.outcome import NO_OUTPUT, Ok, Outcome, Output
 from batchrun.model.unit import RunSettings
 
-__all__ = ["Context", "Done", "Operation", "OperationTable"]
+__all__ = ["Context", "Done", "Operation", "OperationTable", "PathUse"]
 
 
 class Context(Protocol):
@@ -82,6 +82,8 @@ class Done:
     warnings: tuple[str, ...] = ()
     #: Bytes of file data read or written.
     bytes_done: int = 0
+    #: What changed in a text file, or would, as a unified diff (`RunSettings.diff`).
+    diff: str = ""
 
     @classmethod
     def unchanged(cls, note: str = "") -> "Done":
@@ -92,6 +94,23 @@ class Done:
     def changed(cls, note: str = "") -> "Done":
         """Make the answer of an operation that changed something, or would in a dry run."""
         return cls(outcome=Ok(changed=True, note=note))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathUse:
+    """What an operation does to the path in one of its parameters."""
+
+    #: The parameter.
+    field: str
+    effect: Literal["reads", "changes", "removes"]
+    #: Everything below the path as well; False: the path itself only.
+    whole: bool = True
+    #: Parameter with the sources: a path that ends in `/` means their names inside it.
+    into: str = ""
+    #: Counts only when this parameter is given and true.
+    only_if: str = ""
+    #: Does not count when this parameter is given and true.
+    unless: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +134,8 @@ class Operation:
     is_command: bool = False
     #: Doing it again after it was interrupted half-way gives the same end result.
     repeatable: bool = True
+    #: Which parameters are paths that it uses, and how; for the check of tasks without order.
+    uses: tuple[PathUse, ...] = ()
     #: An example for `ops NAME`, as YAML of one task.
     example: str = ""
 

@@ -135,6 +135,8 @@ class Captured:
     tail: bytes = b""
     #: Bytes between head and tail that were not kept.
     omitted_bytes: int = 0
+    #: File with everything, when head and tail are not (`RunSettings.spool_dir`); else empty.
+    spool: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -182,5 +184,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     #: Bytes of file data read or written, for progress; 0 where it means nothing.
     bytes_done: int = 0
+    #: What changed in a text file, as a unified diff; only with `--diff`.
+    diff: str = ""
     #: Who ran it, such as `worker-2`.
     worker: str = ""

@@ -70,6 +70,13 @@ class UnitSource(Protocol):
             SourceError: the source cannot even be opened.
         """
 
+    def review(self, unit: Unit, report: Report) -> Report:
+        """Take in an attempt of a task with `reviewed`, and return it as it shall count.
+
+        Called from the aggregator's thread before anybody else hears of the attempt; must not
+        block, must not raise. `register` keeps the result, `changed_when` decides `changed`.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:

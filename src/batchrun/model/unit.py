@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from batchrun.model.around import Around
 from batchrun.model.outcome import Failed, Skipped
+
+if TYPE_CHECKING:
+    from batchrun.model.steps import UnitProgram
 
 __all__ = ["Order", "RunSettings", "Unit"]
 
@@ -30,6 +35,19 @@ class Unit:
     limits: tuple[str, ...] = ()
     #: How it ends without being run: a `when` that is false, a template that failed.
     verdict: Skipped | Failed | None = None
+    #: Which item: equal for equal items, also in other tasks (`needs` per item, `mine`).
+    #: Empty for a task without `foreach`.
+    key: str = ""
+    #: Mutexes shared with other batchrun processes of this machine, sorted, each once.
+    machine_locks: tuple[str, ...] = ()
+    #: Guards, output file, priorities; None: none.
+    around: Around | None = None
+    #: Names of the secrets that it uses, sorted, each once.
+    secrets: tuple[str, ...] = ()
+    #: Bytes of standard output kept whole, instead of the run's head and tail (`register`).
+    capture_bytes: int | None = None
+    #: Its steps; then `operation` is `steps` and no runner ever sees this unit itself.
+    program: "UnitProgram | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +62,9 @@ class Order:
     #: How long units of this task have been taking, in seconds; None: not known, or never to be
     #: queued ahead (commands). Short ones are sent to a worker in small batches.
     expected_s: float | None = None
+    #: Values of all secrets read so far, by name: filled in for the process that runs it, and
+    #: written nowhere.
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +84,9 @@ class RunSettings:
     live_output: bool = False
     #: Tracebacks of defects travel with the outcome.
     debug: bool = False
+    #: Operations that write text say what changes in it.
+    diff: bool = False
+    #: Where output that is longer than head and tail is kept whole; empty: it is cut.
+    spool_dir: str = ""
+    #: Variables that commands do not inherit from batchrun: they hold secrets.
+    withheld_env: tuple[str, ...] = ()
