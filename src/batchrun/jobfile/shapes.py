@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from batchrun.model.operation import Operation
-from batchrun.model.values import Doc, Glob, Kind
+from batchrun.model.values import Doc, Glob, Kind, Mark
 
 __all__ = ["Parameter", "Scalar", "Shape", "parameters_of"]
 
@@ -61,6 +61,8 @@ class Parameter:
     #: What it has when it is not given; None also when it has to be given.
     default: Any = None
     doc: str = ""
+    #: A secret may be inserted into it, or into its entries.
+    may_hold_secret: bool = False
 
 
 _NARROWEST_FIRST = (bool, int, float, str, object)
@@ -74,6 +76,9 @@ def _parameters(params: type[Any]) -> Mapping[str, Parameter]:
     hints = get_type_hints(params, include_extras=True)
     found: dict[str, Parameter] = {}
     for field in fields(params):
+        marks = _marks(hints[field.name])
+        if Mark.GIVEN in marks:
+            continue
         key = field.name.removesuffix("_")
         found[key] = Parameter(
             field=field.name,
@@ -82,6 +87,7 @@ def _parameters(params: type[Any]) -> Mapping[str, Parameter]:
             required=field.default is MISSING and field.default_factory is MISSING,
             default=None if field.default is MISSING else field.default,
             doc=_doc(hints[field.name]),
+            may_hold_secret=Mark.MAY_HOLD_SECRET in marks,
         )
     return found
 
@@ -91,6 +97,11 @@ def parameters_of(operation: Operation) -> Mapping[str, Parameter]:
     if operation.params not in _READ:
         _READ[operation.params] = _parameters(operation.params)
     return _READ[operation.params]
+
+
+def _marks(hint: Any) -> frozenset[Mark]:
+    notes = getattr(hint, "__metadata__", ())
+    return frozenset(note for note in notes if isinstance(note, Mark))
 
 
 def _doc(hint: Any) -> str:

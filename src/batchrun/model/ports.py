@@ -14,6 +14,7 @@ __all__ = [
     "Returned",
     "Runner",
     "RunnerEvent",
+    "SecretSource",
     "Sink",
     "Started",
     "Ticker",
@@ -75,6 +76,21 @@ class UnitSource(Protocol):
 
         Called from the aggregator's thread before anybody else hears of the attempt; must not
         block, must not raise. `register` keeps the result, `changed_when` decides `changed`.
+        """
+
+
+class SecretSource(Protocol):
+    """Where the values of secrets come from."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every secret that the job declares."""
+
+    def read(self, name: str) -> str:
+        """Return a value; may block. Called once for each name, from any one thread.
+
+        Raises:
+            SourceError: it cannot be had, or is too short to be hidden.
         """
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "Doc",
     "Glob",
     "Kind",
+    "Mark",
     "ModeText",
     "PathPattern",
     "PathText",
@@ -44,6 +45,15 @@ class Kind(Enum):
     DURATION = "duration"
     #: A shell command: every inserted value is quoted for the shell.
     SHELL = "shell"
+
+
+class Mark(Enum):
+    """What else is true of a parameter, inside `Annotated`."""
+
+    #: The program fills it in; it is no part of the language.
+    GIVEN = "given"
+    #: A secret may be inserted: the value never shows in a process list or a message.
+    MAY_HOLD_SECRET = "may hold a secret"
 
 
 class Glob(NamedTuple):
