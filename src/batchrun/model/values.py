@@ -53,7 +53,7 @@ class Mark(Enum):
     #: The program fills it in; it is no part of the language.
     GIVEN = "given"
     #: A secret may be inserted: the value never shows in a process list or a message.
-    MAY_HOLD_SECRET = "may hold a secret"
+    MAY_HOLD_SECRET = "may hold a secret"  # noqa: S105  # no password, a description
 
 
 class Glob(NamedTuple):
