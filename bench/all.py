@@ -1,7 +1,9 @@
 """Every claim, measured on this machine, as one table."""
 
 import commands
+import compress
 import dispatch
+import each
 import files
 import million
 import startup
@@ -12,7 +14,15 @@ def main() -> None:
     """Measure everything; takes some minutes."""
     print(machine(), end="\n\n")
     rows = []
-    for claim in (startup.rows, dispatch.rows, commands.rows, files.rows, million.rows):
+    for claim in (
+        startup.rows,
+        dispatch.rows,
+        commands.rows,
+        each.rows,
+        files.rows,
+        compress.rows,
+        million.rows,
+    ):
         rows += claim()
     print_rows(rows)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchrun.errors import UnitStoppedError
+from batchrun.model.operation import Terms
 from batchrun.model.unit import RunSettings
 from batchrun.ops.processes import cookie
 from support import processes_with_environ, wait_until
@@ -29,6 +30,7 @@ class CommandContext:
     task_id: str = "task"
     label: str = ""
     deadline: float | None = None
+    terms: Terms = field(default_factory=Terms)
     #: This many more pieces of live output are welcome; None: any number.
     welcome: int | None = None
     shown: list[tuple[str, bytes]] = field(default_factory=list)
@@ -97,11 +99,13 @@ def command_context(
         settings=settings or RunSettings(run_id=RUN_ID, base_dir=str(base_dir)),
         number=next(_numbers),
         deadline=None if timeout_s is None else time.monotonic() + timeout_s,
+        terms=Terms(timeout_s=timeout_s),
     )
     yield context
     for fd in context.control:
         os.close(fd)
-    assert len(os.listdir("/proc/self/fd")) == before
+    # Fewer, when what an earlier test has left behind was collected meanwhile.
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @contextmanager

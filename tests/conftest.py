@@ -24,6 +24,7 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         if name.startswith("BATCHRUN_") and name != "BATCHRUN_KILL_ROUNDS":
             monkeypatch.delenv(name)
     monkeypatch.setenv("BATCHRUN_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
 
 
 @pytest.fixture(scope="session")

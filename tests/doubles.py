@@ -5,8 +5,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
+from batchrun.engine.machine import LockTable
 from batchrun.engine.run import Message, Run, RunOptions, RunResult
-from batchrun.engine.scheduler import Close, Command, Open, Scheduler, StopUnit, Withdraw
+from batchrun.engine.scheduler import (
+    AskPause,
+    Close,
+    Command,
+    Open,
+    Scheduler,
+    StopUnit,
+    Withdraw,
+)
 from batchrun.engine.stops import StopKind
 from batchrun.errors import SourceError
 from batchrun.model.event import Event, Note, TaskEnded, UnitEnded, UnitRetried
@@ -99,11 +108,12 @@ class Play:
         totals: Mapping[str, int] | None = None,
         slots: int = 2,
         random: float = 0.5,
+        machine: LockTable | None = None,
         **job: Any,
     ) -> None:
         self.job = Job(name="job", tasks=tasks, **job)
         self.slots = slots
-        self.scheduler = Scheduler(self.job, slots=slots, random=lambda: random)
+        self.scheduler = Scheduler(self.job, slots=slots, random=lambda: random, machine=machine)
         self.now = 0.0
         self.flying: dict[int, Order] = {}
         self.events: list[Event] = []
@@ -111,6 +121,7 @@ class Play:
         self.opened: list[str] = []
         self.closed: list[str] = []
         self.stops: list[int] = []
+        self.asked: list[AskPause] = []
         self.drawn = Counter[str]()
         self._totals = totals or {}
         given = plans or {}
@@ -162,6 +173,11 @@ class Play:
     def stop(self, kind: StopKind, grace_s: float = 0.0) -> None:
         """Stop the run."""
         self.scheduler.stop(kind, self.now, grace_s)
+        self.go()
+
+    def answer(self, task_id: str, *, go_on: bool) -> None:
+        """Answer the question whether the next wave of a task may begin."""
+        self.scheduler.answered(task_id, self.now, go_on=go_on)
         self.go()
 
     # ---- looking ----
@@ -229,6 +245,8 @@ class Play:
                 for number in list(self.flying)[self.slots :]:
                     del self.flying[number]
                     self.scheduler.returned(number, self.now)
+            case AskPause():
+                self.asked.append(command)
             case _:
                 self.events.append(command)
 

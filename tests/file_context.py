@@ -1,14 +1,15 @@
 """What the tests of file operations use: a context made by hand, snapshots, an ordinary user."""
 
-import errno
 import os
 import pickle
+import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from batchrun.errors import OperationError, UnitStoppedError
-from batchrun.model.operation import Context, Done
+from batchrun.model.operation import Context, Done, Terms
 from batchrun.model.outcome import Failed, Ok
 from batchrun.model.unit import RunSettings
 from batchrun.ops import OPERATIONS
@@ -49,17 +50,21 @@ class FileContext:
         base: Path | str = "/nonexistent",
         *,
         dry_run: bool = False,
+        diff: bool = False,
         stop_after: int = -1,
         attempt: int = 1,
     ) -> None:
-        self.settings = RunSettings(run_id="r1", base_dir=str(base), dry_run=dry_run)
+        self.settings = RunSettings(run_id="r1", base_dir=str(base), dry_run=dry_run, diff=diff)
         self.number = 1
         self.attempt = attempt
         self.task_id = "task"
         self.label = ""
         self.deadline: float | None = None
         self.control_fd: int | None = None
+        self.terms = Terms()
         self.bytes_seen = 0
+        #: Process ids of the commands that were started.
+        self.commands: list[int] = []
         self._stop_after = stop_after
         self._names = 0
         #: Called at every check: what happens meanwhile.
@@ -73,7 +78,7 @@ class FileContext:
         self._stop_after -= 1
 
     def command_started(self, pid: int) -> None:
-        raise AssertionError(pid)
+        self.commands.append(pid)
 
     def live_output(self, stream: str, data: bytes) -> bool:
         raise AssertionError(stream, data)
@@ -121,7 +126,8 @@ def snapshot(root: Path | str) -> Mapping[str, tuple[Any, ...]]:
             if os.path.islink(path):
                 content = os.readlink(path)
             elif os.path.isfile(path):
-                content = Path(path).read_bytes()
+                with suppress(PermissionError):
+                    content = Path(path).read_bytes()
             times = (st.st_mtime_ns, st.st_ctime_ns)
             found[path] = (st.st_mode, st.st_uid, st.st_gid, st.st_ino, times, content)
     return found
@@ -138,12 +144,15 @@ def as_nobody(work: Callable[[], Any]) -> Any:
             os.setgid(NOBODY)
             os.setuid(NOBODY)
             metadata._rights.cache_clear()
-            os.write(writer, pickle.dumps(work()))
+            with open(writer, "wb") as pipe:
+                pickle.dump(work(), pipe)
             status = 0
+        except BaseException:  # noqa: BLE001 - told, and then this process ends
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(writer)
     with open(reader, "rb") as pipe:
         answer = pipe.read()
-    assert os.waitpid(pid, 0)[1] == 0, errno.errorcode
+    assert os.waitpid(pid, 0)[1] == 0, "see the traceback on standard error"
     return pickle.loads(answer)

@@ -29,7 +29,12 @@ class Script:
         self.planned: dict[str, int] = {}
 
     def start(
-        self, sink: Taker, *tasks: tuple[str, str], dry_run: bool = False, total: int | None = None
+        self,
+        sink: Taker,
+        *tasks: tuple[str, str],
+        dry_run: bool = False,
+        total: int | None = None,
+        printed: tuple[str, ...] = (),
     ) -> None:
         tasks = tasks or (("stage", "stage the exports"),)
         self.planned = {task_id: 0 for task_id, _ in tasks}
@@ -41,6 +46,7 @@ class Script:
                 procs=2,
                 tasks=tasks,
                 dry_run=dry_run,
+                printed=printed,
             )
         )
         for task_id, _ in tasks:

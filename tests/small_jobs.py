@@ -58,6 +58,10 @@ class Run:
     stdin: Annotated[str | None, Doc("Standard input.")] = None
     shell: Annotated[str, Doc("Shell.")] = "/bin/sh"
     ok_codes: Annotated[tuple[int, ...], Doc("Success.")] = (0,)
+    changed_codes: Annotated[tuple[int, ...], Doc("Changed.")] = ()
+    readonly: Annotated[bool, Doc("Changes nothing.")] = False
+    idle_timeout: Annotated[Seconds | None, Doc("Silence.")] = None
+    sudo: Annotated[bool | str, Doc("Somebody else.")] = False
 
 
 def _nothing(params: object, context: Context) -> Done:

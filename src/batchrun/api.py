@@ -6,26 +6,32 @@ command line does nothing that cannot be done with them.
 
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
+from batchrun.engine.lockfile import state_dir
+from batchrun.engine.machine import MachineLocks
 from batchrun.engine.pool.pool import WorkerPool
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
+from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
 from batchrun.model.job import FailLimit
 from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink, Ticker
 from batchrun.model.unit import RunSettings
+from batchrun.plugins import OPERATIONS, REFERENCE
 from batchrun.report.recap import Summary, recap_text
+from batchrun.report.spool import SpoolCleaner
 
 __all__ = [
     "LoadOptions",
@@ -33,6 +39,7 @@ __all__ = [
     "RunConfig",
     "RunResult",
     "load",
+    "load_text",
     "new_run_id",
     "operations",
     "run",
@@ -45,6 +52,11 @@ class RunConfig:
 
     #: Change nothing, say what would change.
     dry_run: bool = False
+    #: Operations that write text say what changes in it.
+    diff: bool = False
+    #: Keep all that commands write in files that a sink may read while it handles the end of a
+    #: unit (`Captured.spool`); else the middle of very long output is left out.
+    whole_output: bool = False
     #: Send the commands' output to the sinks while they run.
     live_output: bool = False
     #: Keep the tracebacks of defects.
@@ -60,14 +72,34 @@ class RunConfig:
     tickers: Sequence[Ticker] = ()
     #: SIGINT, SIGTERM, SIGHUP and SIGUSR1 mean what they mean on the command line.
     handle_signals: bool = False
+    #: Puts a question to a person and calls back with the answer, from any thread; returns at
+    #: once (`pause: ask`). None: nobody is there, the answer is no.
+    ask: Callable[[str, Callable[[bool], None]], None] | None = None
     run_id: str | None = None
 
 
 def operations() -> OperationTable:
     """Return every operation there is, by name."""
-    from batchrun.ops import OPERATIONS  # noqa: PLC0415 - the program's help needs none of them
-
     return OPERATIONS
+
+
+def load_text(
+    text: str, *, file: str, base_dir: str, options: LoadOptions | None = None
+) -> LoadedJob:
+    """Read the text of a job file; nothing is run.
+
+    Args:
+        text: YAML or JSON.
+        file: A name for messages.
+        base_dir: Against which relative paths resolve.
+        options: Variables and selections from outside the text.
+
+    Raises:
+        JobFileError: it has mistakes; it carries all of them.
+    """
+    return _load_text(
+        text, file=file, base_dir=base_dir, table=operations(), options=options or LoadOptions()
+    )
 
 
 def load(path: str | os.PathLike[str], options: LoadOptions | None = None) -> LoadedJob:
@@ -106,36 +138,60 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or new_run_id(started_at)
-    loaded.bind(run_id, started_at)
+    loaded.bind(run_id, started_at, dry_run=config.dry_run)
     described = replace(
         loaded.job,
         max_fail=config.max_fail or loaded.job.max_fail,
         deadline_s=loaded.job.deadline_s if config.deadline_s is None else config.deadline_s,
     )
     procs = _procs(procs, described.procs)
-    settings = RunSettings(
-        run_id=run_id,
-        base_dir=described.base_dir,
-        dry_run=config.dry_run,
-        kill_grace_s=config.kill_grace_s,
-        live_output=config.live_output,
-        debug=config.debug,
-    )
     summary = Summary()
     queue: SimpleQueue[Any] = SimpleQueue()
-    with signals_to(queue) if config.handle_signals else nullcontext():
+    with ExitStack() as stack:
+        settings = _settings(config, run_id, loaded, stack)
+        stack.enter_context(signals_to(queue) if config.handle_signals else nullcontext())
+        if loaded.secrets is not None:
+            stack.callback(loaded.secrets.close)
         options = RunOptions(
             run_id=run_id,
             procs=procs,
             # Only `finally` tasks can ask for the summary.
-            sinks=(summary, *sinks) if described.final_tasks else tuple(sinks),
+            sinks=(*((summary,) if described.final_tasks else ()), *sinks, SpoolCleaner()),
             dry_run=config.dry_run,
             grace_s=config.grace_s,
             tickers=config.tickers,
             final_scope=_final_scope(summary),
             notes=loaded.warnings,
+            secrets=loaded.secrets,
+            ask=config.ask,
+            machine_locks=None if config.dry_run else stack.enter_context(_machine_locks()),
         )
         return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
+
+
+def _machine_locks() -> "closing[MachineLocks]":
+    """Make the locks that are shared with other runs; nothing is on disk before one is taken."""
+    directory = state_dir(os.environ, uid=os.geteuid()) / "machine"
+    return closing(MachineLocks(directory))
+
+
+def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack) -> RunSettings:
+    """Put together what is the same for all units; what is made on disk goes with the stack."""
+    spool_dir = ""
+    if config.whole_output and not config.live_output:
+        made = tempfile.TemporaryDirectory(prefix="batchrun-", ignore_cleanup_errors=True)
+        spool_dir = stack.enter_context(made)
+    return RunSettings(
+        run_id=run_id,
+        base_dir=loaded.job.base_dir,
+        withheld_env=loaded.withheld_env,
+        dry_run=config.dry_run,
+        kill_grace_s=config.kill_grace_s,
+        live_output=config.live_output,
+        debug=config.debug,
+        diff=config.diff,
+        spool_dir=spool_dir,
+    )
 
 
 def new_run_id(at: float) -> str:
@@ -157,10 +213,10 @@ def _procs(wanted: int | None, of_job: int | None) -> int:
 def _runner(procs: int, settings: RunSettings, queue: "SimpleQueue[Any]") -> Runner:
     """Make who runs the units."""
     if settings.dry_run:
-        return DryRunner(settings, queue)
+        return DryRunner(settings, queue, REFERENCE)
     if procs == 0:
-        return SerialRunner(settings, queue)
-    return WorkerPool(procs, settings=settings, events=queue)
+        return SerialRunner(settings, queue, REFERENCE)
+    return WorkerPool(procs, settings=settings, events=queue, table=REFERENCE)
 
 
 def _final_scope(summary: Summary) -> Callable[[RunSoFar], Mapping[str, Any]]:

@@ -3,6 +3,7 @@
     BatchrunError                    1   batchrun itself failed
     ├── UsageError                  64   the command line is wrong
     ├── JobFileError                65   the job file is wrong; nothing was run
+    ├── PluginError                 65   an installed package's operation cannot be used
     ├── LockHeldError               75   another run of this job is going on
     ├── SourceError                      a `foreach` source could not be read to its end
     ├── OperationError                   an operation on files could not do its work
@@ -21,6 +22,7 @@ __all__ = [
     "JobFileError",
     "LockHeldError",
     "OperationError",
+    "PluginError",
     "Problem",
     "SourceError",
     "UnitStoppedError",
@@ -69,6 +71,12 @@ class JobFileError(BatchrunError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+
+
+class PluginError(BatchrunError):
+    """An operation that another installed package adds cannot be used; the message says why."""
+
+    exit_code = 65
 
 
 class LockHeldError(BatchrunError):

@@ -72,6 +72,10 @@ def _write(_tmp_path: Path, small: Path) -> dict[str, Any]:
     return {"dest": f"{small}/text", "text": "x" * 2 * SIZE}
 
 
+def _template(_tmp_path: Path, small: Path) -> dict[str, Any]:
+    return {"src": "t", "dest": f"{small}/text", "text": "x" * 2 * SIZE}
+
+
 def _archive(tmp_path: Path, small: Path) -> dict[str, Any]:
     _big(tmp_path)
     return {"src": (f"{tmp_path}/in",), "dest": f"{small}/a.tar.gz", "remove": True}
@@ -106,6 +110,7 @@ CASES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "copy a tree": _copy_tree,
     "move": _move,
     "write": _write,
+    "template": _template,
     "archive": _archive,
     "extract": _extract,
     "decompress": _decompress,
@@ -125,6 +130,18 @@ def test_a_full_disk_is_said_and_nothing_half_is_left(
     files = [path for path in directory.rglob("*") if path.is_file()]
     assert [path.name for path in files] in ([], ["zeros.gz"])
     assert sorted(path for path in tmp_path.rglob("in/*")) == sources
+
+
+def test_a_new_text_that_does_not_fit_leaves_the_old_one(small: tuple[Path, str]) -> None:
+    directory, reason = small
+    for name in ("a", "b"):
+        (directory / name).write_text("x" * (SIZE * 2 // 5))
+    done = do(
+        "replace", path=(f"{directory}/a", f"{directory}/b"), regex="x", with_="yyyy", backup=True
+    )
+    assert reason in message_of(done)
+    assert sorted(os.listdir(directory)) == ["a", "b"]
+    assert {(directory / name).read_text() for name in ("a", "b")} == {"x" * (SIZE * 2 // 5)}
 
 
 def test_a_tree_stops_at_once_and_is_finished_when_there_is_room(

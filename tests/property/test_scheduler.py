@@ -1,6 +1,7 @@
 """The scheduler against every order of events that hypothesis can think of."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from random import Random
 
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from batchrun.engine.scheduler import (
     WINDOW,
+    AskPause,
     Close,
     Open,
     Scheduler,
@@ -15,8 +17,9 @@ from batchrun.engine.scheduler import (
     Withdraw,
 )
 from batchrun.engine.stops import StopKind
+from batchrun.engine.waves import wave_size
 from batchrun.model.event import TaskEnded, UnitEnded, UnitRetried
-from batchrun.model.job import FailLimit, Job, Need, RetryPolicy, Task
+from batchrun.model.job import Batch, FailLimit, Job, Need, RetryPolicy, Task, WaveSize
 from batchrun.model.outcome import (
     Cancelled,
     Failed,
@@ -38,14 +41,14 @@ def some_tasks(rng: Random, prefix: str) -> list[Task]:
     """A few tasks, each needing some of those before it."""
     made: list[Task] = []
     for index in range(rng.randint(0, 4)):
-        needed = [task.id for task in made if rng.random() < 0.3]
+        needed = [task.id for task in made if rng.random() < 0.4]
         limit = rng.choice([None, None, 0, 1, 2, 3])
         made.append(
             Task(
                 id=f"{prefix}{index}",
                 name=f"{prefix}{index}",
                 operation="noop",
-                needs=tuple(Need(task_id=name) for name in needed),
+                needs=tuple(Need(task_id=name, per=rng.choice(["all", "item"])) for name in needed),
                 retry=RetryPolicy(
                     retries=rng.randint(0, 2),
                     kinds=frozenset({"failed", "timed_out"}),
@@ -54,7 +57,9 @@ def some_tasks(rng: Random, prefix: str) -> list[Task]:
                 max_fail=None
                 if limit is None
                 else rng.choice([FailLimit(percent=limit * 10.0), FailLimit(count=limit)]),
-                max_parallel=rng.choice([None, 1, 2]),
+                max_parallel=rng.choice([None, None, 1, 2]),
+                slots=rng.choice([1, 1, 1, 2, 3, 9]),
+                batch=some_batch(rng) if rng.random() < 0.3 else None,
                 ignore_errors=rng.random() < 0.3,
                 single=rng.random() < 0.3,
                 is_command=rng.random() < 0.5,
@@ -63,10 +68,26 @@ def some_tasks(rng: Random, prefix: str) -> list[Task]:
     return made
 
 
+def some_batch(rng: Random) -> Batch:
+    """Waves of a few units each."""
+    sizes = [WaveSize(count=1), WaveSize(count=4), WaveSize(percent=33.3), WaveSize(percent=1.0)]
+    return Batch(
+        sizes=tuple(rng.choices(sizes, k=rng.randint(1, 3))),
+        pause_s=rng.choice([0.0, 3.0]),
+        ask=rng.random() < 0.3,
+    )
+
+
 def some_units(rng: Random, task: Task) -> list[Unit]:
     count = 1 if task.single else rng.choice([0, 1, 3, 12, 90])
     verdicts: list[Skipped | Failed | None] = [None] * 6
     verdicts += [Skipped(because="when"), Failed(message="template")]
+    # Other tasks come to the same items in another order; some give one twice.
+    keys = [""] if task.single else [f"k{rng.randint(0, 2 * count)}" for _ in range(count)]
+    if not task.single and rng.random() < 0.7:
+        keys = [f"k{number}" for number in range(count)]
+        rng.shuffle(keys)
+    machine = rng.random() < 0.3
     return [
         Unit(
             task_id=task.id,
@@ -74,12 +95,16 @@ def some_units(rng: Random, task: Task) -> list[Unit]:
             operation="noop",
             locks=tuple(sorted(rng.sample(NAMES, rng.randint(0, 2)))),
             limits=tuple(sorted(rng.sample(sorted(LIMITS), rng.randint(0, 2)))),
+            machine_locks=tuple(sorted(rng.sample(NAMES, rng.randint(0, 2)))) if machine else (),
+            key=keys[index],
             verdict=rng.choice(verdicts),
         )
         for index in range(count)
     ]
 
 
+ENDS_WELL = {"ok", "skipped"}
+AGAINST_LIMIT = {"failed", "timed_out", "unreachable", "lost"}
 OUTCOMES: list[Outcome] = [
     Ok(changed=True),
     Ok(changed=False),
@@ -90,11 +115,35 @@ OUTCOMES: list[Outcome] = [
 ]
 
 
+class MoodyLocks:
+    """Machine locks that another process has now and then, and that sometimes cannot be had."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.held: set[str] = set()
+        self.broken = rng.random() < 0.1
+
+    def try_take(self, names: Sequence[str]) -> bool:
+        assert self.held.isdisjoint(names)
+        assert list(names) == sorted(set(names)) != []
+        if self.broken and self.rng.random() < 0.5:
+            raise PermissionError(13, "Permission denied", names[0])
+        if self.rng.random() < 0.4:
+            return False
+        self.held.update(names)
+        return True
+
+    def release(self, names: Sequence[str]) -> None:
+        assert self.held.issuperset(names)
+        self.held.difference_update(names)
+
+
 class World:
     """Plays source, runner and sinks for a scheduler, by the choices of a generator."""
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)
+        calm = rng.random() < 0.5
         normal = some_tasks(rng, "t")
         final = some_tasks(rng, "f")
         self.job = Job(
@@ -103,14 +152,24 @@ class World:
             final_tasks=tuple(final),
             limits=LIMITS,
             max_fail=rng.choice([None, FailLimit(count=rng.randint(0, 9))]),
-            deadline_s=rng.choice([None, 50.0]),
+            # A run that nobody ends must end by itself.
+            deadline_s=None if calm else rng.choice([None, 50.0]),
         )
         self.sources = {task.id: some_units(rng, task) for task in (*normal, *final)}
         self.breaks = {
             task.id for task in (*normal, *final) if not task.single and rng.random() < 0.3
         }
         self.now = 0.0
-        self.scheduler = Scheduler(self.job, slots=SLOTS, random=lambda: 0.5)
+        self.locks = MoodyLocks(rng)
+        self.scheduler = Scheduler(self.job, slots=SLOTS, random=lambda: 0.5, machine=self.locks)
+        self.tasks = {task.id: task for task in (*normal, *final)}
+        #: What each task has given, and what has ended of it, in order.
+        self.given: dict[str, list[Unit]] = defaultdict(list)
+        self.done: dict[int, UnitEnded] = {}
+        self.ids: dict[tuple[str, int], int] = {}
+        self.totals: dict[str, int | None] = {}
+        self.asked: dict[str, None] = {}
+        self.given_back: dict[int, Order] = {}
         self.open: set[str] = set()
         self.held_back: set[str] = set()
         self.in_flight: dict[int, Order] = {}
@@ -119,15 +178,13 @@ class World:
         self.drawn = Counter[str]()
         self.ended: list[UnitEnded] = []
         self.tasks_ended: list[TaskEnded] = []
-        self.signals = 0
+        self.signals_left = 0 if calm else 3
 
     def run(self) -> None:
         """Let the machine run to its end, checking it at every step."""
-        for _ in range(50_000):
+        for _ in range(20_000):
             self.plan()
-            self.scheduler.dispatch()
-            while self.obey():
-                self.scheduler.dispatch()
+            self.advance()
             self.check_limits()
             if self.scheduler.done:
                 return
@@ -135,6 +192,13 @@ class World:
                 self.step()
         message = "the run never ends"
         raise AssertionError(message)
+
+    def advance(self) -> None:
+        """Dispatch as the engine does: again only when a stream was opened."""
+        again = True
+        while again:
+            self.scheduler.dispatch()
+            again = self.obey()
 
     def plan(self) -> None:
         while (task_id := self.scheduler.hungry()) is not None:
@@ -144,46 +208,56 @@ class World:
                 self.held_back.add(task_id)
             elif source:
                 self.drawn[task_id] += 1
-                self.scheduler.drawn(task_id, source.pop(0), self.now)
+                unit = source.pop(0)
+                self.given[task_id].append(unit)
+                self.ids[task_id, unit.index] = self.scheduler.planned + 1
+                self.scheduler.drawn(task_id, unit, self.now)
             elif task_id in self.breaks:
                 self.scheduler.source_failed(task_id, "broken", self.now)
             else:
                 self.scheduler.exhausted(task_id, self.now)
-            self.obey()
 
-    def obey(self) -> bool:  # noqa: C901 - one case for each command there is
-        any_command = False
+    def obey(self) -> bool:  # noqa: C901, PLR0912 - one case for each command there is
+        """Take every command; say whether a stream was opened."""
+        opened = False
         while (command := self.scheduler.take()) is not None:
-            any_command = True
             match command:
                 case Open(task_id=task_id):
                     assert task_id not in self.open
+                    opened = True
                     self.open.add(task_id)
                     total = len(self.sources[task_id])
-                    known = task_id not in self.breaks and self.rng.random() < 0.5
-                    self.scheduler.opened(task_id, total if known else None)
+                    batch = self.tasks[task_id].batch
+                    shares = batch is not None and any(size.percent for size in batch.sizes)
+                    known = task_id not in self.breaks and (shares or self.rng.random() < 0.5)
+                    self.totals[task_id] = total if known else None
+                    self.scheduler.opened(task_id, self.totals[task_id])
                 case Close(task_id=task_id):
                     self.open.remove(task_id)
                     self.held_back.discard(task_id)
                 case Order():
                     assert command.number not in self.in_flight
+                    self.check_begun(command)
                     self.in_flight[command.number] = command
+                case AskPause(task_id=task_id):
+                    assert task_id not in self.asked
+                    self.asked[task_id] = None
                 case StopUnit(number=number):
                     self.stopped.add(number)
                 case Withdraw():
                     for number in [n for n in self.in_flight if n not in self.begun]:
                         if self.rng.random() < 0.5:
-                            del self.in_flight[number]
-                            self.scheduler.returned(number, self.now)
+                            self.given_back[number] = self.in_flight.pop(number)
                 case UnitEnded():
                     self.ended.append(command)
+                    self.done[command.report.number] = command
                 case TaskEnded():
                     self.tasks_ended.append(command)
                 case UnitRetried():
                     assert command.delay_s >= 0
                 case _:
                     pass
-        return any_command
+        return opened
 
     def check_limits(self) -> None:
         """No resource has more holders than it may, counted from the orders themselves."""
@@ -199,22 +273,88 @@ class World:
         for task in (*self.job.tasks, *self.job.final_tasks):
             if task.max_parallel is not None:
                 assert holders[f"task:{task.id}"] <= task.max_parallel
-        heavy = [order for order in self.in_flight.values() if order.expected_s is None]
+        self.check_slots()
+        both = (*self.in_flight.values(), *self.given_back.values())
+        wanted = [name for one in both for name in one.unit.machine_locks]
+        assert sorted(wanted) == sorted(self.locks.held)
+        for task_id, drawn in self.drawn.items():
+            ended = sum(event.unit.task_id == task_id for event in self.ended)
+            flying = sum(one.unit.task_id == task_id for one in both)
+            assert 0 <= drawn - ended - flying <= WINDOW
+
+    def width(self, order: Order) -> int:
+        return min(self.tasks[order.unit.task_id].slots, SLOTS)
+
+    def check_slots(self) -> None:
+        """Nothing is queued ahead beside a wide unit, and little beside others."""
+        flying = list(self.in_flight.values())
+        heavy = [order for order in flying if order.expected_s is None]
         assert len(heavy) <= 2 * SLOTS
         named = [order for order in heavy if order.unit.locks or order.unit.limits]
         assert len(named) <= SLOTS
+        if any(self.width(order) > 1 for order in flying):
+            assert sum(self.width(order) for order in flying) <= SLOTS
 
-    def step(self) -> None:
+    def check_begun(self, order: Order) -> None:
+        """A unit begins only after its item in what it needs, and in its own wave."""
+        unit = order.unit
+        task = self.tasks[unit.task_id]
+        if task.batch is not None:
+            self.check_wave(task, unit)
+        for need in task.needs:
+            if need.per == "item":
+                self.check_item(self.tasks[need.task_id], unit, first=order.attempt == 1)
+
+    def check_item(self, needed: Task, unit: Unit, *, first: bool) -> None:
+        same = [one for one in self.given[needed.id] if one.key == unit.key]
+        if not same:
+            assert needed.ignore_errors
+            assert needed.id in self.breaks
+        elif first and len({one.key for one in self.given[needed.id]}) == len(
+            self.given[needed.id]
+        ):
+            ends = [self.done[self.ids[needed.id, one.index]] for one in same]
+            assert all(end.ignored or end.report.outcome.kind in ENDS_WELL for end in ends)
+
+    def check_wave(self, task: Task, unit: Unit) -> None:
+        """All earlier waves have ended, each with something ok and no failure too many."""
+        assert task.batch is not None
+        begin, number = 0, 0
+        while True:
+            number += 1
+            end = begin + wave_size(task.batch.sizes, number, self.totals[task.id])
+            if unit.index <= end:
+                return
+            wave = self.given[task.id][begin:end]
+            outcomes = [self.done[self.ids[task.id, one.index]] for one in wave]
+            kinds = Counter(event.report.outcome.kind for event in outcomes)
+            bad = [event for event in outcomes if event.report.outcome.kind not in ENDS_WELL]
+            failed = [
+                event
+                for event in bad
+                if not event.ignored and event.report.outcome.kind in AGAINST_LIMIT
+            ]
+            limit = task.max_fail or FailLimit(count=0)
+            most = (
+                limit.count if limit.count is not None else (limit.percent or 0) * len(wave) / 100
+            )
+            assert len(failed) <= most
+            assert kinds["ok"] or all(event.ignored for event in bad)
+            begin = end
+
+    def step(self) -> None:  # noqa: C901 - one case for each thing that may happen
         """Let one thing happen; if nothing can, the machine is stuck."""
-        choices = []
+        choices = ["returned"] * len(self.given_back)
         if self.in_flight:
             choices += ["end"] * 6
         if self.held_back:
             choices += ["readable"]
         if self.scheduler.next_wakeup() is not None:
             choices += ["tick"]
+        if self.asked:
+            choices += ["answer"]
         assert choices, "nothing is in flight, nothing is awaited, and the run is not over"
-        if self.signals < 3 and self.rng.random() < 0.05:
+        if self.signals_left and self.rng.random() < 0.05:
             choices = ["stop"]
         match self.rng.choice(choices):
             case "end":
@@ -224,11 +364,18 @@ class World:
                 task_id = min(self.held_back)
                 self.held_back.remove(task_id)
                 self.scheduler.readable(task_id)
+            case "returned":
+                number = self.given_back.popitem()[0]
+                self.stopped.discard(number)
+                self.scheduler.returned(number, self.now)
+            case "answer":
+                task_id = self.asked.popitem()[0]
+                self.scheduler.answered(task_id, self.now, go_on=self.rng.random() < 0.8)
             case "tick":
                 self.now = max(self.now, self.scheduler.next_wakeup() or 0.0)
                 self.scheduler.tick(self.now)
             case _:
-                self.signals += 1
+                self.signals_left -= 1
                 first = [StopKind.INTERRUPT, StopKind.TERMINATE, StopKind.HANGUP]
                 kinds = first if self.scheduler.stop_reason is None else [StopKind.INSIST]
                 self.scheduler.stop(self.rng.choice(kinds), self.now, 5.0)
@@ -280,6 +427,8 @@ def test_a_task_ends_after_all_its_units_and_before_those_that_need_it(
         end = log.index(("task", task.id))
         assert ("unit", task.id) not in log[end:]
         for need in task.needs:
+            if need.per == "item":
+                continue
             needed_end = log.index(("task", need.task_id))
             assert ("unit", task.id) not in log[:needed_end]
 

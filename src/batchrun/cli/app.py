@@ -1,8 +1,9 @@
-"""The commands and their options; everything else is imported when a command runs."""
+"""The commands; everything but their options is imported when a command runs."""
 
 import typer
 
 from batchrun.cli import options as o
+from batchrun.cli.flags import CheckFlags, DoFlags, EachFlags, JobFlags, command_of
 from batchrun.model.exitcode import EXIT_CODES
 
 __all__ = ["COMMANDS", "app"]
@@ -13,6 +14,15 @@ _EXIT_CODES = "**Exit codes:** " + "; ".join(
 _HELP = """Run many file operations and commands from one YAML job file, in parallel.
 
 `batchrun JOBFILE [options]` is short for `batchrun run JOBFILE [options]`."""
+_EACH_HELP = """Run one command for many items, as with GNU parallel.
+
+`{}` is the item, `{.}` without its suffix, `{/}` its last component, `{//}` its directory,
+`{/.}` its last component without suffix, `{#}` its number, `{%}` the slot of the command; `{1}`,
+`{2/}` ... belong to the first, the second `:::` group, or item of `-N`. Without any of them the
+item is appended. The words are joined and run by `/bin/sh`; items are quoted. Options come before
+the command."""
+#: The first word that is no option begins the command, or the parameters.
+_WORDS_LAST = {"allow_interspersed_args": False}
 
 app = typer.Typer(
     help=_HELP,
@@ -31,88 +41,59 @@ def _root(
     del version
 
 
-@app.command("run", epilog=_EXIT_CODES)
-def run(  # noqa: PLR0913, PLR0917 - one parameter for each option of the contract
-    job_file: o.JobFile,
-    var: o.Variables = None,
-    vars_file: o.VarsFiles = None,
-    tags: o.Tags = None,
-    skip_tags: o.SkipTags = None,
-    task: o.Tasks = None,
-    procs: o.Procs = None,
-    dry_run: o.DryRun = False,  # noqa: FBT002 - an option of the command line, as all below
-    detailed_exitcode: o.DetailedExitcode = False,  # noqa: FBT002
-    timeout: o.Timeout = None,
-    retries: o.Retries = None,
-    max_fail: o.MaxFail = None,
-    deadline: o.Deadline = None,
-    grace: o.Grace = "60s",
-    output: o.OutputChoice = o.Output.TEXT,
-    progress: o.ProgressChoice = o.Progress.AUTO,
-    quiet: o.Quiet = 0,
-    verbose: o.Verbose = False,  # noqa: FBT002
-    lock: o.Lock = False,  # noqa: FBT002
-    lock_name: o.LockName = None,
-    wait: o.Wait = None,
-    debug: o.Debug = False,  # noqa: FBT002
-) -> int:
+def _run(flags: JobFlags) -> int:
     """Run a job file (the default command)."""
-    from batchrun.cli.running import RunFlags, run_job_file  # noqa: PLC0415 - heavy
+    from batchrun.cli.running import run_job_file  # noqa: PLC0415 - heavy, as all below
 
-    return run_job_file(
-        RunFlags(
-            job_file=str(job_file),
-            variables=o.variables(var),
-            vars_files=tuple(map(str, vars_file or ())),
-            tags=_split(tags),
-            skip_tags=_split(skip_tags),
-            task_ids=tuple(task or ()),
-            procs=procs,
-            dry_run=dry_run,
-            detailed_exitcode=detailed_exitcode,
-            timeout_s=o.duration(timeout, "--timeout"),
-            retries=retries,
-            max_fail=o.fail_limit(max_fail),
-            deadline_s=o.duration(deadline, "--deadline"),
-            grace_s=o.duration(grace, "--grace") or 0.0,
-            output=output,
-            progress=progress,
-            quiet=quiet,
-            verbose=verbose,
-            lock=lock,
-            lock_name=lock_name,
-            wait_s=o.duration(wait, "--wait"),
-            debug=debug,
-        )
-    )
+    return run_job_file(flags)
 
 
-@app.command("check")
-def check(  # noqa: PLR0913, PLR0917 - as above
-    job_file: o.JobFile,
-    var: o.Variables = None,
-    vars_file: o.VarsFiles = None,
-    tags: o.Tags = None,
-    skip_tags: o.SkipTags = None,
-    task: o.Tasks = None,
-) -> int:
+def _each(flags: EachFlags) -> int:
+    from batchrun.cli.each import run_each  # noqa: PLC0415
+
+    return run_each(flags)
+
+
+def _do(flags: DoFlags) -> int:
+    """Run one operation of the job file's language, now.
+
+    As in `batchrun do copy src=/data dest=/backup/ mode=0640`; relative paths mean the current
+    directory.
+    """
+    from batchrun.cli.doing import run_operation  # noqa: PLC0415
+
+    return run_operation(flags)
+
+
+def _check(flags: CheckFlags) -> int:
     """Check a job file and print its plan; nothing is run."""
-    from batchrun.cli.checking import check_job_file  # noqa: PLC0415 - heavy
-    from batchrun.jobfile import LoadOptions  # noqa: PLC0415 - as above
+    from batchrun.cli.checking import check_job_file  # noqa: PLC0415
 
-    options = LoadOptions(
-        variables=o.variables(var),
-        vars_files=tuple(map(str, vars_file or ())),
-        task_ids=tuple(task or ()),
-        tags=_split(tags),
-        skip_tags=_split(skip_tags),
-    )
-    return check_job_file(str(job_file), options)
+    return check_job_file(flags)
 
 
-def _split(words: list[str] | None) -> tuple[str, ...]:
-    """Take `a,b` and repeated options apart."""
-    return tuple(part for word in words or () for part in word.split(",") if part)
+run = app.command("run", epilog=_EXIT_CODES)(command_of(JobFlags, _run))
+each = app.command("each", epilog=_EXIT_CODES, help=_EACH_HELP, context_settings=_WORDS_LAST)(
+    command_of(EachFlags, _each)
+)
+do = app.command("do", epilog=_EXIT_CODES)(command_of(DoFlags, _do))
+check = app.command("check", epilog=_EXIT_CODES)(command_of(CheckFlags, _check))
+
+
+@app.command("schema")
+def schema() -> int:
+    """Print the JSON Schema of job files, for editors."""
+    from batchrun.cli.listing import print_schema  # noqa: PLC0415
+
+    return print_schema()
+
+
+@app.command("ops")
+def ops(name: o.OperationChoice = None) -> int:
+    """List the operations, or describe one: its parameters and an example."""
+    from batchrun.cli.listing import print_operations  # noqa: PLC0415
+
+    return print_operations(name)
 
 
 COMMANDS: tuple[str, ...] = tuple(

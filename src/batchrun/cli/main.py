@@ -74,12 +74,16 @@ def _check_directory() -> None:
 
 def _guarded(words: Sequence[str]) -> int:
     """Turn every ending into an exit code, and every expected error into one sentence."""
-    from batchrun.cli.app import COMMANDS, app  # noqa: PLC0415 - errors above must be catchable
+    # Errors above must be catchable, so these come late.
+    from batchrun.cli.app import COMMANDS, app  # noqa: PLC0415
+    from batchrun.cli.config import option_defaults  # noqa: PLC0415
 
     try:
         _check_directory()
         line = _with_command(words, COMMANDS)
-        return int(app(line, prog_name="batchrun", standalone_mode=False) or 0)
+        defaults = option_defaults(app, os.environ) if line[0] in COMMANDS else {}
+        ended = app(line, prog_name="batchrun", standalone_mode=False, default_map=defaults)
+        return int(ended or 0)
     except typer.Exit as error:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """The options of the command line: each letter means one thing everywhere."""
 
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -11,10 +12,12 @@ from batchrun.model.job import FailLimit
 from batchrun.model.values import parse_duration
 
 __all__ = [
-    "Deadline", "Debug", "DetailedExitcode", "DryRun", "Grace", "JobFile", "Lock", "LockName",
-    "MaxFail", "Output", "OutputChoice", "Procs", "Progress", "ProgressChoice", "Quiet", "Retries",
-    "SkipTags", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version", "Wait",
-    "duration", "fail_limit", "variables",
+    "ArgFile", "Argv", "CommandWords", "Deadline", "Debug", "DetailedExitcode", "Diff", "DryRun",
+    "Grace", "Hosts", "InsecurePermissions", "JobFile", "KeepOrder", "Lock", "LockName", "MaxArgs",
+    "MaxFail", "NullSeparated", "OperationChoice", "OperationName", "Output", "OutputChoice",
+    "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "Retries", "Save", "SkipTags",
+    "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version", "Wait",
+    "Words", "fail_limit", "panel_position", "split_words", "variables",
 ]  # fmt: skip
 
 _WHAT = "What is run"
@@ -22,6 +25,8 @@ _HOW = "How it is run"
 _LIMITS = "Limits"
 _SHOW = "What is shown"
 _LOCKS = "Locks"
+#: As `--help` shows them.
+_PANELS = (_WHAT, _HOW, _LIMITS, _SHOW, _LOCKS)
 
 
 class Output(StrEnum):
@@ -54,6 +59,38 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with t
 
         typer.echo(f"batchrun {__version__}")
         raise typer.Exit
+
+
+def _duration(option: str) -> Callable[[object], float]:
+    """Make the reader of durations, in seconds, of an option.
+
+    It also gets the option's default, which is a number already.
+    """
+
+    def read(text: object) -> float:
+        try:
+            return parse_duration(str(text))
+        except ValueError as error:
+            message = f"{option}: {error}"
+            raise UsageError(message) from error
+
+    return read
+
+
+def fail_limit(text: object) -> FailLimit:
+    """Read `N` or `N%`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    number = str(text).removesuffix("%")
+    if number.isascii() and number.isdigit():
+        if number == text:
+            return FailLimit(count=int(number))
+        if int(number) <= 100:
+            return FailLimit(percent=float(number))
+    message = f"--max-fail: {text!r} is not a number or a percentage; write 3 or 10%"
+    raise UsageError(message)
 
 
 Version: TypeAlias = Annotated[
@@ -89,9 +126,9 @@ DetailedExitcode: TypeAlias = Annotated[
             "--detailed-exitcode"),
 ]  # fmt: skip
 Timeout: TypeAlias = Annotated[
-    str | None,
+    float | None,
     _option(_LIMITS, "Longest time of one attempt, such as 90s or 10m, where a task has none.",
-            "-u", "--timeout", metavar="TIME"),
+            "-u", "--timeout", metavar="TIME", parser=_duration("--timeout")),
 ]  # fmt: skip
 Retries: TypeAlias = Annotated[
     int | None,
@@ -99,18 +136,19 @@ Retries: TypeAlias = Annotated[
             "--retries", min=0, metavar="N"),
 ]  # fmt: skip
 MaxFail: TypeAlias = Annotated[
-    str | None,
+    FailLimit | None,
     _option(_LIMITS, "Start nothing new once more than N (or N%) of the units failed.",
-            "--max-fail", metavar="N"),
+            "--max-fail", metavar="N", parser=fail_limit),
 ]  # fmt: skip
 Deadline: TypeAlias = Annotated[
-    str | None,
-    _option(_LIMITS, "Stop the whole run after this time.", "--deadline", metavar="TIME"),
-]
+    float | None,
+    _option(_LIMITS, "Stop the whole run after this time.", "--deadline", metavar="TIME",
+            parser=_duration("--deadline")),
+]  # fmt: skip
 Grace: TypeAlias = Annotated[
-    str,
+    float,
     _option(_LIMITS, "How long running units may go on after SIGTERM or SIGHUP.",
-            "--grace", metavar="TIME"),
+            "--grace", metavar="TIME", show_default="60s", parser=_duration("--grace")),
 ]  # fmt: skip
 Variables: TypeAlias = Annotated[
     list[str] | None,
@@ -147,7 +185,8 @@ ProgressChoice: TypeAlias = Annotated[
 ]  # fmt: skip
 Quiet: TypeAlias = Annotated[
     int,
-    _option(_SHOW, "Print nothing when all went well but warnings; -qq: not even those.",
+    _option(_SHOW, "When all went well print nothing but warnings and what `print: always` "
+            "asks for; -qq: not even those.",
             "-q", "--quiet", count=True, show_default=False),
 ]  # fmt: skip
 Verbose: TypeAlias = Annotated[
@@ -170,46 +209,111 @@ LockName: TypeAlias = Annotated[
             metavar="NAME"),
 ]  # fmt: skip
 Wait: TypeAlias = Annotated[
-    str | None,
+    float | None,
     _option(_LOCKS, "Wait this long for another run that holds the lock.", "--wait",
-            metavar="TIME"),
+            metavar="TIME", parser=_duration("--wait")),
+]  # fmt: skip
+
+Diff: TypeAlias = Annotated[
+    bool,
+    _option(_SHOW, "Show what changes in text files; with --dry-run, what would change.",
+            "--diff"),
+]  # fmt: skip
+InsecurePermissions: TypeAlias = Annotated[
+    bool,
+    _option(_HOW, "As root: take a job file, or a file that it uses, that others can write.",
+            "--insecure-permissions"),
+]  # fmt: skip
+Save: TypeAlias = Annotated[
+    Path | None,
+    _option(_WHAT, "Write the equivalent job file too, as a start for one that is kept.",
+            "--save", metavar="FILE", readable=False),
+]  # fmt: skip
+ArgFile: TypeAlias = Annotated[
+    Path | None,
+    _option(_WHAT, "Read the items from a file, one per line; `-` is standard input.",
+            "-a", "--arg-file", metavar="FILE", readable=False),
+]  # fmt: skip
+NullSeparated: TypeAlias = Annotated[
+    bool,
+    _option(_WHAT, "The items that are read are separated by NUL characters (find -print0).",
+            "-0", "--null"),
+]  # fmt: skip
+MaxArgs: TypeAlias = Annotated[
+    int | None,
+    _option(_WHAT, "Give each command up to N items: {} is all of them, {1} {2} ... one each.",
+            "-N", "--max-args", min=1, metavar="N"),
+]  # fmt: skip
+Replace: TypeAlias = Annotated[
+    str,
+    _option(_WHAT, "What stands for the item in the command.", "-I", "--replace",
+            metavar="TEXT"),
+]  # fmt: skip
+Argv: TypeAlias = Annotated[
+    bool,
+    _option(_WHAT, "Run the words as they are, without a shell.", "--argv"),
+]
+Tag: TypeAlias = Annotated[
+    bool, _option(_SHOW, "Put the item and a tab in front of each line of output.", "--tag")
+]
+KeepOrder: TypeAlias = Annotated[
+    bool, _option(_SHOW, "Show output in the order of the items.", "--keep-order")
+]
+CommandWords: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CMD... [::: ITEM...]",
+        help="The command, then, behind `:::`, its items; without those they are read from "
+        "standard input. Several `:::` groups give every combination.",
+        show_default=False,
+    ),
+]
+Words: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="WORD... | KEY=VALUE...",
+        help="Parameters of the operation and modifiers of a task, such as mode=0640 or "
+        "timeout=5m; a key given again makes a list. Words without `=` are the main parameter.",
+        show_default=False,
+    ),
+]
+
+
+def _operation_names(incomplete: str) -> list[str]:
+    """List the operations for the shell's completion."""
+    from batchrun.plugins import OPERATIONS  # noqa: PLC0415 - only here
+
+    return [name for name in OPERATIONS if name.startswith(incomplete)]
+
+
+OperationName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="OPERATION", help="An operation; `batchrun ops` lists them.",
+                        show_default=False, autocompletion=_operation_names),
+]  # fmt: skip
+OperationChoice: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="An operation; without it all are listed.",
+                   show_default=False, autocompletion=_operation_names),
+]  # fmt: skip
+Hosts: TypeAlias = Annotated[
+    str | None,
+    _option(_WHAT, "Run it on these hosts (a later version of batchrun).", "-w", "--hosts",
+            metavar="NODES"),
 ]  # fmt: skip
 
 
-def duration(text: str | None, option: str) -> float | None:
-    """Read a duration from an option, in seconds.
-
-    Raises:
-        UsageError: it is not one.
-    """
-    if text is None:
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        message = f"{option}: {error}"
-        raise UsageError(message) from error
+def panel_position(annotation: Any) -> int:
+    """Say where in `--help` an option of this type stands; arguments come first."""
+    (info,) = annotation.__metadata__
+    return _PANELS.index(info.rich_help_panel) + 1 if info.rich_help_panel else 0
 
 
-def fail_limit(text: str | None) -> FailLimit | None:
-    """Read `N` or `N%`.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if text is None:
-        return None
-    number = text.removesuffix("%")
-    if number.isascii() and number.isdigit():
-        if number == text:
-            return FailLimit(count=int(number))
-        if int(number) <= 100:
-            return FailLimit(percent=float(number))
-    message = f"--max-fail: {text!r} is not a number or a percentage; write 3 or 10%"
-    raise UsageError(message)
+def split_words(words: Iterable[str] | None) -> tuple[str, ...]:
+    """Take `a,b` and repeated options apart."""
+    return tuple(part for word in words or () for part in word.split(",") if part)
 
 
-def variables(words: list[str] | None) -> dict[str, str]:
+def variables(words: Iterable[str] | None) -> dict[str, str]:
     """Read `NAME=VALUE` words; the values stay text.
 
     Raises:

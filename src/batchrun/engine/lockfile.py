@@ -1,4 +1,7 @@
-"""At most one run of a job at a time: a kernel lock that dies with the process that holds it."""
+"""At most one run of a job at a time: a kernel lock that dies with the process that holds it.
+
+Also where batchrun keeps what outlives a run.
+"""
 
 import errno
 import fcntl
@@ -6,25 +9,45 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchrun.errors import BatchrunError, LockHeldError
 
-__all__ = ["hold", "lock_path"]
+__all__ = ["clean_name", "hold", "lock_path", "state_dir"]
 
 _RETRY_S = 0.1
 
 
-def lock_path(state_dir: Path, name: str) -> Path:
-    """Return where the lock called `name` lives.
+def state_dir(environ: Mapping[str, str], *, uid: int) -> Path:
+    """Return the state directory; it need not exist.
 
-    The name is kept readable; a digest keeps two names apart that look alike once cleaned.
+    >>> state_dir({"XDG_STATE_HOME": "/home/ann/.state"}, uid=1000).as_posix()
+    '/home/ann/.state/batchrun'
+    """
+    if chosen := environ.get("BATCHRUN_STATE_DIR"):
+        return Path(os.path.abspath(chosen))
+    if uid == 0:
+        return Path("/var/lib/batchrun")
+    if home := environ.get("XDG_STATE_HOME"):
+        return Path(home) / "batchrun"
+    return Path(environ.get("HOME") or Path.home()) / ".local" / "state" / "batchrun"
+
+
+def clean_name(name: str) -> str:
+    """Make a plain, short file name of what people call a lock.
+
+    It stays readable; a digest keeps two names apart that look alike once cleaned.
     """
     clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-60:] or "lock"
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
-    return state_dir / "locks" / f"{clean}-{digest}.lock"
+    return f"{clean}-{digest}.lock"
+
+
+def lock_path(directory: Path, name: str) -> Path:
+    """Return where the lock called `name` lives, below the state directory."""
+    return directory / "locks" / clean_name(name)
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from batchrun.model.counts import Counts
 from batchrun.model.job import Job
 from batchrun.model.outcome import Failed, Report, Skipped
 
-__all__ = ["Rehearsal"]
+__all__ = ["UNKNOWN", "Rehearsal"]
 
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
-_UNKNOWN = "unknown until run"
+#: What such a unit is said to be.
+UNKNOWN = "unknown until run"
 
 
 class Rehearsal:
@@ -34,14 +35,24 @@ class Rehearsal:
         self._finals = {task.id for task in job.final_tasks}
         self._counts = counts
 
-    def judge(self, task_id: str, report: Report) -> Report:
-        """Turn a failure for want of a file into "unknown until run", where that is what it is."""
+    def judge(self, task_id: str, report: Report, *, after_change: bool = False) -> Report:
+        """Turn a failure for want of a file into "unknown until run", where that is what it is.
+
+        Args:
+            task_id: Whose unit it was.
+            report: What the dry run said of it.
+            after_change: An earlier step of the same unit would change something.
+        """
         outcome = report.outcome
         if not isinstance(outcome, Failed) or outcome.errno not in _NOT_THERE:
             return report
-        if not self.follows_a_change(task_id):
+        if not after_change and not self.follows_a_change(task_id):
             return report
-        return replace(report, outcome=Skipped(because=f"{_UNKNOWN}: {outcome.message}"))
+        return replace(report, outcome=Skipped(because=f"{UNKNOWN}: {outcome.message}"))
+
+    def judge_step(self, task_id: str, report: Report, after_change: bool) -> Report:  # noqa: FBT001  # called by position only
+        """Judge a step of a unit of this task, after steps that would change something or not."""
+        return self.judge(task_id, report, after_change=after_change)
 
     def follows_a_change(self, task_id: str) -> bool:
         """Tell whether some task that must come before would change something."""

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
 
+from batchrun.engine.context import ACKNOWLEDGE, STOP, UnitContext
 from batchrun.engine.pool.endings import end_command_aside
-from batchrun.engine.unit import ACKNOWLEDGE, STOP, UnitContext, run_unit
+from batchrun.engine.survivor import Survivor
+from batchrun.engine.unit import run_unit
 from batchrun.model.event import UnitOutput, UnitProgress
 from batchrun.model.operation import OperationTable
 from batchrun.model.outcome import Cancelled, Failed, Outcome, Report
@@ -52,6 +54,8 @@ class SerialRunner:
         self._current: _Attempt | None = None
         self._closing = False
         self._killed = False
+        #: Ends the command that runs when this process is killed.
+        self._survivor = Survivor(settings.kill_grace_s)
         self._thread: threading.Thread | None = None
 
     @property
@@ -129,6 +133,12 @@ class SerialRunner:
 
     def _serve(self) -> None:
         """Run orders until told to end."""
+        try:
+            self._run_all()
+        finally:
+            self._survivor.close()
+
+    def _run_all(self) -> None:
         while (attempt := self._next()) is not None:
             order = attempt.order
             if order.expected_s is None:
@@ -139,6 +149,8 @@ class SerialRunner:
                 )
             context = UnitContext(order, self._settings, attempt.control, attempt)
             report = run_unit(order, context, self._table)
+            if attempt.has_run_a_command:
+                self._survivor.rest()
             with self._changed:
                 self._current = None
             attempt.control.close()
@@ -150,7 +162,8 @@ class SerialRunner:
             self._changed.wait_for(lambda: self._orders or self._closing)
             if not self._orders:
                 return None
-            self._current = _Attempt(self._orders.popleft(), self._settings, self._put)
+            order = self._orders.popleft()
+            self._current = _Attempt(order, self._settings, self._put, self._survivor)
             return self._current
 
     def _put(self, event: RunnerEvent) -> None:
@@ -186,9 +199,14 @@ class _Attempt:
     """The unit that is running, with what stops it and where its words go."""
 
     def __init__(
-        self, order: Order, settings: RunSettings, put: Callable[[RunnerEvent], None]
+        self,
+        order: Order,
+        settings: RunSettings,
+        put: Callable[[RunnerEvent], None],
+        survivor: Survivor,
     ) -> None:
         self.order = order
+        self._survivor = survivor
         self.control = LocalControl()
         self._settings = settings
         self._put = put
@@ -202,11 +220,7 @@ class _Attempt:
         if self._stops == 1:
             self.control.tell(STOP, order.number, 0)
             return
-        # Where the operations are, so are the processes; imported late, because few are stopped.
-        from batchrun.ops.processes import cookie  # noqa: PLC0415
-
-        text = cookie(self._settings.run_id, order.number, order.attempt)
-        end_command_aside(self._pid, text, 0.0, _nothing)
+        end_command_aside(self._pid, order, self._settings, 0.0, _nothing)
 
     def ending(self, report: Report) -> Outcome:
         """Return how it ended: a command that we have killed may look as if it had failed."""
@@ -214,9 +228,19 @@ class _Attempt:
             return Cancelled(was_running=True)
         return report.outcome
 
+    @property
+    def has_run_a_command(self) -> bool:
+        """Whether a command was started in it."""
+        return self._pid is not None
+
     def command_started(self, pid: int) -> None:
-        """Remember who leads the command."""
+        """Remember who leads the command, and have it ended should this process die."""
+        from batchrun.ops.processes import cookie  # noqa: PLC0415 - where the operations are
+
         self._pid = pid
+        order = self.order
+        mark = cookie(self._settings.run_id, order.number, order.attempt)
+        self._survivor.watch(pid, mark)
 
     def live_output(self, stream: str, data: bytes) -> None:
         """Pass on a piece of output."""

@@ -3,13 +3,25 @@
 from collections import deque
 from enum import Enum
 
+from batchrun.engine.waves import Waves
 from batchrun.model.job import Task
 from batchrun.model.unit import Unit
 
-__all__ = ["SHORT_S", "Phase", "Stage", "TaskState", "UnitState", "resources_of"]
+__all__ = [
+    "SHORT_S",
+    "STEPS",
+    "ItemKeys",
+    "Phase",
+    "Stage",
+    "TaskState",
+    "UnitState",
+    "resources_of",
+]
 
 #: Units that take no longer than this are short: they may be queued ahead at a worker.
 SHORT_S = 0.0025
+#: The operation of a unit that is sequenced step by step.
+STEPS = "steps"
 #: Weight of the newest duration in the running mean of a task's units.
 _NEWEST = 0.1
 
@@ -38,7 +50,7 @@ class UnitState:
     """A unit between its planning and its end."""
 
     __slots__ = (
-        "attempt", "expected_s", "losses", "number", "resources", "stopping", "task",
+        "attempt", "expected_s", "losses", "number", "polled", "resources", "stopping", "task",
         "tries", "unit", "waits_for", "woken_by",
     )  # fmt: skip
 
@@ -53,10 +65,12 @@ class UnitState:
         self.tries = 0
         #: Times it was lost with its worker and repeated for free.
         self.losses = 0
-        #: The resource in whose queue it is; means nothing while it is in none.
+        #: The resource in whose queue it is; empty: it is in none.
         self.waits_for = ""
         #: The resource that woke it, as long as it has not tried again.
         self.woken_by: str | None = None
+        #: It is its turn to find out whether another process still has its machine locks.
+        self.polled = False
         #: Why we asked the runner to stop it; empty: we did not.
         self.stopping = ""
         #: What the order said about its duration.
@@ -65,35 +79,86 @@ class UnitState:
 
 def resources_of(task: Task, unit: Unit) -> tuple[str, ...]:
     """Name what a unit holds while it runs, in one order for everybody."""
-    if not unit.locks and not unit.limits and task.max_parallel is None:
+    locks = unit.locks
+    if unit.machine_locks:
+        # Within the run a lock of the machine is a lock like any other.
+        locks = tuple({*locks, *unit.machine_locks})
+    elif not locks and not unit.limits and task.max_parallel is None:
         return ()
     names = [f"limit:{name}" for name in unit.limits]
-    names += [f"lock:{name}" for name in unit.locks]
+    names += [f"lock:{name}" for name in locks]
     if task.max_parallel is not None:
         names.append(f"task:{task.id}")
     return tuple(sorted(names))
 
 
+class ItemKeys:
+    """How the units of a task did, by item: what tasks that need it per item go by.
+
+    It grows with the items, about 120 bytes and the text for each: to forget an item early is not
+    possible, because nobody knows when a dependant comes to it. It goes when the last dependant
+    has ended.
+    """
+
+    __slots__ = ("dependants", "waiting", "well")
+
+    def __init__(self) -> None:
+        #: By key: how many units have not ended; 0: all ended well; below 0: one did not.
+        self.well: dict[str, int] = {}
+        #: Units of other tasks that wait for a key.
+        self.waiting: dict[str, list[UnitState]] = {}
+        #: Tasks that need this one per item and have not ended.
+        self.dependants = 0
+
+
 class TaskState:
-    """A task and the counts of its units."""
+    """A task and the counts of its units.
+
+    Args:
+        task: Which.
+        final: It is one of `finally`.
+        watched: The job has a fail limit.
+        slots: Units that run at the same time: no unit takes more.
+    """
 
     __slots__ = (
-        "attempted", "bad", "blocked", "expected_s", "failures", "final", "in_flight",
-        "in_rotation", "mean_s", "needs_left", "not_expanded", "pending", "planned", "ready",
-        "retrying", "source_error", "stage", "stopped", "task", "total", "watched",
+        "attempted", "bad", "blocked", "expected_s", "failures", "final", "first_of_wave",
+        "in_flight", "in_rotation", "item_needs", "keys", "mean_s", "needs_left", "not_expanded",
+        "pending", "plain", "planned", "queueable", "ready", "retrying", "source_error",
+        "stage", "stopped", "task", "total", "watched", "waves", "width",
     )  # fmt: skip
 
-    def __init__(self, task: Task, *, final: bool, watched: bool = False) -> None:
+    def __init__(
+        self, task: Task, *, final: bool, watched: bool = False, slots: int | None = None
+    ) -> None:
         self.task = task
         #: It is one of `finally`.
         self.final = final
-        #: A fail limit applies: after the failure that is one too many no command may begin.
-        self.watched = watched or task.max_fail is not None
+        #: Its long units must not wait at the runner, where they begin without our word: with a
+        #: fail limit none may begin after the failure that is one too many, and steps are ours.
+        self.watched = (
+            watched
+            or task.max_fail is not None
+            or task.batch is not None
+            or task.operation == STEPS
+        )
+        #: How many slots each of its units takes.
+        self.width = task.slots if slots is None else max(min(task.slots, slots), 1)
         self.stage = Stage.WAITING
+        #: Needs that have not ended, or, those per item, not begun.
         self.needs_left = len(task.needs)
+        #: Tasks whose unit of the same item each unit waits for.
+        self.item_needs: tuple[TaskState, ...] = ()
+        #: How its units did, by item; None: nobody needs it per item.
+        self.keys: ItemKeys | None = None
+        self.waves = None if task.batch is None else Waves(task, task.batch)
+        #: The one unit planned beyond the wave under way; until that wave is over none follows.
+        self.first_of_wave: UnitState | None = None
+        #: Its units are ready once they are planned: no wave, no item and nobody's need of one.
+        self.plain = task.batch is None
         self.ready: deque[UnitState] = deque()
         self.in_rotation = False
-        #: Units in some resource's queue.
+        #: Units that wait for a resource, another process, their item or their wave.
         self.blocked: set[UnitState] = set()
         #: Units that wait for their next attempt.
         self.retrying: set[UnitState] = set()
@@ -114,6 +179,8 @@ class TaskState:
         self.not_expanded = ""
         #: Why nothing of it is started any more; empty: it goes on.
         self.stopped = ""
+        #: Its units may be queued ahead: not commands, nor what takes many slots or many steps.
+        self.queueable = not (task.is_command or self.width > 1 or task.operation == STEPS)
         #: Running mean of the time an attempt takes, in seconds; None: nothing ended yet.
         self.mean_s: float | None = None
         #: The same if it is short enough for units to be queued ahead, else None.
@@ -143,4 +210,4 @@ class TaskState:
         else:
             mean_s += _NEWEST * (min(duration_s, 4 * mean_s + 1e-5) - mean_s)
         self.mean_s = mean_s
-        self.expected_s = mean_s if mean_s <= SHORT_S and not self.task.is_command else None
+        self.expected_s = mean_s if mean_s <= SHORT_S and self.queueable else None

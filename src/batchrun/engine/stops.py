@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["FINALLY_LIMIT_S", "Stop", "StopKind"]
+__all__ = ["FINALLY_LIMIT_S", "Stop", "StopKind", "stop_sentence"]
 
 #: How long `finally` tasks may take in all once a run was stopped, in seconds.
 FINALLY_LIMIT_S = 300.0
@@ -78,3 +78,37 @@ class Stop:
         insisted = self.insisted or kind is StopKind.INSIST
         winner = kind if _RANK[kind] > _RANK[self.kind] else self.kind
         return Stop(kind=winner, insisted=insisted)
+
+
+_SIGNAL_WORDS = {
+    StopKind.INTERRUPT: "interrupted",
+    StopKind.TERMINATE: "asked to end (SIGTERM)",
+    StopKind.HANGUP: "hung up (SIGHUP)",
+}
+
+
+def stop_sentence(
+    kind: StopKind, *, running: int, has_finally: bool, in_finally: bool, grace_s: float
+) -> str:
+    """Say what a signal does to the run.
+
+    Args:
+        kind: What the signal asks for.
+        running: Units that run now.
+        has_finally: The job has `finally` tasks.
+        in_finally: Only they are left.
+        grace_s: How long running units may go on after SIGTERM or SIGHUP, in seconds.
+    """
+    units = f"{running} unit{'' if running == 1 else 's'}"
+    if kind is StopKind.INSIST:
+        skipped = "; `finally` tasks are skipped" if has_finally else ""
+        return f"a second signal: stopping now what runs ({units}){skipped}"
+    word = _SIGNAL_WORDS[kind]
+    if has_finally and in_finally:
+        limit = f"{FINALLY_LIMIT_S / 60:g} minutes"
+        return f"{word}: only `finally` tasks run, for at most {limit}; once more skips them"
+    if running == 0:
+        return f"{word}: nothing new is started"
+    if kind is StopKind.INTERRUPT:
+        return f"{word}: nothing new is started, {units} may finish; once more stops them now"
+    return f"{word}: nothing new is started, {units} may go on for {grace_s:g} s"

@@ -8,37 +8,18 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 from batchrun.errors import OperationError, UnitStoppedError
-from batchrun.model.operation import Context, Done, OperationTable
+from batchrun.model.around import Around
+from batchrun.model.operation import Context, Done, Operation, OperationTable
 from batchrun.model.outcome import Cancelled, Failed, Outcome, Report, TimedOut
-from batchrun.model.unit import Order, RunSettings
+from batchrun.model.unit import Order
 
-__all__ = [
-    "ACKNOWLEDGE",
-    "STOP",
-    "Control",
-    "Raised",
-    "UnitContext",
-    "Upward",
-    "defect_text",
-    "find_table",
-    "guarded",
-    "run_unit",
-]
+__all__ = ["Raised", "defect_text", "find_table", "guarded", "run_unit"]
 
-#: Kinds of control message. End the unit of this number.
-STOP = 1
-#: So many bytes of this unit's live output have been shown.
-ACKNOWLEDGE = 2
-
-#: Live output sent ahead of its acknowledgement, in bytes, before the operation is held up.
-_WINDOW_BYTES = 1024 * 1024
-#: Between two progress records of a unit, in seconds: more often nobody can read them.
-_PROGRESS_S = 0.2
 _MOST_WARNINGS = 20
 _NO_KWDS: Mapping[str, Any] = {}
 
@@ -89,6 +70,8 @@ def run_unit(order: Order, context: Context, table: OperationTable | str) -> Rep
     began = time.monotonic()
     result = guarded(_perform, (order, context, table))
     done = result if type(result) is Done else _ending_without_done(result, order)
+    if order.secrets:
+        done = _masked(done, order.secrets)
     return Report(
         number=order.number,
         attempt=order.attempt,
@@ -98,7 +81,19 @@ def run_unit(order: Order, context: Context, table: OperationTable | str) -> Rep
         output=done.output,
         warnings=done.warnings[:_MOST_WARNINGS],
         bytes_done=done.bytes_done,
+        diff=done.diff,
     )
+
+
+def _masked(done: Done, secrets: Mapping[str, str]) -> Done:
+    """Hide secrets in everything that an operation has said, whatever it put where."""
+    from batchrun.engine.hiding import masked, the_mask  # noqa: PLC0415 - see there
+
+    hidden = guarded(masked, (done, the_mask(secrets)))
+    if isinstance(hidden, Done):
+        return hidden
+    message = "this is a defect of the operation: its answer cannot be searched for secrets"
+    return Done(outcome=Failed(message=message, retryable=False))
 
 
 def _perform(order: Order, context: Context, table: OperationTable | str) -> Done:
@@ -109,7 +104,54 @@ def _perform(order: Order, context: Context, table: OperationTable | str) -> Don
     if operation is None:
         message = f"there is no operation `{unit.operation}` in the table of this run"
         raise OperationError(message, retryable=False)
-    return operation.function(operation.params(**unit.params), context)
+    if unit.around is None and not order.secrets:
+        return operation.function(operation.params(**unit.params), context)
+    return _perform_within(order, context, operation)
+
+
+def _perform_within(order: Order, context: Context, operation: Operation) -> Done:
+    """Fill secrets in, ask the guards, set priorities, then call the operation."""
+    params, around = order.unit.params, order.unit.around
+    if order.secrets:
+        from batchrun.engine.hiding import filled_in  # noqa: PLC0415 - see there
+
+        params, around = filled_in(params, around, order.secrets)
+
+    def call() -> Done:
+        return operation.function(operation.params(**params), context)
+
+    if around is None:
+        return call()
+    from batchrun.ops.around import within  # noqa: PLC0415 - most units have nothing around them
+
+    if around.nice is None and around.ionice is None:
+        return within(around, call, context)
+    return _at_priority(around, partial(within, around, call, context))
+
+
+def _at_priority(around: Around, function: Callable[[], Done]) -> Done:
+    """Call a function in a thread of its own, which has the priorities of the unit."""
+    import threading  # noqa: PLC0415 - as rare as priorities
+
+    answers: list[Any] = []
+
+    def body() -> None:
+        answers.append(guarded(_with_priority, (around, function)))
+
+    thread = threading.Thread(target=body, name="at-priority", daemon=True)
+    thread.start()
+    thread.join()
+    (answer,) = answers
+    if isinstance(answer, Raised):
+        raise answer.error
+    return answer  # type: ignore[no-any-return]  # whatever it is, the caller looks
+
+
+def _with_priority(around: Around, function: Callable[[], Done]) -> Done:
+    from batchrun.ops.priority import set_priority  # noqa: PLC0415 - rarely needed
+
+    set_priority(around.nice, around.ionice)
+    return function()
 
 
 def _ending_without_done(result: object, order: Order) -> Done:
@@ -179,116 +221,3 @@ def _shown(name: object) -> str:
         else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
-
-
-class Upward(Protocol):
-    """Where a context passes on what its unit has to say while it runs."""
-
-    def command_started(self, pid: int) -> None:
-        """A command runs now, in the process group led by `pid`."""
-
-    def live_output(self, stream: str, data: bytes) -> None:
-        """A piece of output; `stream` is `stdout` or `stderr`."""
-
-    def progress(self, bytes_done: int) -> None:
-        """So many bytes of file data are done in this attempt."""
-
-
-class Control(Protocol):
-    """Where stops and acknowledgements arrive.
-
-    It outlives units: what was meant for one that has ended is read and dropped by the next.
-    """
-
-    #: The other end was closed: whoever would take an answer is dead.
-    parent_gone: bool
-
-    def fileno(self) -> int:
-        """Return the descriptor that polls readable when there is a message."""
-
-    def next(self) -> tuple[int, int, int] | None:
-        """Read one message, as (kind, number, size); None when there is none now."""
-
-
-class UnitContext:
-    """The Context of one attempt, over a control socket and a way up."""
-
-    __slots__ = (
-        "_control",
-        "_names",
-        "_progress_due",
-        "_stopped",
-        "_unacknowledged",
-        "_upward",
-        "attempt",
-        "control_fd",
-        "deadline",
-        "label",
-        "number",
-        "settings",
-        "task_id",
-    )
-
-    control_fd: int | None
-    deadline: float | None
-
-    def __init__(
-        self, order: Order, settings: RunSettings, control: Control, upward: Upward
-    ) -> None:
-        unit = order.unit
-        self.settings = settings
-        self.number = order.number
-        self.attempt = order.attempt
-        self.task_id = unit.task_id
-        self.label = unit.label
-        self.deadline = None if unit.timeout_s is None else time.monotonic() + unit.timeout_s
-        self.control_fd = control.fileno()
-        self._control = control
-        self._upward = upward
-        self._names = 0
-        self._progress_due = 0.0
-        self._stopped = False
-        self._unacknowledged = 0
-
-    def check(self) -> None:
-        """Raise UnitStoppedError when the unit was told to stop or its time is over."""
-        self._listen()
-        if self._stopped or self._control.parent_gone:
-            raise UnitStoppedError(timed_out=False)
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise UnitStoppedError(timed_out=True)
-
-    def command_started(self, pid: int) -> None:
-        """Pass on which process leads the command's group."""
-        self._upward.command_started(pid)
-
-    def live_output(self, stream: str, data: bytes) -> bool:
-        """Pass on output; False when a window's worth of it is unacknowledged."""
-        self._unacknowledged += len(data)
-        self._upward.live_output(stream, data)
-        if self._unacknowledged >= _WINDOW_BYTES:
-            self._listen()
-        return self._unacknowledged < _WINDOW_BYTES
-
-    def progress(self, bytes_done: int) -> None:
-        """Pass on the count of bytes, at most five times a second."""
-        now = time.monotonic()
-        if now >= self._progress_due:
-            self._progress_due = now + _PROGRESS_S
-            self._upward.progress(bytes_done)
-
-    def temp_name(self) -> str:
-        """Return a file name that no other attempt of any unit of any run uses."""
-        self._names += 1
-        return f".br-{self.settings.run_id}-{self.number}-{self.attempt}-{self._names}"
-
-    def _listen(self) -> None:
-        """Take in what has arrived on the control socket."""
-        while (message := self._control.next()) is not None:
-            kind, number, size = message
-            if number != self.number:
-                continue
-            if kind == STOP:
-                self._stopped = True
-            elif kind == ACKNOWLEDGE:
-                self._unacknowledged = max(0, self._unacknowledged - size)

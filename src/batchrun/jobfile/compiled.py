@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from batchrun.jobfile.scope import Names
+from batchrun.model.values import NEW_FILE
 
 __all__ = [
     "Compiled",
@@ -44,7 +45,7 @@ def without_nul(render: Callable[[Names], str]) -> Render:
 
     def checked(names: Names) -> str:
         text = render(names)
-        if "\0" in text:
+        if "\0" in text and "\0" in text.replace(NEW_FILE, ""):
             message = "text cannot hold a NUL character"
             raise ValueError(message)
         return text

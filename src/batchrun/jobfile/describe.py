@@ -1,15 +1,19 @@
 """What `check` shows of a task, made of its plan when somebody asks."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from batchrun.jobfile.entries import Entry
-from batchrun.jobfile.options import TaskDescription
-from batchrun.jobfile.plan import TaskPlan
+from batchrun.jobfile.options import StepDescription, TaskDescription
+from batchrun.jobfile.plan import AroundPlan, StepPlan, TaskPlan, Work
 from batchrun.jobfile.shapes import parameters_of
-from batchrun.model.job import Task
+from batchrun.model.job import Batch, FailLimit, RetryPolicy, Task
+from batchrun.model.steps import Section
 from batchrun.model.values import Kind
 
 __all__ = ["describe"]
+
+_GUARDS = ("mounted", "creates", "removes", "unless", "onlyif")
 
 
 def describe(plan: TaskPlan, task: Task) -> TaskDescription:
@@ -19,28 +23,144 @@ def describe(plan: TaskPlan, task: Task) -> TaskDescription:
         plan: What is known of it.
         task: As it stands in the job: without needs on tasks that are not selected.
     """
-    entry, source = plan.entry, plan.source
+    entry, source, modifiers = plan.entry, plan.source, plan.entry.modifiers
+    retry, batch = task.retry, task.batch
     return TaskDescription(
         id=task.id,
         name=task.name,
         operation=task.operation,
         line=task.line,
         needs=tuple(need.task_id for need in task.needs),
+        needs_per_item=tuple(need.task_id for need in task.needs if need.per == "item"),
         foreach="" if source is None else source.described,
         units=1 if source is None else source.total,
         when="" if plan.when is None else plan.when.source,
-        limits=_sorted(entry.modifiers.limit),
-        locks=_sorted(entry.modifiers.lock),
+        limits=_sorted(modifiers.limit),
+        locks=_sorted(one.name for one in modifiers.lock),
+        machine_locks=_sorted(one.name for one in modifiers.lock if one.machine),
         timeout_s=plan.timeout_s,
-        retries=task.retry.retries,
+        idle_timeout=_written(modifiers.idle_timeout),
+        retries=retry.retries,
+        retry_delay_s=retry.delay_s,
+        retry_backoff=retry.backoff,
+        retry_on=_retried(retry),
+        max_fail=_limit(task.max_fail),
+        max_parallel=task.max_parallel,
+        slots=task.slots,
+        batch=_waves(batch),
+        pause_s=None if batch is not None and batch.ask else (batch.pause_s if batch else 0.0),
         paths=_written_paths(entry),
-        tags=entry.modifiers.tags,
+        tags=modifiers.tags,
         final=entry.final,
+        register=plan.register,
+        uses_results=plan.uses_results,
+        guards=_guards(entry),
+        output=_output(plan.around, entry),
+        changed_when="" if plan.changed_when is None else plan.changed_when.source,
+        readonly=_is_readonly(plan),
+        sudo=_sudo(plan),
+        nice=modifiers.nice,
+        ionice=_ionice(modifiers.ionice),
+        ignore_errors=task.ignore_errors,
+        print_always=task.print_always,
+        overlap_allowed=modifiers.overlap is not None,
+        steps=_steps(plan),
+        rescue_ok=plan.steps is not None and plan.steps.rescue_ok,
+    )
+
+
+def _steps(plan: TaskPlan) -> tuple[StepDescription, ...]:
+    if plan.steps is None:
+        return ()
+    return tuple(
+        _step(step, section, position)
+        for section in Section
+        for position, step in enumerate(plan.steps.sections[section], 1)
+    )
+
+
+def _step(step: StepPlan, section: Section, position: int) -> StepDescription:
+    return StepDescription(
+        section=section.value,
+        position=position,
+        name=step.name,
+        operation=step.operation,
+        line=step.entry.line,
+        when="" if step.when is None else step.when.source,
+        timeout_s=step.timeout_s,
+        retries=step.retry.retries,
+        register=step.register,
+        guards=_guards(step.entry),
+        output=_output(step.around, step.entry),
+        paths=_written_paths(step.entry),
+        readonly=_is_readonly(step),
+        sudo=_sudo(step),
+        ignore_errors=step.ignore_errors,
     )
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
+
+
+def _retried(retry: RetryPolicy) -> tuple[str, ...]:
+    return (*sorted(retry.kinds), *map(str, sorted(retry.exit_statuses))) if retry.retries else ()
+
+
+def _share(count: int | None, percent: float | None) -> str:
+    return str(count) if percent is None else f"{percent:g}%"
+
+
+def _limit(limit: FailLimit | None) -> str:
+    return "" if limit is None else _share(limit.count, limit.percent)
+
+
+def _waves(batch: Batch | None) -> str:
+    sizes = () if batch is None else batch.sizes
+    return ", ".join(_share(one.count, one.percent) for one in sizes)
+
+
+def _ionice(priority: tuple[str, int] | None) -> str:
+    if priority is None:
+        return ""
+    return priority[0] if priority[0] == "idle" else f"{priority[0]}:{priority[1]}"
+
+
+def _written(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _guards(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """List the guards as they are written, an entry for each path."""
+    found: list[tuple[str, str]] = []
+    for key in _GUARDS:
+        raw = getattr(entry.modifiers, key)
+        if raw is None:
+            continue
+        if isinstance(raw, list) and key in ("unless", "onlyif"):
+            raw = " ".join(map(str, raw))  # the words of one command
+        found += [(key, str(one)) for one in (raw if isinstance(raw, list) else [raw])]
+    return tuple(found)
+
+
+def _output(around: AroundPlan | None, entry: Entry) -> str:
+    if around is None or around.output is None or entry.modifiers.output is None:
+        return ""
+    return str(entry.modifiers.output["path"])
+
+
+def _is_readonly(work: Work) -> bool:
+    return work.is_command and work.constants.get("readonly") is True
+
+
+def _sudo(work: Work) -> str:
+    """Say as whom it runs; a name that is computed as it is written."""
+    user = work.constants.get("sudo", "")
+    if user is True:
+        return "root"
+    written = work.entry.modifiers.sudo
+    computed = any(name == "sudo" for name, _, _ in work.computed)
+    return (_written(written) if computed else "") if user is False or not user else str(user)
 
 
 def _written_paths(entry: Entry) -> tuple[tuple[str, str], ...]:

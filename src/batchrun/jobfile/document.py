@@ -14,7 +14,7 @@ from batchrun.errors import JobFileError, Problem
 from batchrun.jobfile.lines import Lines
 from batchrun.jobfile.problems import Path, Problems
 from batchrun.jobfile.scalars import Plain, resolve_word
-from batchrun.jobfile.syntax import explain
+from batchrun.jobfile.syntax import SMART_QUOTE, SMART_QUOTES, explain, explain_json
 
 __all__ = ["Block", "Document", "parse"]
 
@@ -67,7 +67,8 @@ def parse(text: str | bytes, file: str) -> Document:
         try:
             data = _Builder(_Events(decoded), problems).document()
         except yaml.YAMLError as error:
-            raise JobFileError([*problems.listed(), explain(error, decoded, file)]) from None
+            problem = explain_json(decoded, file) or explain(error, decoded, file)
+            raise JobFileError([*problems.listed(), problem]) from None
     return Document(data, lines, problems)
 
 
@@ -118,12 +119,15 @@ def _is_deep(data: Any) -> bool:
 
 
 def _json_mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = Block(None)
-    for key, value in pairs:
-        mapping[key] = Plain(str(value).lower()) if isinstance(value, bool) else value
+    mapping = dict(pairs)
     if len(mapping) != len(pairs):
         message = "duplicate key"
         raise ValueError(message)  # the YAML reader names the lines
+    values = mapping.values()
+    if True in values or False in values:  # numbers are texts here: nothing else is equal to them
+        for key, value in pairs:
+            if isinstance(value, bool):
+                mapping[key] = Plain(str(value).lower())
     return mapping
 
 
@@ -216,28 +220,48 @@ class _Builder:
     def _sequence(self, path: Path) -> list[Any]:
         items: list[Any] = []
         while type(event := self._next()) is not yaml.SequenceEndEvent:
-            items.append(self._build(event, (*path, len(items))))
+            items.append(self._value(event, path, len(items)))
         return items
 
     def _mapping(self, start: Any, path: Path) -> Block:
         block = Block(start.start_mark.line + 1)
-        lines: dict[str, int] = {}
+        keys: list[Any] = []
         merged: list[Any] = []
-        while type(event := self._next()) is not yaml.MappingEndEvent:
-            key = self._key(event, path)
-            value = self._build(self._next(), (*path, key))
-            line = event.start_mark.line + 1
+        following = self._next
+        while type(event := following()) is not yaml.MappingEndEvent:
+            key = event.value if self._is_plain(event) else self._key(event, path)
+            value = self._value(following(), path, key)
             if key == "<<" and getattr(event, "implicit", (False,))[0]:
                 merged.append((value, event.start_mark))
-            elif key in lines:
-                message = f"`{key}` is given twice, on line {lines[key]} and on line {line}; "
+            elif key in block:
+                first = keys[list(block).index(key)].start_mark.line + 1
+                line = event.start_mark.line + 1
+                message = f"`{key}` is given twice, on line {first} and on line {line}; "
                 self._problems.add((*path, key), message + "keep one of them", line=line)
             else:
-                lines[key] = line
+                keys.append(event)
                 block[key] = value
         for value, mark in merged:
             _merge(block, value, mark)
         return block
+
+    def _is_plain(self, event: Any) -> bool:
+        """Tell whether an event is a scalar and nothing else, and count it if so."""
+        if type(event) is yaml.ScalarEvent and event.anchor is None and event.tag is None:
+            self._count += 1
+            return True
+        return False
+
+    def _value(self, event: Any, path: Path, step: str | int) -> Any:
+        """Build what stands at `path` and `step`."""
+        if self._is_plain(event):
+            text: str = event.value
+            if not event.implicit[0]:
+                return text
+            if text[:1] in SMART_QUOTES and text[-1:] in SMART_QUOTES:
+                self._problems.add((*path, step), SMART_QUOTE, line=event.start_mark.line + 1)
+            return resolve_word(text)
+        return self._build(event, (*path, step))
 
     def _key(self, event: Any, path: Path) -> str:
         if type(event) is yaml.AliasEvent:

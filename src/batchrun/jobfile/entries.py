@@ -1,6 +1,8 @@
 """One entry of `tasks:` taken apart: its operation, its modifiers, its id."""
 
-from collections.abc import Mapping
+import itertools
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +11,8 @@ from pydantic import ValidationError
 from batchrun.jobfile.compiled import Constant
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.options import LoadOptions
-from batchrun.jobfile.problems import Path, Problems, did_you_mean
+from batchrun.jobfile.problems import Path, Problems, did_you_mean, slip_in
+from batchrun.jobfile.richvalues import NeedOf
 from batchrun.jobfile.schema import (
     COMMAND_MODIFIERS,
     LATER_MODIFIERS,
@@ -26,17 +29,31 @@ __all__ = [
     "MODIFIER_KEYS",
     "NOT_IN_DEFAULTS",
     "PER_UNIT",
+    "SECTIONS",
     "Entry",
     "TaskContext",
     "compute_now",
+    "later_message",
+    "merged_modifiers",
+    "split_entry",
     "take_entry",
 ]
 
-MODIFIER_KEYS = frozenset(Modifiers.model_fields)
+MODIFIER_KEYS = frozenset(field.alias or name for name, field in Modifiers.model_fields.items())
+#: The lists of operations that stand instead of one.
+SECTIONS = ("steps", "rescue", "always")
 #: Modifiers that would be wrong, or the same mistake, for every task.
-NOT_IN_DEFAULTS = frozenset({"foreach", "id", "name", "needs"})
+NOT_IN_DEFAULTS = frozenset(
+    {"foreach", "id", "name", "needs", "output", "register", "rescue_ok", *SECTIONS}
+)
+#: What is looked at before a unit begins, and what its attempts are judged by.
+_LOOKED_AT = (
+    *("when", "creates", "removes", "unless", "onlyif", "mounted", "output", "changed_when"),
+)
 #: Modifiers whose templates are computed for each unit, not at load.
-PER_UNIT = frozenset({"foreach", "limit", "lock", "vars", "when", *COMMAND_MODIFIERS})
+PER_UNIT = frozenset(
+    {"foreach", "limit", "lock", "vars", *_LOOKED_AT, *SECTIONS, *COMMAND_MODIFIERS}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +72,8 @@ class TaskContext:
     limits: Mapping[str, int]
     #: Compilers that tasks of the same kind share; grows with the kinds, not with the tasks.
     compilers: dict[Any, tuple[Compiler, Compiler]] = field(default_factory=dict)
+    #: Numbers for the temporary names of `output`.
+    outputs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +92,19 @@ class Entry:
     #: Its id; empty: it gets one by its position.
     id: str
     final: bool = False
+    #: Where modifiers are written that it has from elsewhere; others: here, or in the defaults.
+    origins: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether it has steps instead of one operation."""
+        return self.modifiers.steps is not None
+
+    def place_of(self, key: str) -> Path:
+        """Return where a modifier is written."""
+        if key in self.written:
+            return (*self.path, key)
+        return self.origins.get(key, ("defaults", key))
 
 
 def take_entry(raw: Any, path: Path, context: TaskContext) -> Entry | None:
@@ -80,24 +112,14 @@ def take_entry(raw: Any, path: Path, context: TaskContext) -> Entry | None:
     problems = context.problems
     if not isinstance(raw, dict):
         example = "`- run: COMMAND`"
-        problems.add(path, f"a task is a mapping with an operation, such as {example}")
+        slip = slip_in(raw) if isinstance(raw, str) else ""
+        advice = f"; {slip}" if slip else ""
+        problems.add(path, f"a task is a mapping with an operation, such as {example}{advice}")
         return None
-    operations = [key for key in raw if key in context.table]
-    written = {key: value for key, value in raw.items() if key not in context.table}
-    for key in [key for key in written if key not in MODIFIER_KEYS]:
-        del written[key]
-        _unknown_key(key, path, context, taken=bool(operations))
-        if key in LATER_OPERATIONS or key == "steps":
-            operations.append("")
-    if len(operations) > 1 and "" not in operations:
-        listed = " and ".join(f"`{key}`" for key in operations)
-        problems.add(
-            (*path, operations[1]), f"{listed} in one task; make a task of each, with `needs:`"
-        )
-    elif not operations:
-        _no_operation(raw, path, context)
-    modifiers = _modifiers(written, path, context)
-    name = operations[0] if len(operations) == 1 else ""
+    name, written = split_entry(raw, path, context)
+    if not written.keys().isdisjoint(_STEP_KEYS):
+        name = _check_steps(name, raw, path, context)
+    modifiers = merged_modifiers(written, context.defaults, path, context)
     return Entry(
         path=path,
         line=getattr(raw, "line", None),
@@ -110,9 +132,67 @@ def take_entry(raw: Any, path: Path, context: TaskContext) -> Entry | None:
     )
 
 
+def split_entry(
+    raw: Mapping[str, Any], path: Path, context: TaskContext
+) -> tuple[str, dict[str, Any]]:
+    """Split an entry into its operation and what is written beside it.
+
+    Returns:
+        The operation's name, empty when there is none or more than one (that is noted, unless
+        there are steps); and the modifiers.
+    """
+    operations = [key for key in raw if key in context.table]
+    written = {key: value for key, value in raw.items() if key not in context.table}
+    found_later = False
+    for key in [key for key in written if key not in MODIFIER_KEYS]:
+        del written[key]
+        _unknown_key(key, path, context, taken=bool(operations))
+        found_later = found_later or key in LATER_OPERATIONS
+    if len(operations) > 1:
+        listed = " and ".join(f"`{key}`" for key in operations)
+        advice = "make a task of each, with `needs:`" if len(path) == 2 else "make a step of each"
+        context.problems.add((*path, operations[1]), f"{listed} in one {_kind(path)}; {advice}")
+    elif not operations and not found_later and _STEP_KEYS.isdisjoint(raw):
+        _no_operation(raw, path, context)
+    return operations[0] if len(operations) == 1 and not found_later else "", written
+
+
+def _kind(path: Path) -> str:
+    return "task" if len(path) == 2 else "step"
+
+
+#: What makes sense only in a task with steps.
+_STEP_KEYS = frozenset({*SECTIONS, "rescue_ok"})
+
+
+def _check_steps(name: str, raw: Mapping[str, Any], path: Path, context: TaskContext) -> str:
+    """Note what cannot stand beside `steps`, or without it; return the operation that is left."""
+    if "steps" not in raw:
+        for key in sorted(_STEP_KEYS & set(raw)):
+            message = f"`{key}` stands beside `steps`; write the operation as one of `steps`"
+            context.problems.add((*path, key), message)
+        return name
+    if name:
+        message = f"`{name}` beside `steps`; make it one of the steps"
+        context.problems.add((*path, name), message)
+    if "rescue_ok" in raw and "rescue" not in raw:
+        message = "`rescue_ok` says how a rescued unit counts; write `rescue` too"
+        context.problems.add((*path, "rescue_ok"), message)
+    return ""
+
+
+def later_message(key: str) -> str:
+    """Say that a key of the language is not known yet."""
+    if key in LATER_MODIFIERS and key != "hosts":
+        return f"`{key}` is for tasks with `hosts`, which come with a later version of batchrun"
+    return f"`{key}` is not supported by this version of batchrun yet"
+
+
 def _unknown_key(key: str, path: Path, context: TaskContext, *, taken: bool) -> None:
     if key in LATER_MODIFIERS or key in LATER_OPERATIONS:
-        message = f"`{key}` is not supported by this version of batchrun yet"
+        message = later_message(key)
+    elif key == "newer_than":
+        message = "`newer_than` belongs into `output: {path: PATH, newer_than: OTHER}`"
     else:
         known = MODIFIER_KEYS if taken else MODIFIER_KEYS | set(context.table)
         message = f"`{key}` is not a key here{did_you_mean(key, known)}"
@@ -124,7 +204,8 @@ def _no_operation(raw: Mapping[str, Any], path: Path, context: TaskContext) -> N
     if any(did_you_mean(key, context.table) for key in unknown):
         return  # said already, with what is meant
     listed = ", ".join(context.table)
-    context.problems.add(path, f"the task has no operation; add one of {listed}")
+    kind = _kind(path)
+    context.problems.add(path, f"the {kind} has no operation; add one of {listed}")
 
 
 def _slug(name: str) -> str:
@@ -140,13 +221,18 @@ def _slug(name: str) -> str:
 _NO_MODIFIERS = Modifiers.model_validate({})
 
 
-def _modifiers(written: Mapping[str, Any], path: Path, context: TaskContext) -> Modifiers:
-    merged = {**context.defaults, **written}
+def merged_modifiers(
+    written: Mapping[str, Any], defaults: Mapping[str, Any], path: Path, context: TaskContext
+) -> Modifiers:
+    """Check what is written beside an operation, over what it has from elsewhere."""
+    merged = {**defaults, **written}
     for key in ("env", "vars"):
-        if isinstance(written.get(key), dict) and isinstance(context.defaults.get(key), dict):
-            merged[key] = {**context.defaults[key], **written[key]}
+        if isinstance(written.get(key), dict) and isinstance(defaults.get(key), dict):
+            merged[key] = {**defaults[key], **written[key]}
     if not merged:
         return _NO_MODIFIERS
+    if not defaults and (simple := _simple(written)) is not None:
+        return simple
     ready = {key: _at_load(key, value, (*path, key), context) for key, value in merged.items()}
     ready = {key: value for key, value in ready.items() if value is not BROKEN}
     try:
@@ -155,6 +241,26 @@ def _modifiers(written: Mapping[str, Any], path: Path, context: TaskContext) -> 
         report(error, context.problems, path, MODIFIER_KEYS)
         bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
     return Modifiers.model_validate({key: ready[key] for key in ready if key not in bad})
+
+
+_SIMPLE_KEYS = frozenset({"name", "id", "needs"})
+_SIMPLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _simple(written: Mapping[str, Any]) -> Modifiers | None:
+    """Take texts that have nothing to be checked, as most tasks of a very long file do."""
+    if not written.keys() <= _SIMPLE_KEYS:
+        return None
+    name, own, needs = written.get("name", ""), written.get("id", "a"), written.get("needs", [])
+    listed = needs if isinstance(needs, list) else [needs]
+    if any(type(one) is not str or is_template(one) for one in (name, own, *listed)):
+        return None
+    if not _SIMPLE_ID.fullmatch(own):
+        return None
+    given: dict[str, Any] = dict(written)
+    if listed or "needs" in given:
+        given["needs"] = tuple(NeedOf(task=one) for one in listed)
+    return _NO_MODIFIERS.model_copy(update=given)
 
 
 BROKEN = object()

@@ -1,9 +1,16 @@
 """The JSON Schema of job files, for editors: from the models and the operations' parameters."""
 
-from typing import Any
+from typing import Any, get_args
 
-from batchrun.jobfile.schema import JobText, Modifiers
+from pydantic import BaseModel, WithJsonSchema
+from pydantic.fields import FieldInfo
+
+from batchrun.jobfile.entries import NOT_IN_DEFAULTS, SECTIONS
+from batchrun.jobfile.findfields import FIND_SHAPES
+from batchrun.jobfile.foreach import SOURCE_OPTIONS
+from batchrun.jobfile.schema import COMMAND_MODIFIERS, JobText, Modifiers
 from batchrun.jobfile.shapes import Parameter, Scalar, Shape, parameters_of
+from batchrun.jobfile.steps import STEP_KEYS
 from batchrun.model.operation import Operation, OperationTable
 from batchrun.model.values import Kind
 
@@ -34,59 +41,124 @@ _BY_TYPE: dict[type[Any], dict[str, Any]] = {
 
 def job_schema(table: OperationTable) -> dict[str, Any]:
     """Build the schema of a job file with these operations."""
-    job = JobText.model_json_schema(by_alias=True)
-    modifiers = Modifiers.model_json_schema()
-    for properties in (job["properties"], modifiers["properties"]):
-        for one in properties.values():
-            _tidy(one)
-    task = {
-        "type": "object",
-        "properties": {
-            **modifiers["properties"],
-            **{name: _operation(operation) for name, operation in table.items()},
-        },
-        "additionalProperties": False,
-        "oneOf": [{"required": [name]} for name in table],
-    }
-    job["properties"]["defaults"] = {
-        "type": "object",
-        "description": "Modifiers for every task.",
-        "properties": modifiers["properties"],
-        "additionalProperties": False,
-    }
-    for key in ("tasks", "finally"):
-        job["properties"][key]["items"] = {"$ref": "#/$defs/task"}
+    job = _keys(JobText)
+    modifiers = _keys(Modifiers)
+    modifiers["foreach"] = {"description": modifiers["foreach"]["description"], **_foreach()}
+    for key in SECTIONS:
+        modifiers[key]["items"] = {"$ref": "#/$defs/step"}
+    for command in [operation for operation in table.values() if operation.is_command][:1]:
+        parameters = parameters_of(command)
+        for key in parameters.keys() & set(COMMAND_MODIFIERS):
+            modifiers[key] |= _shape(parameters[key].shape)
+    operations = {name: _operation(operation) for name, operation in table.items()}
+    job["defaults"] |= _mapping(
+        {key: one for key, one in modifiers.items() if key not in NOT_IN_DEFAULTS}
+    )
+    job["tasks"] |= {"items": {"$ref": "#/$defs/task"}, "minItems": 1}
+    job["finally"] |= {"items": {"$ref": "#/$defs/task"}}
+    of_step = {key: one for key, one in modifiers.items() if key in STEP_KEYS}
     return {
         "$schema": _DIALECT,
         "title": "batchrun job file",
-        "type": "object",
-        "properties": job["properties"],
+        **_mapping(job, "tasks"),
         "patternProperties": {"^x-": {}},
-        "required": ["tasks"],
-        "additionalProperties": False,
-        "$defs": {"task": task},
+        "$defs": {
+            "task": {
+                **_mapping({**modifiers, **operations}),
+                "oneOf": [{"required": [name]} for name in (*table, "steps")],
+                "dependentRequired": _TOGETHER,
+            },
+            "step": {
+                **_mapping({**of_step, **operations}),
+                "oneOf": [{"required": [name]} for name in table],
+            },
+        },
     }
 
 
-def _tidy(schema: dict[str, Any]) -> None:
-    """Remove what pydantic adds and people who write job files have no use for."""
-    schema.pop("title", None)
-    schema.pop("default", None)
-    choices = schema.get("anyOf", [])
-    if {"type": "null"} in choices:
-        choices.remove({"type": "null"})
+#: Modifiers that mean something only beside others.
+_TOGETHER = {
+    "rescue": ["steps"],
+    "always": ["steps"],
+    "rescue_ok": ["steps", "rescue"],
+    "pause": ["batch"],
+}
+
+
+def _mapping(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        **({"required": list(required)} if required else {}),
+        "additionalProperties": False,
+    }
+
+
+def _keys(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Return the schema of each key of a model, as its type declares it."""
+    return {
+        field.alias or name: {"description": field.description, **_declared(field)}
+        for name, field in model.model_fields.items()
+    }
+
+
+def _declared(field: FieldInfo) -> dict[str, Any]:
+    """Find the schema that a type carries; `X | None` carries that of X."""
+    notes = list(field.metadata)
+    for one in get_args(field.annotation):
+        notes += getattr(one, "__metadata__", ())
+    found: dict[str, Any] = {}
+    for note in notes:
+        if isinstance(note, WithJsonSchema) and note.json_schema is not None:
+            found = dict(note.json_schema)
+    return found
+
+
+def _foreach() -> dict[str, Any]:
+    """Write what `foreach` takes: a list, an expression, or one source with its options."""
+    path = _BY_KIND[Kind.PATH]
+    values = {"anyOf": [{"type": "array"}, _TEMPLATE]}
+    sources: dict[str, dict[str, Any]] = {
+        "glob": _one_or_many(_BY_KIND[Kind.PATTERN]),
+        "lines": path,
+        "csv": path,
+        "json": path,
+        "find": _mapping({key: _shape(shape) for key, shape in FIND_SHAPES.items()}, "path"),
+        "range": {
+            "type": "array",
+            "items": _BY_TYPE[int],
+            "minItems": 2,
+            "maxItems": 3,
+        },
+        "command": {"anyOf": [{"type": "array", "items": _TEXT, "minItems": 1}, _TEMPLATE]},
+        "matrix": {"type": "object", "additionalProperties": values, "minProperties": 1},
+    }
+    flag = _BY_TYPE[bool]
+    chunk = {"anyOf": [{"type": "integer", "minimum": 1}, _TEMPLATE]}
+    forms = [
+        _mapping(
+            {
+                kind: sources[kind],
+                **dict.fromkeys(options, flag),
+                "require": flag,
+                "chunk": chunk,
+            },
+            kind,
+        )
+        for kind, options in SOURCE_OPTIONS.items()
+    ]
+    return {"anyOf": [{"type": "array"}, _TEMPLATE, *forms]}
+
+
+def _one_or_many(one: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [one, {"type": "array", "items": one}]}
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
     parameters = parameters_of(operation)
-    mapping = {
-        "type": "object",
-        "properties": {key: _parameter(one) for key, one in parameters.items()},
-        "required": [key for key, one in parameters.items() if one.required],
-        "additionalProperties": False,
-    }
-    main = operation.main.removesuffix("_")
     required = [key for key, one in parameters.items() if one.required]
+    mapping = _mapping({key: _parameter(one) for key, one in parameters.items()}, *required)
+    main = operation.main.removesuffix("_")
     forms = [mapping]
     if main in parameters and set(required) <= {main}:
         forms.append(_shape(parameters[main].shape))

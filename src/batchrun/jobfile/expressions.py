@@ -11,21 +11,20 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from batchrun.jobfile.bounds import check_call, check_operator, guarded
 from batchrun.jobfile.filters import FILTERS
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.scope import Names
 
-__all__ = ["Expression", "parse_expression"]
+__all__ = ["TROUBLE", "Expression", "Sandbox", "parse_expression", "reason_of", "wrong_word"]
 
 _RESULT: Final = "_result_"
 _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
 _WORDS = frozenset(
     ("true", "false", "none", "True", "False", "None", "not", "and", "or", "if", "else", "is", "in")
 )
-#: Powers with more bits than this are a mistake that would eat the machine.
-_MOST_BITS = 1_000_000
 #: What a template may run into: its own mistakes, and those of the values it meets.
-_TROUBLE = (
+TROUBLE = (
     TemplateError,
     TypeError,
     ValueError,
@@ -60,10 +59,19 @@ def _kind_of(value: object) -> str:
     return "the text" if isinstance(value, str) else "the number"
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox; an entry of a mapping wins over a method of the same name."""
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja2's sandbox, with batchrun's filters and bounds.
 
-    intercepted_binops = frozenset(["**"])
+    An entry of a mapping wins over a method of the same name.
+    """
+
+    intercepted_binops = frozenset(["**", "*", "%"])
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(undefined=_Undefined, optimized=False, autoescape=False, **options)
+        self.globals.clear()
+        self.filters.update(guarded(self.filters))
+        self.filters.update(FILTERS)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Look up `obj.attribute`."""
@@ -72,22 +80,17 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Refuse powers that would never end."""
-        whole = isinstance(left, int) and isinstance(right, int)
-        if whole and left.bit_length() * right > _MOST_BITS:
-            message = "the power is too large"
-            raise ValueError(message)
+        """Refuse what would never end, or fill the memory."""
+        check_operator(operator, left, right)
         return super().call_binop(context, operator, left, right)
 
-
-def _environment() -> _Environment:
-    environment = _Environment(undefined=_Undefined, optimized=False, autoescape=False)
-    environment.globals.clear()
-    environment.filters.update(FILTERS)
-    return environment
+    def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call what a template calls, unless its result would fill the memory."""
+        check_call(obj, args, kwargs)
+        return super().call(context, obj, *args, **kwargs)
 
 
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = Sandbox()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,8 @@ class Expression:
     raw: bool = False
     #: Ends in `| glob`: its glob characters are special.
     glob: bool = False
+    #: It is `secrets.NAME` and nothing else: the name. Empty: it is something else.
+    secret: str = ""
 
 
 @lru_cache(maxsize=8192)
@@ -124,6 +129,7 @@ def parse_expression(source: str) -> Expression:
                 names=frozenset({first}),
                 attributes=frozenset({(first, rest[0])} if rest else ()),
                 evaluate=_dotted(source, first, rest) if rest else itemgetter(first),
+                secret=rest[0] if first == "secrets" and len(rest) == 1 else "",
             )
     try:
         return _parsed(source)
@@ -142,7 +148,7 @@ def _parsed(source: str) -> Expression:
             for one in _all(tree, nodes.Getattr)
             if isinstance(one.node, nodes.Name)
         ),
-        evaluate=_Compiled(source, tree),
+        evaluate=_evaluation(source, tree),
         raw=isinstance(tree, nodes.Filter) and tree.name == "raw",
         glob=isinstance(tree, nodes.Filter) and tree.name == "glob",
     )
@@ -173,20 +179,27 @@ def _parse(source: str) -> nodes.Expr:
 
 
 def _check_words(tree: nodes.Expr) -> None:
-    for one in _all(tree, nodes.Filter):
-        if one.name not in _ENVIRONMENT.filters:
-            hint = did_you_mean(str(one.name), _ENVIRONMENT.filters)
-            message = f"there is no filter `{one.name}`{hint}"
-            raise ValueError(message)
-        if one.name in ("raw", "glob") and one is not tree:
+    for one in [*_all(tree, nodes.Filter), *_all(tree, nodes.Test)]:
+        message = wrong_word(one, _ENVIRONMENT)
+        if not message and one.name in ("raw", "glob") and one is not tree:
             message = f"`{one.name}` must be the last filter of an insertion"
+        if message:
             raise ValueError(message)
-    for one in _all(tree, nodes.Test):
-        if one.name not in _ENVIRONMENT.tests:
-            message = (
-                f"there is no test `is {one.name}`{did_you_mean(one.name, _ENVIRONMENT.tests)}"
-            )
-            raise ValueError(message)
+
+
+def wrong_word(node: Any, environment: Sandbox) -> str:
+    """Say that a filter or a test does not exist; empty: it does.
+
+    Args:
+        node: A node of Jinja2 of one of these two kinds.
+        environment: Where they are known.
+    """
+    is_filter = isinstance(node, nodes.Filter)
+    known: Any = environment.filters if is_filter else environment.tests
+    if node.name in known:
+        return ""
+    kind = "filter `" if is_filter else "test `is "
+    return f"there is no {kind}{node.name}`{did_you_mean(str(node.name), known)}"
 
 
 def _dotted(source: str, first: str, rest: list[str]) -> Callable[[Names], Any]:
@@ -200,6 +213,57 @@ def _dotted(source: str, first: str, rest: list[str]) -> Callable[[Names], Any]:
         return _defined(value, source)
 
     return evaluate
+
+
+def _evaluation(source: str, tree: nodes.Expr) -> Callable[[Names], Any]:
+    """Make the evaluation of an expression: names with filters need no compiler either."""
+    direct = _direct(tree)
+    if direct is None:
+        return _Compiled(source, tree)
+
+    def evaluate(names: Names) -> Any:
+        try:
+            return _defined(direct(names), source)
+        except TROUBLE as error:
+            message = f"`{{{{ {source} }}}}` cannot be computed: {reason_of(error)}"
+            raise ValueError(message) from None
+
+    return evaluate
+
+
+def _direct(node: nodes.Expr | None) -> Callable[[Names], Any] | None:
+    """Compile names, entries and filters, as most insertions are; None: it takes Jinja2."""
+    match node:
+        case nodes.Name():
+            return itemgetter(node.name)
+        case nodes.Const():
+            constant = node.value
+            return lambda _names: constant
+        case nodes.Getattr():
+            return _direct_entry(_direct(node.node), node.attr)
+        case nodes.Filter() if not (node.kwargs or node.dyn_args or node.dyn_kwargs):
+            return _direct_filter(node)
+        case _:
+            return None
+
+
+def _direct_entry(
+    owner: Callable[[Names], Any] | None, attribute: str
+) -> Callable[[Names], Any] | None:
+    look_up = _ENVIRONMENT.getattr
+    return None if owner is None else lambda names: look_up(owner(names), attribute)
+
+
+def _direct_filter(node: nodes.Filter) -> Callable[[Names], Any] | None:
+    function = _ENVIRONMENT.filters[node.name]
+    made = [_direct(one) for one in (node.node, *node.args)]
+    inputs = [one for one in made if one is not None]
+    if len(inputs) < len(made) or hasattr(function, "jinja_pass_arg"):
+        return None
+    if len(inputs) == 1:
+        only = inputs[0]
+        return lambda names: function(only(names))
+    return lambda names: function(*[one(names) for one in inputs])
 
 
 class _Compiled:
@@ -218,8 +282,8 @@ class _Compiled:
             for _ in template.root_render_func(context):
                 pass
             return _defined(context.vars[_RESULT], self._source)
-        except _TROUBLE as error:
-            message = f"`{{{{ {self._source} }}}}` cannot be computed: {_reason(error)}"
+        except TROUBLE as error:
+            message = f"`{{{{ {self._source} }}}}` cannot be computed: {reason_of(error)}"
             raise ValueError(message) from None
 
     def _compile(self) -> Any:
@@ -240,7 +304,8 @@ def _defined(value: Any, source: str) -> Any:
     return value
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Say in words why a template cannot be computed."""
     if isinstance(error, MemoryError):
         return "the value is too large"
     return str(error) or type(error).__name__

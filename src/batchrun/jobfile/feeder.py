@@ -1,6 +1,6 @@
 """Items that come when they come: read in a thread, handed over through a bounded buffer.
 
-    thread: standard input, fifo, glob ──batches──► deque (at most 16) ──► next(), never blocks
+    thread: files, pipes, globs, walks ──batches──► deque (at most 16) ──► next(), never blocks
                                                       │
                      the waker is called when something comes after `next` had to say PENDING
 
@@ -13,18 +13,38 @@ import select
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeAlias
 
 from batchrun.errors import SourceError
 from batchrun.model.ports import Drawn, Waker
 
-__all__ = ["Feeder", "LineSplitter"]
+__all__ = ["BatchReader", "Batches", "Feeder", "LineSplitter", "in_batches"]
 
 _MOST_BATCHES = 16
 _BLOCK_BYTES = 64 * 1024
 #: No item that anybody means is longer; a file without line ends is not a list.
 _LONGEST_LINE_BYTES = 1024 * 1024
+_BATCH = 1024
+
+Batches: TypeAlias = Generator[list[Any], None, None]
+#: Makes items of the blocks of a file; yields what it has before it waits for the next block.
+BatchReader: TypeAlias = Callable[[Iterator[bytes]], Batches]
+
+
+def in_batches(items: Iterator[Any]) -> Batches:
+    """Put items together; what came before a failure is handed over first."""
+    batch: list[Any] = []
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) >= _BATCH:
+                yield batch
+                batch = []
+    except SourceError:
+        yield batch
+        raise
+    yield batch
 
 
 class LineSplitter:
@@ -53,6 +73,16 @@ class LineSplitter:
         text = whole.decode(*self._encoding)
         return [line for line in text.split(self._character) if line]
 
+    def batches(self, blocks: Iterator[bytes]) -> Batches:
+        """Yield the lines of blocks as they come.
+
+        Raises:
+            SourceError: a line is so long that this is no list.
+        """
+        for block in blocks:
+            yield self.feed(block)
+        yield self.feed(b"")
+
 
 class Feeder:
     """Runs an iterator of batches in a daemon thread.
@@ -63,10 +93,7 @@ class Feeder:
     """
 
     def __init__(
-        self,
-        batches: Generator[list[Any], None, None],
-        waker: Waker,
-        stop_fds: tuple[int, int] | None = None,
+        self, batches: Batches, waker: Waker, stop_fds: tuple[int, int] | None = None
     ) -> None:
         self._batches = batches
         self._waker = waker
@@ -81,12 +108,20 @@ class Feeder:
         threading.Thread(target=self._run, name="foreach", daemon=True).start()
 
     @classmethod
-    def of_lines(
-        cls, fd: int, splitter: LineSplitter, waker: Waker, *, owned: bool = False
+    def of_file(
+        cls, fd: int, name: str, read: BatchReader, waker: Waker, *, owned: bool = True
     ) -> "Feeder":
-        """Make a feeder of the lines that come out of a descriptor."""
+        """Make a feeder of what comes out of a descriptor.
+
+        Args:
+            fd: To be read from.
+            name: Of the file, for messages.
+            read: Makes items of its blocks.
+            waker: Called, from the thread, when there is something again.
+            owned: The descriptor is closed at the end.
+        """
         stop_fds = os.pipe()
-        return cls(_lines(fd, stop_fds[0], splitter, owned=owned), waker, stop_fds)
+        return cls(_batches_of(fd, stop_fds[0], name, read, owned=owned), waker, stop_fds)
 
     def next(self) -> Any:
         """Return the next item, `Drawn.PENDING` or `Drawn.EXHAUSTED`; never blocks.
@@ -156,36 +191,37 @@ class Feeder:
             self._waker()
 
 
-def _lines(
-    fd: int, stop_fd: int, splitter: LineSplitter, *, owned: bool
-) -> Generator[list[str], None, None]:
-    """Yield the lines of a descriptor as they come, until its end or until told to stop."""
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    poll.register(stop_fd, select.POLLIN)
+def _batches_of(fd: int, stop_fd: int, name: str, read: BatchReader, *, owned: bool) -> Batches:
     try:
-        while True:
-            ready = {one for one, _ in poll.poll()}
-            if stop_fd in ready:
-                return
-            block = _read(fd, splitter)
-            if block is None:
-                continue
-            yield splitter.feed(block)
-            if not block:
-                return
+        yield from read(_blocks(fd, stop_fd, name))
     finally:
         os.close(stop_fd)
         if owned:
             os.close(fd)
 
 
-def _read(fd: int, splitter: LineSplitter) -> bytes | None:
+def _blocks(fd: int, stop_fd: int, name: str) -> Iterator[bytes]:
+    """Yield what comes out of a descriptor, until its end or until told to stop."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    poll.register(stop_fd, select.POLLIN)
+    while True:
+        ready = {one for one, _ in poll.poll()}
+        if stop_fd in ready:
+            return
+        block = _read(fd, name)
+        if block == b"":
+            return
+        if block is not None:
+            yield block
+
+
+def _read(fd: int, name: str) -> bytes | None:
     """Read what is there; None: another reader of the same descriptor was faster."""
     try:
         return os.read(fd, _BLOCK_BYTES)
     except BlockingIOError:
         return None
     except OSError as error:
-        message = f"{splitter.name} cannot be read to its end: {error.strerror}"
+        message = f"{name} cannot be read to its end: {error.strerror}"
         raise SourceError(message) from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from batchrun.jobfile.compiled import (
     Compiled,
@@ -20,7 +20,8 @@ from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.readers import expected, read_scalar
 from batchrun.jobfile.scalars import Plain, is_null, resolve
 from batchrun.jobfile.scope import LATER, Names
-from batchrun.jobfile.shapes import Scalar, Shape
+from batchrun.jobfile.secrets import IN_COMMAND, NOT_HERE, SecretNames, holds_secret, secret_text
+from batchrun.jobfile.shapes import Parameter, Scalar, Shape
 from batchrun.jobfile.shell import QUOTING_SHELLS, place, shell_renderer
 from batchrun.jobfile.template import (
     Part,
@@ -30,9 +31,16 @@ from batchrun.jobfile.template import (
     split,
     text_renderer,
 )
+from batchrun.jobfile.templatefile import TemplateFile
+from batchrun.jobfile.trust import Trust
+from batchrun.model.operation import Operation
 from batchrun.model.values import Kind
 
-__all__ = ["Compiler"]
+__all__ = ["Compiler", "Reference"]
+
+#: Where an expression is written that uses one of these names.
+Reference: TypeAlias = tuple[Path, Expression]
+_REFERRING = frozenset({"results", "mine", "output"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +57,29 @@ class Compiler:
     fragile: bool = False
     #: The shell that reads shell strings; None: it is not known at load.
     shell: str | None = "/bin/sh"
+    secrets: SecretNames = field(default_factory=SecretNames)
+    #: Who may have written the files that are read for it.
+    trust: Trust = field(default_factory=lambda: Trust(strict=False))
+    #: Template files that were read, by path; shared by all.
+    templates: dict[str, TemplateFile] = field(default_factory=dict)
+    #: Why no secret can be inserted here; empty: one can.
+    no_secret: str = NOT_HERE
+    #: Uses of results and of `output`, for checks when all tasks are known; shared by all.
+    references: list[Reference] = field(default_factory=list)
 
     def with_names(self, names: Iterable[str]) -> "Compiler":
         """Return a compiler that knows more names."""
         return replace(self, known=self.known | frozenset(names))
+
+    def of_parameter(self, parameter: Parameter, operation: Operation) -> "Compiler":
+        """Return the compiler of one parameter: with its own rules for secrets and names."""
+        if parameter.key == "validate":
+            return self.with_names({"new"})
+        if not self.secrets.declared:
+            return self
+        if parameter.may_hold_secret:
+            return replace(self, no_secret="")
+        return replace(self, no_secret=IN_COMMAND) if operation.is_command else self
 
     # --- templates
 
@@ -68,9 +95,18 @@ class Compiler:
 
     def _check(self, expression: Expression, path: Path) -> bool:
         """Note the names of an expression that are not known here."""
-        unknown = sorted(expression.names - self.known)
+        names = expression.names
+        if "secrets" in names:
+            refusal = self.secrets.refusal(expression, self.no_secret)
+            if refusal:
+                self.problems.add(path, refusal)
+                return False
+            return True
+        unknown = sorted(names - self.known)
+        if not unknown and not _REFERRING.isdisjoint(names):
+            self.references.append((path, expression))
         for name in unknown:
-            self.problems.add(path, self._unknown(name))
+            self.problems.add(path, self.unknown(name))
         outcome = {"outcome", "counts", "failures", "summary"}
         for name, attribute in expression.attributes:
             if name == "run" and attribute in outcome and "run.summary" not in self.known:
@@ -78,9 +114,12 @@ class Compiler:
                 return False
         return not unknown
 
-    def _unknown(self, name: str) -> str:
+    def unknown(self, name: str) -> str:
+        """Say what is wrong with a name that is not known here."""
         if name in self.elsewhere:
             return self.elsewhere[name]
+        if name == "new":
+            return "`new`, the file before it gets its name, is known only in `validate`"
         if name in LATER:
             return f"`{name}` is not supported by this version of batchrun yet"
         hint = did_you_mean(name, (one for one in self.known if "." not in one))
@@ -103,10 +142,17 @@ class Compiler:
         if type(raw) is Plain or not is_template(raw):
             return Constant(resolve(raw))
         parts = self.template(raw, path)
-        if parts is None:
+        if parts is None or self._has_misplaced(parts, path):
             return Constant(None)
         sole = sole_expression(parts)
         return text_renderer(parts) if sole is None else sole.evaluate
+
+    def _has_misplaced(self, parts: Sequence[Part], path: Path) -> bool:
+        """Note a secret where a value may be anything: it can only be text."""
+        found = holds_secret(parts)
+        if found:
+            self.problems.add(path, NOT_HERE)
+        return found
 
     # --- values of a known shape
 
@@ -164,6 +210,8 @@ class Compiler:
 
     def _whole(self, shape: Shape, raw: Any, parts: Sequence[Part], path: Path) -> Compiled | None:
         """Compile a single value where a list or a mapping is expected."""
+        if self._has_misplaced(parts, path):
+            return None
         sole = sole_expression(parts)
         if sole is not None:
             kind = shape.items.text.kind if shape.items and shape.items.text else None
@@ -213,6 +261,10 @@ class Compiler:
                 literal = raw if parts is None or type(raw) is Plain else "".join(map(str, parts))
                 return Constant(self._convert(shape, literal))
             return self._rendered(scalar, parts or [])
+        if holds_secret(parts):
+            if scalar is None or scalar.kind is not None:
+                raise ValueError(NOT_HERE)
+            return secret_text(parts)
         sole = sole_expression(parts)
         if scalar is None or len(shape.scalars) > 1:
             source = text_renderer(parts) if sole is None else sole.evaluate

@@ -1,33 +1,51 @@
 """`foreach` as written, compiled to a source of items."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchrun.jobfile.compiled import Compiled, Constant
+from batchrun.jobfile.chunked import ChunkedSource
+from batchrun.jobfile.commandsource import CommandSource
+from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.fields import Compiler
+from batchrun.jobfile.filesources import FileSource, LinesSource
+from batchrun.jobfile.findfields import FIND_SHAPES, compile_find
+from batchrun.jobfile.pathsources import GlobSource
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.readers import read_bool
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.jobfile.sources import (
-    GlobSource,
-    LinesSource,
     ListSource,
+    MatrixSource,
     RangeSource,
     Source,
     ValueSource,
 )
-from batchrun.jobfile.template import is_template, sole_expression
+from batchrun.jobfile.template import is_template, sole_expression, split
+from batchrun.jobfile.written import WHOLE_NUMBER, Written, least_one
 from batchrun.model.values import Kind
 
-__all__ = ["compile_source", "items_required"]
+__all__ = ["SOURCE_OPTIONS", "compile_source", "items_required"]
 
-_LATER = ("csv", "json", "find", "command", "matrix")
-_KINDS = ("glob", "lines", "range")
-_OPTIONS = {"glob": ("hidden",), "lines": ("null_separated",), "range": ()}
+#: Kinds of source, and what may stand beside each.
+SOURCE_OPTIONS = {
+    "glob": ("hidden",),
+    "lines": ("null_separated",),
+    "csv": (),
+    "json": (),
+    "find": ("hidden",),
+    "range": (),
+    "command": ("null_separated",),
+    "matrix": (),
+}
+_FLAGS = ("hidden", "null_separated", "require")
+_LISTED = ", ".join(SOURCE_OPTIONS)
 
+_TEXT = Scalar(type=str)
 _PATH = Shape(scalars=(Scalar(type=str, kind=Kind.PATH),))
 _PATTERNS = Shape(items=Shape(scalars=(Scalar(type=str, kind=Kind.PATTERN),)))
+_TEXTS = Shape(items=Shape(scalars=(_TEXT,)))
 _STANDARD_INPUT = Constant("-")
 
 
@@ -54,34 +72,55 @@ def compile_source(raw: Any, path: Path, compiler: Compiler) -> Source | None:
         if parts is None:
             return None
     if not is_null(raw) and not isinstance(raw, bool):
-        message = 'write a list, one "{{ EXPR }}" that is a list, or {glob: ...}, {lines: ...}, '
-        compiler.problems.add(path, message + "{range: [...]}")
+        message = (
+            f'write a list, one "{{{{ EXPR }}}}" that is a list, or a source: one of {_LISTED}'
+        )
+        compiler.problems.add(path, message)
     else:
         compiler.problems.add(path, "has no value; write a list, or {glob: ...}, {lines: ...}")
     return None
 
 
 def _source(raw: dict[str, Any], path: Path, compiler: Compiler) -> Source | None:
-    kinds = [key for key in raw if key in _KINDS]
+    kinds = [key for key in raw if key in SOURCE_OPTIONS]
+    _check_keys(raw, kinds, path, compiler)
+    flags = {key: _flag(raw, key, path, compiler) for key in _FLAGS}
+    size = least_one(raw["chunk"], (*path, "chunk"), compiler) if "chunk" in raw else None
+    if len(kinds) != 1:
+        return None
+    source = _KIND_OF[kinds[0]](Written(raw[kinds[0]], (*path, kinds[0]), compiler, flags))
+    if "chunk" not in raw or source is None:
+        return source
+    return None if size is None else ChunkedSource(source=source, size=size)
+
+
+def _check_keys(raw: dict[str, Any], kinds: list[str], path: Path, compiler: Compiler) -> None:
     problems = compiler.problems
-    allowed = {*_KINDS, "require", *(one for key in kinds for one in _OPTIONS[key])}
-    for key in raw:
-        if key in _LATER or key in ("at", "chunk"):
-            message = f"`{key}` is not supported by this version of batchrun yet"
-            problems.add((*path, key), message)
-        elif key not in allowed:
-            problems.add((*path, key), f"`{key}` is not a key here{did_you_mean(key, allowed)}")
+    allowed = {
+        *SOURCE_OPTIONS,
+        "require",
+        "chunk",
+        *(one for key in kinds for one in SOURCE_OPTIONS[key]),
+    }
+    unknown = [key for key in raw if key not in allowed]
+    for key in unknown:
+        problems.add((*path, key), _unknown(key, kinds, allowed))
     if len(kinds) > 1:
         listed = " and ".join(f"`{key}`" for key in kinds)
         problems.add(path, f"{listed} in one `foreach`; choose one")
-    elif not kinds and not any(key in _LATER for key in raw):
-        problems.add(path, "there is no source of items; write one of glob, lines, range")
-    flags = {
-        key: _flag(raw, key, path, compiler) for key in ("hidden", "null_separated", "require")
-    }
-    if len(kinds) != 1:
-        return None
-    return _KIND_OF[kinds[0]](raw[kinds[0]], (*path, kinds[0]), compiler, flags)
+    elif not kinds and not any(did_you_mean(key, SOURCE_OPTIONS) for key in unknown):
+        problems.add(path, f"there is no source of items; write one of {_LISTED}")
+
+
+def _unknown(key: str, kinds: list[str], allowed: set[str]) -> str:
+    if key == "at":
+        return "`at` is not supported by this version of batchrun yet"
+    owners = [kind for kind, options in SOURCE_OPTIONS.items() if key in options]
+    if owners and kinds:
+        return f"`{key}` belongs to {' and '.join(f'`{one}`' for one in owners)}; take it away"
+    if key in FIND_SHAPES:
+        return f"`{key}` stands inside `find`: {{find: {{path: DIR, {key}: ...}}}}"
+    return f"`{key}` is not a key here{did_you_mean(key, allowed)}"
 
 
 def _flag(raw: dict[str, Any], key: str, path: Path, compiler: Compiler) -> bool:
@@ -92,16 +131,15 @@ def _flag(raw: dict[str, Any], key: str, path: Path, compiler: Compiler) -> bool
         return False
 
 
-def _glob(raw: Any, path: Path, compiler: Compiler, flags: Mapping[str, bool]) -> Source | None:
-    patterns = [
-        compiler.value(_PATTERNS, one, (*path, at) if isinstance(raw, list) else path)
-        for at, one in enumerate(raw if isinstance(raw, list) else [raw])
-    ]
+def _glob(written: Written) -> Source | None:
+    compiler = written.compiler
+    patterns = [compiler.value(_PATTERNS, one, path) for one, path in written.each()]
     known = [one for one in patterns if one is not None]
     if len(known) < len(patterns):
         return None
+    raw = written.raw
     text = ", ".join(str(one) for one in raw) if isinstance(raw, list) else str(raw)
-    return GlobSource(text=text, patterns=tuple(map(_only, known)), hidden=flags["hidden"])
+    return GlobSource(text=text, patterns=tuple(map(_only, known)), hidden=written.flags["hidden"])
 
 
 def _only(compiled: Compiled) -> Compiled:
@@ -111,19 +149,33 @@ def _only(compiled: Compiled) -> Compiled:
     return compiled
 
 
-def _lines(raw: Any, path: Path, compiler: Compiler, flags: Mapping[str, bool]) -> Source | None:
-    compiled = _STANDARD_INPUT if raw == "-" else compiler.value(_PATH, raw, path)
-    if compiled is None:
+def _file(written: Written) -> Compiled | None:
+    return _STANDARD_INPUT if written.raw == "-" else written.value(_PATH)
+
+
+def _lines(written: Written) -> Source | None:
+    path = _file(written)
+    if path is None:
         return None
-    return LinesSource(text=str(raw), path=compiled, null_separated=flags["null_separated"])
+    return LinesSource(text=written.text, path=path, null_separated=written.flags["null_separated"])
 
 
-def _range(raw: Any, path: Path, compiler: Compiler, flags: Mapping[str, bool]) -> Source | None:  # noqa: ARG001 - one signature for all
+def _csv(written: Written) -> Source | None:
+    path = _file(written)
+    return None if path is None else FileSource(kind="csv", text=written.text, path=path)
+
+
+def _json(written: Written) -> Source | None:
+    path = _file(written)
+    return None if path is None else FileSource(kind="json", text=written.text, path=path)
+
+
+def _range(written: Written) -> Source | None:
+    raw, path, compiler = written.raw, written.path, written.compiler
     if not isinstance(raw, list) or len(raw) not in (2, 3):
         compiler.problems.add(path, "write [FIRST, LAST] or [FIRST, LAST, STEP]")
         return None
-    one = Shape(scalars=(Scalar(type=int),))
-    bounds = [compiler.value(one, bound, (*path, at)) for at, bound in enumerate(raw)]
+    bounds = [compiler.value(WHOLE_NUMBER, bound, (*path, at)) for at, bound in enumerate(raw)]
     known = tuple(bound for bound in bounds if bound is not None)
     if len(known) == 3 and isinstance(known[2], Constant) and known[2].value == 0:
         compiler.problems.add((*path, 2), "the step of a range cannot be 0")
@@ -131,4 +183,60 @@ def _range(raw: Any, path: Path, compiler: Compiler, flags: Mapping[str, bool]) 
     return RangeSource(bounds=known) if len(known) == len(bounds) else None
 
 
-_KIND_OF = {"glob": _glob, "lines": _lines, "range": _range}
+def _command(written: Written) -> Source | None:
+    raw, problems = written.raw, written.compiler.problems
+    is_list = isinstance(raw, list) and bool(raw)
+    if not is_list and not (isinstance(raw, str) and _is_sole(raw)):
+        message = "write a program and its arguments as a list, such as [git, ls-files]"
+        if isinstance(raw, str) and raw and not is_null(raw):
+            message += f"; for a shell: [sh, -c, {json.dumps(str(raw), ensure_ascii=False)}]"
+        problems.add(written.path, message)
+        return None
+    argv = written.value(_TEXTS)
+    if argv is None:
+        return None
+    return CommandSource(
+        argv=argv,
+        text=written.text,
+        base_dir=written.compiler.base_dir,
+        null_separated=written.flags["null_separated"],
+    )
+
+
+def _is_sole(text: str) -> bool:
+    try:
+        return is_template(text) and sole_expression(split(text)) is not None
+    except ValueError:
+        return False
+
+
+def _matrix(written: Written) -> Source | None:
+    raw, path, compiler = written.raw, written.path, written.compiler
+    if not isinstance(raw, dict) or not raw:
+        compiler.problems.add(path, "write a mapping of lists, such as {a: [1, 2], b: [x, y]}")
+        return None
+    axes = {key: _axis(axis, (*path, key), compiler) for key, axis in raw.items()}
+    known = {key: axis for key, axis in axes.items() if axis is not None}
+    return MatrixSource(axes=known) if len(known) == len(axes) else None
+
+
+def _axis(raw: Any, path: Path, compiler: Compiler) -> Render | tuple[Compiled, ...] | None:
+    if isinstance(raw, list):
+        return tuple(compiler.anything(one, (*path, at)) for at, one in enumerate(raw))
+    if isinstance(raw, str) and _is_sole(raw):
+        compiled = compiler.anything(raw, path)
+        return None if isinstance(compiled, Constant) else compiled
+    compiler.problems.add(path, 'write a list, or one "{{ EXPR }}" that is a list')
+    return None
+
+
+_KIND_OF: Mapping[str, Callable[[Written], Source | None]] = {
+    "glob": _glob,
+    "lines": _lines,
+    "csv": _csv,
+    "json": _json,
+    "find": compile_find,
+    "range": _range,
+    "command": _command,
+    "matrix": _matrix,
+}

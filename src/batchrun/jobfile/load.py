@@ -8,42 +8,48 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import ValidationError
-
-from batchrun.errors import JobFileError, Problem
+from batchrun.jobfile.collector import paused_collector
 from batchrun.jobfile.compiled import Compiled
-from batchrun.jobfile.document import Document, parse
+from batchrun.jobfile.document import parse
 from batchrun.jobfile.entries import (
-    BROKEN,
-    MODIFIER_KEYS,
-    NOT_IN_DEFAULTS,
-    PER_UNIT,
     Entry,
     TaskContext,
-    compute_now,
     take_entry,
 )
 from batchrun.jobfile.fields import Compiler
-from batchrun.jobfile.loaded import LoadedJob, program_names
+from batchrun.jobfile.include import with_includes
+from batchrun.jobfile.loaded import LoadedJob, Reading, program_names
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.order import find_needs, select, with_ids
-from batchrun.jobfile.plan import TaskPlan
-from batchrun.jobfile.problems import did_you_mean
-from batchrun.jobfile.scalars import is_null
-from batchrun.jobfile.schema import LATER_MODIFIERS, LATER_TOP, JobText, Modifiers, report
-from batchrun.jobfile.sources import LinesSource
+from batchrun.jobfile.overlap import note_overlaps
+from batchrun.jobfile.plan import TaskPlan, as_late
+from batchrun.jobfile.records import Registration
+from batchrun.jobfile.references import (
+    Order,
+    check_references,
+    check_selected,
+    find_registrations,
+)
+from batchrun.jobfile.schema import JobText
+from batchrun.jobfile.secrets import SecretNames
+from batchrun.jobfile.secretsource import Secrets, take_secrets
 from batchrun.jobfile.tasks import compile_task
 from batchrun.jobfile.template import is_template
+from batchrun.jobfile.toplevel import good_defaults, top_level, validated
+from batchrun.jobfile.trust import Trust
 from batchrun.jobfile.variables import job_variables, new_scope
 from batchrun.model.job import Job, Need, Task
 from batchrun.model.operation import OperationTable
 
 __all__ = ["read_file", "read_text"]
 
-_TOP_KEYS = frozenset(field.alias or name for name, field in JobText.model_fields.items())
 _ELSEWHERE = {
     "item": "`item` is known only in a task with `foreach`",
     "index": "`index` is known only in a task with `foreach`",
+    **{
+        name: f"`{name}` is not known here: this is computed before anything runs"
+        for name in ("results", "mine", "output", "failed")
+    },
 }
 
 
@@ -57,16 +63,14 @@ def read_file(
         UsageError: the options do not fit the file.
     """
     name = os.fspath(source)
-    try:
-        text = sys.stdin.buffer.read() if name == "-" else FilePath(name).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        problem = Problem(file=name, line=None, path="", message=f"cannot be read: {reason}")
-        raise JobFileError([problem]) from None
+    trust = Trust.of_this_process(insecure=options.insecure_permissions)
+    # Whoever hands us the job over standard input could as well have run it.
+    text = sys.stdin.buffer.read() if name == "-" else trust.read_for_user(name)
     directory = os.getcwd() if name == "-" else os.path.dirname(os.path.abspath(name))
     return read_text(text, file=name, base_dir=directory, table=table, options=options)
 
 
+@paused_collector()
 def read_text(
     text: str | bytes, *, file: str, base_dir: str, table: OperationTable, options: LoadOptions
 ) -> LoadedJob:
@@ -84,39 +88,19 @@ def read_text(
         UsageError: the options do not fit the file.
     """
     document = parse(text, file)
-    data = _top(document)
     base = os.path.abspath(base_dir)
-    names_known = frozenset({"env", "now", "job"})
+    trust = Trust.of_this_process(insecure=options.insecure_permissions)
+    data = with_includes(top_level(document), document.problems, base_dir=base, trust=trust)
+    secrets = data.get("secrets")
     compiler = Compiler(
         problems=document.problems,
         base_dir=base,
-        known=names_known,
+        known=frozenset({"env", "now", "job"}),
         elsewhere=_ELSEWHERE,
+        secrets=SecretNames(frozenset(secrets if isinstance(secrets, dict) else ())),
+        trust=trust,
     )
     return _Loading(data, compiler, table, options).job(file)
-
-
-def _top(document: Document) -> dict[str, Any]:
-    """Return the top-level mapping, without what is not ours.
-
-    Raises:
-        JobFileError: there is none.
-    """
-    data, problems = document.data, document.problems
-    if not isinstance(data, dict):
-        if data is None or is_null(data):
-            what = "the file is empty"
-        else:
-            what = "the file is a list" if isinstance(data, list) else "the file is a single value"
-        problems.add((), f"{what}; a job file is a mapping with `tasks:`")
-        problems.raise_if_any()
-    kept: dict[str, Any] = {}
-    for key, value in data.items():
-        if key in LATER_TOP:
-            problems.add((key,), f"`{key}` is not supported by this version of batchrun yet")
-        elif not key.startswith("x-"):
-            kept[key] = value
-    return kept
 
 
 class _Loading:
@@ -136,81 +120,61 @@ class _Loading:
         variables = self._variables()
         compiler = self._compiler = self._compiler.with_names(variables)
         names = new_scope(variables, program_names(None, self._compiler.base_dir, time.time()))
-        top = self._validated(names)
+        top = validated(self._data, self._compiler, names)
         name = top.name or _stem(file)
         names["job"] = {"name": name, "dir": compiler.base_dir}
+        secrets = self._secrets(top, names)
         context = TaskContext(
             problems=self._problems,
             table=self._table,
             options=self._options,
             compiler=compiler,
             names=names,
-            defaults=self._defaults(top.defaults),
+            defaults=good_defaults(top.defaults, self._problems),
             variables=frozenset(variables),
             limits=top.limits,
         )
         entries, automatic = with_ids(self._entries(top, context), self._problems)
+        before = len(self._problems)
         needs = find_needs(entries, automatic, self._problems, sequential=top.order == "sequential")
+        is_sound = len(self._problems) == before
         plans = {
             entry.id: plan
             for entry in entries
             if (plan := compile_task(entry, needs[entry.id], context)) is not None
         }
+        registered = find_registrations(entries, self._problems)
+        plans = self._with_results(plans, entries, registered, needs)
         self._check_standard_input(plans, file)
+        if is_sound:  # otherwise tasks might look unordered that are not
+            self._check_overlaps(plans, needs, automatic)
         self._problems.raise_if_any()
         chosen = select(entries, self._options)
+        check_selected(compiler.references, entries, registered, chosen, self._problems)
         job = _job(
             top, name, compiler.base_dir, [plans[one.id] for one in entries if one.id in chosen]
         )
-        return LoadedJob(job, plans, variables, self._problems, _warnings(top, entries))
+        reading = Reading(
+            plans=plans,
+            variables=variables,
+            problems=self._problems,
+            warnings=_warnings(top, entries, plans),
+            registered=registered,
+            secrets=secrets,
+        )
+        return LoadedJob(job, reading)
+
+    def _secrets(self, top: JobText, names: Any) -> Secrets | None:
+        """Check the secrets; None: the job has none."""
+        if not top.secrets:
+            return None
+        declared = take_secrets(top.secrets, self._compiler, names)
+        return Secrets(declared, self._compiler.base_dir)
 
     def _variables(self) -> dict[str, Compiled]:
         raw = self._data.get("vars")
         declared = raw if isinstance(raw, dict) else {}
         return job_variables(declared, self._compiler.with_names({"run"}), self._options)
-
-    def _validated(self, names: Any) -> JobText:
-        """Check the top level; what is wrong is noted and left out."""
-        ready: dict[str, Any] = {}
-        for key, value in self._data.items():
-            is_computed = key != "description" and isinstance(value, str) and is_template(value)
-            ready[key] = compute_now(value, (key,), self._compiler, names) if is_computed else value
-        ready = {key: value for key, value in ready.items() if value is not BROKEN}
-        try:
-            return JobText.model_validate(ready)
-        except ValidationError as error:
-            report(error, self._problems, (), _TOP_KEYS)
-            bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
-        good = {key: value for key, value in ready.items() if key not in bad}
-        return JobText.model_validate({"tasks": [], **good})
-
-    def _defaults(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Check the defaults once, where they are written; keep those that are good."""
-        good: dict[str, Any] = {}
-        for key, value in raw.items():
-            path = ("defaults", key)
-            if key in LATER_MODIFIERS:
-                message = f"`{key}` is not supported by this version of batchrun yet"
-            elif key not in MODIFIER_KEYS:
-                message = f"`{key}` is not a key here{did_you_mean(key, MODIFIER_KEYS)}"
-            elif key in NOT_IN_DEFAULTS:
-                message = f"`{key}` cannot be a default; write it in the task"
-            else:
-                if self._default_is_good(key, value):
-                    good[key] = value
-                continue
-            self._problems.add(path, message)
-        return good
-
-    def _default_is_good(self, key: str, value: Any) -> bool:
-        if key not in PER_UNIT and isinstance(value, str) and is_template(value):
-            return True
-        try:
-            Modifiers.model_validate({key: value})
-        except ValidationError as error:
-            report(error, self._problems, ("defaults",), MODIFIER_KEYS)
-            return False
-        return True
 
     def _entries(self, top: JobText, context: TaskContext) -> list[Entry]:
         if not top.tasks and "tasks" in self._data and isinstance(self._data["tasks"], list):
@@ -220,6 +184,39 @@ class _Loading:
             take_entry(one, (key, at), context) for key, some in raw for at, one in enumerate(some)
         ]
         return [entry for entry in found if entry is not None]
+
+    def _with_results(
+        self,
+        plans: dict[str, TaskPlan],
+        entries: Sequence[Entry],
+        registered: Mapping[str, Registration],
+        needs: Mapping[str, tuple[str, ...]],
+    ) -> dict[str, TaskPlan]:
+        """Check the uses of results; mark the tasks that are resolved late because of them."""
+        references = self._compiler.references
+        if not references:
+            return plans
+        per_item = {
+            (entry.id, need.task_id)
+            for entry in entries
+            if entry.id in plans
+            for need in plans[entry.id].task.needs
+            if need.per == "item"
+        }
+        order = Order(needs, frozenset(per_item), (one.task_id for one in registered.values()))
+        late = check_references(references, entries, registered, order, self._problems)
+        marked = {one: as_late(plans[one]) for one in late if one in plans}
+        return {**plans, **marked}
+
+    def _check_overlaps(
+        self,
+        plans: Mapping[str, TaskPlan],
+        needs: Mapping[str, Sequence[str]],
+        automatic: frozenset[str],
+    ) -> None:
+        for final in (False, True):
+            some = [plan for plan in plans.values() if plan.entry.final is final]
+            note_overlaps(some, needs, automatic, self._problems, self._compiler.base_dir)
 
     def _check_standard_input(self, plans: Mapping[str, TaskPlan], file: str) -> None:
         readers = list(_standard_input_readers(plans))
@@ -231,7 +228,7 @@ class _Loading:
 
 def _standard_input_readers(plans: Mapping[str, TaskPlan]) -> Iterator[TaskPlan]:
     for plan in plans.values():
-        if isinstance(plan.source, LinesSource) and plan.source.text == "-":
+        if plan.source is not None and plan.source.standard_input:
             yield plan
 
 
@@ -263,9 +260,11 @@ def _without_unselected(plan: TaskPlan, chosen: set[str]) -> Task:
     return plan.task if len(kept) == len(needs) else replace(plan.task, needs=kept)
 
 
-def _warnings(top: JobText, entries: Sequence[Entry]) -> list[str]:
+def _warnings(top: JobText, entries: Sequence[Entry], plans: Mapping[str, TaskPlan]) -> list[str]:
     used = {name for entry in entries for name in entry.modifiers.limit}
-    return [
+    secrets = {name for plan in plans.values() for name in plan.all_secrets}
+    unused = [f"`secrets.{name}` is used by no task" for name in top.secrets if name not in secrets]
+    return unused + [
         f"`limits.{name}` is used by no task"
         for name in top.limits
         if name not in used and not any(is_template(one) for one in used)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchrun.jobfile.compiled import Compiled
@@ -9,23 +10,49 @@ from batchrun.jobfile.describe import describe
 from batchrun.jobfile.options import TaskDescription
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.problems import Problems
+from batchrun.jobfile.program import ReviewedUnit
+from batchrun.jobfile.records import Registration, UnknownUntilRunError
+from batchrun.jobfile.rendering import Desk
+from batchrun.jobfile.results import Results
 from batchrun.jobfile.scope import Names, environment_variable, make_now
-from batchrun.jobfile.stream import PlannedStream
+from batchrun.jobfile.secretsource import Secrets
+from batchrun.jobfile.sources import Items, collected
+from batchrun.jobfile.stream import PlannedStream, unknown_items
 from batchrun.jobfile.variables import new_scope
 from batchrun.model.job import Job
 from batchrun.model.outcome import Report
 from batchrun.model.ports import UnitStream, Waker
 from batchrun.model.unit import Unit
+from batchrun.model.values import NEW_FILE
 
-__all__ = ["LoadedJob", "program_names"]
+__all__ = ["LoadedJob", "Reading", "program_names"]
 
 
 def program_names(job_name: str | None, base_dir: str, started_at: float) -> dict[str, Any]:
     """Return the names that templates see beside the variables."""
-    names: dict[str, Any] = {"env": environment_variable, "now": make_now(started_at)}
+    names: dict[str, Any] = {
+        "env": environment_variable,
+        "now": make_now(started_at),
+        # Known in `validate` only; the operation puts the file's path there.
+        "new": NEW_FILE,
+    }
     if job_name is not None:
         names["job"] = {"name": job_name, "dir": base_dir}
     return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What reading a job file has made beside the job."""
+
+    #: By task id; also of tasks that are not selected.
+    plans: Mapping[str, TaskPlan]
+    variables: Mapping[str, Compiled]
+    problems: Problems
+    warnings: Sequence[str] = ()
+    #: Who keeps a result, by its name.
+    registered: Mapping[str, Registration] = field(default_factory=dict)
+    secrets: Secrets | None = None
 
 
 class LoadedJob:
@@ -34,36 +61,73 @@ class LoadedJob:
     Call `bind` once before the first task is opened, so that `run.id` and `now()` are the run's.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        plans: Mapping[str, TaskPlan],
-        variables: Mapping[str, Compiled],
-        problems: Problems,
-        warnings: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, job: Job, reading: Reading) -> None:
         self.job = job
+        #: Where the values of its secrets come from; None: it declares none.
+        self.secrets = reading.secrets
         #: Sentences about what is allowed but probably not meant.
-        self.warnings = tuple(warnings)
-        self._plans = plans
-        self._variables = variables
-        self._problems = problems
+        self.warnings = tuple(reading.warnings)
+        self._plans = reading.plans
+        self._variables = reading.variables
+        self._problems = reading.problems
+        self._registered = reading.registered
         self._run: dict[str, Any] = {"id": ""}
+        self._dry_run = False
         self._names = self._scope(time.time())
+        self._desk = self._new_desk()
 
-    def bind(self, run_id: str, started_at: float) -> None:
+    def bind(self, run_id: str, started_at: float, *, dry_run: bool = False) -> None:
         """Fix what belongs to one run.
 
         Args:
             run_id: What `run.id` is.
             started_at: What `now()` is, in seconds since the epoch.
+            dry_run: What commands would write is not known.
         """
+        self._dry_run = dry_run
         self._run = {"id": run_id}
         self._names = self._scope(started_at)
+        self._desk = self._new_desk()
+
+    def _new_desk(self) -> Desk:
+        return Desk(
+            run_id=str(self._run["id"]),
+            dry_run=self._dry_run,
+            base_dir=self.job.base_dir,
+            results=Results(self._registered),
+            limits=self.job.limits,
+            where=self._problems.where,
+        )
 
     def _scope(self, started_at: float) -> Names:
         given = program_names(self.job.name, self.job.base_dir, started_at)
         return new_scope(self._variables, {**given, "run": self._run})
+
+    @property
+    def withheld_env(self) -> tuple[str, ...]:
+        """The environment variables that hold secrets; commands do not inherit them."""
+        return () if self.secrets is None else self.secrets.variables
+
+    def prompts(self) -> tuple[tuple[str, str], ...]:
+        """Return the secrets that somebody must be asked for: the name and the question.
+
+        Only those that a selected task may use, and that were not answered yet.
+        """
+        if self.secrets is None:
+            return ()
+        tasks = (*self.job.tasks, *self.job.final_tasks)
+        return self.secrets.prompts(
+            name for task in tasks for name in self._plans[task.id].all_secrets
+        )
+
+    def answer(self, name: str, value: str) -> None:
+        """Give the value of a secret that somebody was asked for.
+
+        Raises:
+            SourceError: it is too short to be hidden; the message says so.
+        """
+        if self.secrets is not None:
+            self.secrets.answer(name, value)
 
     def describe(self) -> tuple[TaskDescription, ...]:
         """Tell what `check` shows, task by task, those of `finally` last."""
@@ -72,8 +136,7 @@ class LoadedJob:
 
     def review(self, unit: Unit, report: Report) -> Report:
         """Take in an attempt of a task with `reviewed`; return it as it shall count."""
-        del unit
-        return report
+        return unit.reviewed(report) if isinstance(unit, ReviewedUnit) else report
 
     def open(self, task_id: str, scope: Mapping[str, Any], waker: Waker) -> UnitStream:
         """Begin a task.
@@ -90,6 +153,15 @@ class LoadedJob:
         given = dict(scope)
         if isinstance(given.get("run"), Mapping):
             given["run"] = {**self._run, **given["run"]}
+        given["results"] = self._desk.results.view
         names = new_scope(plan.variables, given, outer=self._names)
-        items = None if plan.source is None else plan.source.open(names, waker)
-        return PlannedStream(plan, names, items, limits=self.job.limits, where=self._problems.where)
+        return PlannedStream(plan, names, self._items(plan, names, waker), self._desk)
+
+    def _items(self, plan: TaskPlan, names: Names, waker: Waker) -> Items | None:
+        if plan.source is None:
+            return None
+        try:
+            items = plan.source.open(names, waker)
+        except UnknownUntilRunError as error:
+            return unknown_items(error)
+        return collected(items, waker) if plan.needs_total else items

@@ -24,8 +24,6 @@ __all__ = [
     "Foreach",
     "Identifier",
     "Limits",
-    "LockNames",
-    "Needs",
     "Order",
     "RetryOn",
     "Share",
@@ -128,22 +126,6 @@ def _identifier(raw: object) -> str:
     return text
 
 
-def _needs(raw: object) -> tuple[str, ...]:
-    return tuple(_need(one) for one in (raw if isinstance(raw, list) else [raw]))
-
-
-def _need(raw: object) -> str:
-    if not isinstance(raw, dict):
-        return _text(raw)
-    if "per" in raw:
-        message = "`per:` in `needs` is not supported by this version of batchrun yet"
-        raise ValueError(message)
-    if set(raw) != {"task"}:
-        message = "write the id of a task, or {task: ID}"
-        raise ValueError(message)
-    return _text(raw["task"])
-
-
 def _retry_on(raw: object) -> tuple[str | int, ...]:
     return tuple(_retry_case(one) for one in (raw if isinstance(raw, list) else [raw]))
 
@@ -160,13 +142,6 @@ def _retry_case(raw: object) -> str | int:
         f"{did_you_mean(text, _RETRY_KINDS)}"
     )
     raise ValueError(message)
-
-
-def _named(raw: object) -> tuple[str, ...]:
-    if any(isinstance(one, dict) for one in (raw if isinstance(raw, list) else [raw])):
-        message = "`scope: machine` is not supported by this version of batchrun yet; write a name"
-        raise ValueError(message)
-    return _texts(raw)
 
 
 _TEXT = {"type": ["string", "number", "boolean"]}
@@ -198,10 +173,6 @@ Factor: TypeAlias = Annotated[
 Duration: TypeAlias = Annotated[float, PlainValidator(_duration), WithJsonSchema(_DURATION)]
 Share: TypeAlias = Annotated[FailLimit, PlainValidator(_fail_limit), WithJsonSchema(_SHARE)]
 Texts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_texts), WithJsonSchema(_TEXT_OR_LIST)]
-LockNames: TypeAlias = Annotated[
-    tuple[str, ...], PlainValidator(_named), WithJsonSchema(_TEXT_OR_LIST)
-]
-Needs: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_needs), WithJsonSchema(_TEXT_OR_LIST)]
 RetryOn: TypeAlias = Annotated[
     tuple[str | int, ...], PlainValidator(_retry_on), WithJsonSchema(_TEXT_OR_LIST)
 ]
@@ -221,23 +192,6 @@ Entries: TypeAlias = Annotated[
 Order: TypeAlias = Annotated[
     str, PlainValidator(_order), WithJsonSchema({"enum": ["concurrent", "sequential"]})
 ]
-_FOREACH = {
-    "anyOf": [
-        {"type": "array"},
-        _EXPRESSION,
-        {
-            "type": "object",
-            "properties": {
-                "glob": _TEXT_OR_LIST,
-                "hidden": {"type": "boolean"},
-                "lines": {"type": "string"},
-                "null_separated": {"type": "boolean"},
-                "require": {"type": "boolean"},
-                "range": {"type": "array", "minItems": 2, "maxItems": 3},
-            },
-            "additionalProperties": False,
-        },
-    ]
-}
-Foreach: TypeAlias = Annotated[Any, PlainValidator(lambda raw: raw), WithJsonSchema(_FOREACH)]
+#: Compiled, and its schema written, by `foreach` and `exported`.
+Foreach: TypeAlias = Annotated[Any, PlainValidator(lambda raw: raw), WithJsonSchema({})]
 Anything: TypeAlias = Annotated[Any, PlainValidator(lambda raw: raw), WithJsonSchema({})]

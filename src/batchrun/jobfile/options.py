@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["LoadOptions", "TaskDescription"]
+__all__ = ["LoadOptions", "StepDescription", "TaskDescription"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,32 @@ class LoadOptions:
     retries: int | None = None
     #: Instead of every task's `timeout`, in seconds.
     timeout_s: float | None = None
+    #: As root, obey files that others can write as well.
+    insecure_permissions: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDescription:
+    """What `check` says about one step of a task."""
+
+    #: `steps`, `rescue` or `always`.
+    section: str
+    #: Position in its section, from 1.
+    position: int
+    name: str
+    operation: str
+    line: int | None
+    when: str = ""
+    timeout_s: float | None = None
+    retries: int = 0
+    register: str = ""
+    guards: tuple[tuple[str, str], ...] = ()
+    output: str = ""
+    #: Parameter and path, as written.
+    paths: tuple[tuple[str, str], ...] = ()
+    readonly: bool = False
+    sudo: str = ""
+    ignore_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +69,8 @@ class TaskDescription:
     when: str = ""
     limits: tuple[str, ...] = ()
     locks: tuple[str, ...] = ()
+    #: Of the locks, those that exclude other batchrun processes of this machine.
+    machine_locks: tuple[str, ...] = ()
     timeout_s: float | None = None
     retries: int = 0
     #: Parameter and path, as written.
@@ -50,3 +78,43 @@ class TaskDescription:
     tags: tuple[str, ...] = ()
     #: It stands under `finally`.
     final: bool = False
+    #: Of `needs`, those of which each unit awaits only the one with its own item.
+    needs_per_item: tuple[str, ...] = ()
+    #: The name of its result; empty: it is not kept.
+    register: str = ""
+    #: Names of results that its templates use.
+    uses_results: tuple[str, ...] = ()
+    #: Guards, as written: `creates`, `unless` and so on, each with its text.
+    guards: tuple[tuple[str, str], ...] = ()
+    #: The file that its command makes, as written.
+    output: str = ""
+    changed_when: str = ""
+    #: Its command changes nothing, and runs in a dry run too.
+    readonly: bool = False
+    #: User for `sudo`, as written; empty: as batchrun itself.
+    sudo: str = ""
+    #: Time without output, as written.
+    idle_timeout: str = ""
+    nice: int | None = None
+    #: Such as `best-effort:4`.
+    ionice: str = ""
+    retry_delay_s: float = 1.0
+    retry_backoff: float = 2.0
+    #: Kinds of outcome and exit statuses that are tried again, when there are retries.
+    retry_on: tuple[str, ...] = ()
+    #: Such as `3` or `10%`; empty: no limit of its own.
+    max_fail: str = ""
+    max_parallel: int | None = None
+    #: How many processes' worth of room each unit takes.
+    slots: int = 1
+    #: Sizes of its waves, such as `1, 10%`; empty: all units at once.
+    batch: str = ""
+    #: Between two waves: seconds; None: it is asked at the terminal, if there is a batch.
+    pause_s: float | None = 0.0
+    ignore_errors: bool = False
+    print_always: bool = False
+    #: Paths of other tasks may be meant.
+    overlap_allowed: bool = False
+    #: Its steps, in the order of the sections: steps, rescue, always.
+    steps: tuple["StepDescription", ...] = ()
+    rescue_ok: bool = False

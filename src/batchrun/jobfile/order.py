@@ -28,7 +28,8 @@ def with_ids(entries: Sequence[Entry], problems: Problems) -> tuple[list[Entry],
     named: list[Entry] = []
     for entry in entries:
         if not entry.id:
-            operation = entry.operation.name if entry.operation else "task"
+            other = "steps" if entry.has_steps else "task"
+            operation = entry.operation.name if entry.operation else other
             prefix = "finally-" if entry.final else ""
             made = f"{prefix}{operation}-{int(entry.path[1]) + 1}"
             while made in seen:
@@ -40,12 +41,12 @@ def with_ids(entries: Sequence[Entry], problems: Problems) -> tuple[list[Entry],
 
 
 def _note_double(first: Entry, entry: Entry, problems: Problems) -> None:
-    lines = [problems.line_of(one.path) for one in (first, entry)]
+    places = [problems.place(one.path) for one in (first, entry)]
     key = "id" if entry.modifiers.id else "name"
     made = "" if entry.modifiers.id else " (made of the name)"
     message = (
-        f"the id `{entry.id}`{made} is there twice, for the tasks on line {lines[0]} and on "
-        f"line {lines[1]}; give one of them another `id`"
+        f"the id `{entry.id}`{made} is there twice, for the tasks on {places[0]} and on "
+        f"{places[1]}; give one of them another `id`"
     )
     problems.add((*entry.path, key), message)
 
@@ -59,10 +60,11 @@ def find_needs(
     before: dict[bool, str] = {}
     for entry in entries:
         found = dict.fromkeys(
-            need
+            need.task
             for need in entry.modifiers.needs
-            if _is_possible(need, entry, known, automatic, problems)
+            if _is_possible(need.task, entry, known, automatic, problems)
         )
+        _check_per_item(entry, known, problems)
         if sequential and entry.final in before:
             found.setdefault(before[entry.final])
         before[entry.final] = entry.id
@@ -73,6 +75,22 @@ def find_needs(
         )
         problems.add((*known[circle[0]].path, "needs"), message)
     return needs
+
+
+def _check_per_item(entry: Entry, known: Mapping[str, Entry], problems: Problems) -> None:
+    """Note needs per item between a task with items and one without."""
+    for need in entry.modifiers.needs:
+        other = known.get(need.task)
+        if need.per == "all" or other is None:
+            continue
+        with_items = [one for one in (entry, other) if one.modifiers.foreach is not None]
+        if len(with_items) == 1:
+            without = other if with_items[0] is entry else entry
+            message = (
+                f"`per: item` joins the items of two tasks, and `{without.id}` has no `foreach`; "
+                "take `per` away"
+            )
+            problems.add((*entry.path, "needs"), message)
 
 
 def _is_possible(

@@ -6,6 +6,8 @@ from typing import Any
 from batchrun.jobfile.compiled import Constant, Render
 from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.fields import Compiler
+from batchrun.jobfile.plainvalues import plain_path
+from batchrun.jobfile.prepared import SECRET_FLAG, prepare
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.schema import COMMAND_MODIFIERS
@@ -28,16 +30,26 @@ def compile_parameters(
     given = _given(entry, operation, parameters, compiler)
     constants: dict[str, Any] = {}
     computed: list[tuple[str, Path, Render]] = []
-    before = len(compiler.problems)
+    before, secrets_before = len(compiler.problems), len(compiler.secrets.used)
     for key, (raw, path) in given.items():
         parameter = parameters[key]
         if is_null(raw) and not parameter.required and not parameter.shape.nullable:
             continue
-        compiled = compiler.value(parameter.shape, raw, path)
+        plain = plain_path(parameter.shape, raw)
+        if plain is not None:
+            constants[parameter.field] = plain
+            continue
+        compiled = compiler.of_parameter(parameter, operation).value(parameter.shape, raw, path)
         if isinstance(compiled, Constant):
             constants[parameter.field] = compiled.value
         elif compiled is not None:
             computed.append((parameter.field, path, compiled))
+    if (
+        len(compiler.secrets.used) > secrets_before
+        and SECRET_FLAG in operation.params.__dataclass_fields__
+    ):
+        constants[SECRET_FLAG] = True
+    prepare(operation, constants, computed, (*entry.path, operation.name), compiler)
     _check_missing(entry, operation, given, compiler)
     if operation.check is not None and len(compiler.problems) == before:
         for sentence in operation.check(constants):
@@ -72,7 +84,7 @@ def _give_modifiers(
     """Add the modifiers that are parameters of commands."""
     for key in COMMAND_MODIFIERS:
         value = getattr(entry.modifiers, key)
-        path = (*entry.path, key) if key in entry.written else ("defaults", key)
+        path = entry.place_of(key)
         if value is None or (not operation.is_command and key not in entry.written):
             continue  # a default for commands says nothing to operations on files
         if not operation.is_command:

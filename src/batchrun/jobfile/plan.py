@@ -1,47 +1,153 @@
 """A task made ready: what is the same for all its units, and what is computed for each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 from batchrun.jobfile.compiled import Compiled, Render
 from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.sources import Source
-from batchrun.model.job import Task
+from batchrun.model.job import RetryPolicy, Task
+from batchrun.model.steps import Section
 
-__all__ = ["Condition", "TaskPlan"]
+__all__ = [
+    "AroundPlan",
+    "Computed",
+    "Condition",
+    "OutputPlan",
+    "StepPlan",
+    "StepsPlan",
+    "TaskPlan",
+    "Work",
+    "as_late",
+]
+
+#: A value with templates: its field, its path in the file, the function that makes it.
+Computed: TypeAlias = tuple[str, Path, Render]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """`when`."""
+    """`when`, `changed_when`."""
 
     source: str
     #: Raises ValueError.
     compute: Render
+    #: The names that it uses.
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPlan:
-    """Everything that is known of a task at load."""
+class OutputPlan:
+    """`output`."""
 
-    task: Task
+    #: Where it is written in the file.
+    place: Path
+    path: Compiled
+    #: Files instead of the item; None: the item, when it is text.
+    newer_than: Compiled | None = None
+    #: Unique within the job: part of the temporary name.
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AroundPlan:
+    """Guards, priorities, and the output file."""
+
+    #: Fields of `Around` that are the same for all units.
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    computed: tuple[Computed, ...] = ()
+    #: Some guard is a command: it gets the `env`, `cwd`, `shell` and `sudo` of the unit.
+    has_command: bool = False
+    output: OutputPlan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one operation is given, and what happens around it: of a task, or of a step."""
+
     #: As it stands in the file.
     entry: Entry
     #: Parameters without templates.
-    constants: Mapping[str, Any]
-    #: Parameters with templates: field, path in the file, function.
-    computed: tuple[tuple[str, Path, Render], ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    computed: tuple[Computed, ...] = ()
     when: Condition | None = None
+    timeout_s: float | None = None
+    around: AroundPlan | None = None
+    changed_when: Condition | None = None
+    #: The name under which its result is kept; empty: it is not.
+    register: str = ""
+    is_command: bool = False
+    #: Names of the secrets in its parameters, sorted, each once.
+    secrets: tuple[str, ...] = ()
+    #: Bytes of standard output that are needed whole.
+    capture_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan(Work):
+    """One step of a task with `steps`."""
+
+    #: Shown to people.
+    name: str
+    operation: str
+    retry: RetryPolicy
+    ignore_errors: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepsPlan:
+    """The steps of a task."""
+
+    sections: Mapping[Section, tuple[StepPlan, ...]]
+    #: A unit that was rescued counts as ok.
+    rescue_ok: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan(Work):
+    """Everything that is known of a task at load."""
+
+    task: Task
     source: Source | None = None
     #: No item at all is an error.
     require: bool = False
     variables: Mapping[str, Compiled] = field(default_factory=dict)
-    timeout_s: float | None = None
     #: Names without templates, sorted, each once.
     limits: tuple[str, ...] = ()
     locks: tuple[str, ...] = ()
+    machine_locks: tuple[str, ...] = ()
     #: Names with templates.
     computed_limits: tuple[Render, ...] = ()
     computed_locks: tuple[Render, ...] = ()
+    computed_machine_locks: tuple[Render, ...] = ()
+    steps: StepsPlan | None = None
+    #: It uses `mine`.
+    uses_mine: bool = False
+    #: Names of the results that it uses, sorted, each once.
+    uses_results: tuple[str, ...] = ()
+    #: Its units are resolved when they are due, not when they are planned: they use the result
+    #: of a unit of another task that may be running still.
+    late: bool = False
+    #: Each item is a list of several (`chunk`).
+    chunked: bool = False
+
+    @property
+    def all_secrets(self) -> tuple[str, ...]:
+        """The names of the secrets that its units, or their steps, may use."""
+        steps = self.steps.sections.values() if self.steps is not None else ()
+        return self.secrets + tuple(name for some in steps for one in some for name in one.secrets)
+
+    @property
+    def needs_total(self) -> bool:
+        """Whether all items must be known before the first unit: for shares of them."""
+        batch = self.task.batch
+        return batch is not None and any(one.percent is not None for one in batch.sizes)
+
+
+def as_late(plan: TaskPlan) -> TaskPlan:
+    """Mark a task whose units can be resolved only when they are due."""
+    if plan.steps is not None:  # steps always are
+        return plan
+    return replace(plan, late=True, task=replace(plan.task, reviewed=True))

@@ -1,6 +1,8 @@
 """The structure of a job file, as pydantic models: which keys there are and what each takes."""
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from batchrun.jobfile.modifiers import (
     Anything,
@@ -14,8 +16,6 @@ from batchrun.jobfile.modifiers import (
     Foreach,
     Identifier,
     Limits,
-    LockNames,
-    Needs,
     Order,
     RetryOn,
     Share,
@@ -23,6 +23,20 @@ from batchrun.jobfile.modifiers import (
     Texts,
 )
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
+from batchrun.jobfile.richvalues import (
+    Batches,
+    Guard,
+    IoPriority,
+    Locks,
+    Needs,
+    Niceness,
+    OutputOf,
+    Overlap,
+    Pause,
+    Print,
+    ResultName,
+    StepList,
+)
 
 __all__ = [
     "COMMAND_MODIFIERS",
@@ -34,64 +48,70 @@ __all__ = [
     "report",
 ]
 
-#: Keys of the language that this version does not know yet.
-LATER_TOP = frozenset(
-    {"fanout", "host_key", "hosts", "include", "inventory", "notify", "reports", "secrets"}
-)
+#: Keys of the language that this version does not know yet; the modifiers all need `hosts`.
+LATER_TOP = frozenset({"fanout", "host_key", "hosts", "inventory", "notify", "reports"})
 LATER_MODIFIERS = frozenset(
     {
-        "always",
         "at",
-        "batch",
         "bwlimit",
-        "changed_codes",
-        "changed_when",
-        "chunk",
         "connect_timeout",
-        "creates",
         "delegate_to",
         "hosts",
-        "idle_timeout",
         "ignore_unreachable",
-        "ionice",
         "local",
-        "mounted",
-        "newer_than",
-        "nice",
-        "onlyif",
-        "output",
-        "overlap",
-        "pause",
         "per_host",
         "pick",
-        "print",
-        "readonly",
-        "register",
-        "removes",
-        "rescue",
-        "rescue_ok",
-        "slots",
-        "steps",
-        "sudo",
-        "unless",
     }
 )
 LATER_OPERATIONS = frozenset(
     {
         "compare",
         "download",
-        "perms",
         "prune",
         "reboot",
-        "replace",
         "sync",
-        "template",
         "upload",
         "wait_for",
     }
 )
 #: Modifiers that are parameters of commands.
-COMMAND_MODIFIERS = ("env", "cwd", "stdin", "shell", "ok_codes")
+COMMAND_MODIFIERS = (
+    "env",
+    "cwd",
+    "stdin",
+    "shell",
+    "ok_codes",
+    "changed_codes",
+    "readonly",
+    "idle_timeout",
+    "sudo",
+)
+
+
+_TEXT = {"type": ["string", "number", "boolean"]}
+_ARGV = {"type": "array", "items": _TEXT, "minItems": 1}
+_SOURCES = {"env": _TEXT, "file": _TEXT, "prompt": _TEXT, "command": _ARGV}
+SecretSources: TypeAlias = Annotated[
+    Block,
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+            "additionalProperties": {
+                "type": "object",
+                "properties": _SOURCES,
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": False,
+            },
+        }
+    ),
+]
+#: Read before the rest is (`include.with_includes`).
+Included: TypeAlias = Annotated[
+    Anything,
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 
 class JobText(BaseModel):
@@ -102,6 +122,8 @@ class JobText(BaseModel):
     name: Text | None = Field(None, description="Name of the job; default: the file's stem.")
     description: Text | None = Field(None, description="What the job is for.")
     vars: Block = Field({}, description="Variables; null means that it must be given.")
+    secrets: SecretSources = Field({}, description="Secrets, and where each comes from.")
+    include: Included = Field(None, description="Files with variables, defaults, limits, ...")
     defaults: Block = Field({}, description="Modifiers for every task.")
     limits: Limits = Field({}, description="Named semaphores and how many may hold each.")
     order: Order = Field("concurrent", description="sequential: each task needs the one before.")
@@ -121,6 +143,7 @@ class Modifiers(BaseModel):
     name: Text | None = Field(None, description="Shown to people.")
     id: Identifier | None = Field(None, description="Used by `needs`; default: from the name.")
     needs: Needs = Field((), description="Tasks that must have ended well before.")
+    overlap: Overlap | None = Field(None, description="allow: paths of other tasks may be meant.")
     when: Anything = Field(None, description="Jinja2 expression; false: skipped.")
     foreach: Foreach = Field(None, description="One unit per item: a list or a source of items.")
     vars: Block = Field({}, description="Variables of this task, computed per unit.")
@@ -131,15 +154,40 @@ class Modifiers(BaseModel):
     retry_on: RetryOn | None = Field(None, description="Kinds of outcome, or exit statuses.")
     max_fail: Share | None = Field(None, description="More failures than this stop the run.")
     max_parallel: Count | None = Field(None, description="Units of this task at once.")
+    slots: Count = Field(1, description="How many processes' worth of room a unit takes.")
+    batch: Batches | None = Field(None, description="Sizes of the waves in which units go.")
+    pause: Pause | None = Field(None, description="Between two waves: a duration, or `ask`.")
     limit: Texts = Field((), description="Hold a slot of these semaphores while running.")
-    lock: LockNames = Field((), description="Hold these mutexes while running.")
+    lock: Locks = Field((), description="Hold these mutexes while running.")
     ignore_errors: Flag = Field(default=False, description="Failures are shown, fail nothing.")
     tags: Texts = Field((), description="For --tags and --skip-tags.")
+    # `register` is an attribute of every class with an abstract one among its parents.
+    registers: ResultName | None = Field(
+        None, alias="register", description="Name of the result, for `results` and `mine`."
+    )
+    print: Print = Field("failed", description="always: the output is shown in the recap.")
+    changed_when: Anything = Field(None, description="Jinja2 expression: whether it changed.")
+    creates: Guard = Field(None, description="Skipped when all of these exist.")
+    removes: Guard = Field(None, description="Skipped unless all of these exist.")
+    unless: Guard = Field(None, description="Skipped when this command succeeds.")
+    onlyif: Guard = Field(None, description="Skipped unless this command succeeds.")
+    mounted: Guard = Field(None, description="Fails unless each of these is a mount point.")
+    output: OutputOf | None = Field(None, description="The file that a command makes.")
+    nice: Niceness | None = Field(None, description="Niceness to add, -20 to 19.")
+    ionice: IoPriority | None = Field(None, description="Disk priority: idle, best-effort:0-7.")
     env: Anything = Field(None, description="Environment variables of the command.")
     cwd: Anything = Field(None, description="Working directory of the command.")
     stdin: Anything = Field(None, description="Text for the command's standard input.")
     shell: Anything = Field(None, description="Shell that runs a command text.")
     ok_codes: Anything = Field(None, description="Exit statuses that mean success.")
+    changed_codes: Anything = Field(None, description="Exit statuses that mean changed.")
+    readonly: Anything = Field(None, description="The command changes nothing.")
+    idle_timeout: Anything = Field(None, description="Time without output.")
+    sudo: Anything = Field(None, description="Run as root, or as this user.")
+    steps: StepList | None = Field(None, description="Operations done one after the other.")
+    rescue: StepList | None = Field(None, description="Steps run when one of `steps` failed.")
+    always: StepList | None = Field(None, description="Steps run at the end in any case.")
+    rescue_ok: Flag = Field(default=False, description="A unit that was rescued counts as ok.")
 
 
 def report(error: ValidationError, problems: Problems, at: Path, known: frozenset[str]) -> None:

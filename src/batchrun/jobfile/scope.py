@@ -6,14 +6,20 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from batchrun.jobfile.bounds import check_value
 from batchrun.model.values import parse_duration
 
 __all__ = ["BUILT_IN", "LATER", "Definition", "Names", "environment_variable", "make_now"]
 
 #: Names that the program gives, and that `vars` may not take.
-BUILT_IN = frozenset({"item", "index", "job", "run", "env", "now"})
+BUILT_IN = frozenset(
+    {
+        *("item", "index", "job", "run", "env", "now", "results", "mine", "output", "failed"),
+        *("secrets", "new"),
+    }
+)
 #: Names of the language that this version does not know yet.
-LATER = frozenset({"host", "results", "mine", "output", "secrets", "failed"})
+LATER = frozenset({"host"})
 
 _DAY_S = 86400.0
 
@@ -63,7 +69,7 @@ class Names(dict[str, Any]):
             raise ValueError(message)
         self._open.append(name)
         try:
-            return definition(self)
+            return check_value(definition(self))
         except ValueError as error:
             message = f"in the variable `{name}`: {error}"
             raise ValueError(message) from None

@@ -1,30 +1,30 @@
-"""Where the items of `foreach` come from: lists, expressions, ranges, globs, lines of files."""
+"""Where the items of `foreach` come from, and those that need no reading: lists and numbers."""
 
-import os
-import stat
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
 from batchrun.errors import SourceError
-from batchrun.jobfile.compiled import Constant, Render
-from batchrun.jobfile.feeder import Feeder, LineSplitter
+from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.scope import Names
 from batchrun.model.ports import Drawn, Waker
-from batchrun.model.values import Glob
-from batchrun.ops.paths import expand, shown
 
 __all__ = [
-    "GlobSource",
     "Items",
-    "LinesSource",
     "ListSource",
+    "MatrixSource",
     "RangeSource",
     "Source",
     "ValueSource",
+    "collected",
+    "computed",
+    "value_of",
 ]
 
-_BLOCK_BYTES = 256 * 1024
+#: Items that are read in one go before others get their turn.
+_COLLECTED_AT_ONCE = 4096
 
 
 @dataclass(slots=True)
@@ -49,6 +49,10 @@ class Source(Protocol):
     def total(self) -> int | None:
         """How many items there are, when that is known at load."""
 
+    @property
+    def standard_input(self) -> bool:
+        """Whether it reads batchrun's standard input, which can be read once."""
+
     def open(self, names: Names, waker: Waker) -> Items:
         """Begin to read.
 
@@ -57,7 +61,73 @@ class Source(Protocol):
         """
 
 
-def _computed(compute: Callable[[Names], Any], names: Names) -> Any:
+def collected(items: Items, waker: Waker) -> Items:
+    """Read a source to its end before its first item is drawn, so that its total is known.
+
+    Holds all items: for shares of a total that nothing else can tell. What came before a
+    failure is handed out first.
+
+    Args:
+        items: The open source.
+        waker: Called when there is more to be read: others have had their turn.
+    """
+    if items.total is not None:
+        return items
+    return _Collecting(items, waker).items
+
+
+class _Collecting:
+    """Reads ahead a piece at a time."""
+
+    def __init__(self, items: Items, waker: Waker) -> None:
+        self._source = items
+        self._waker = waker
+        self._held: list[Any] = []
+        self._rest: Iterator[Any] = iter(())
+        self._error: SourceError | None = None
+        self.items = Items(next=self._next, close=items.close)
+
+    def _next(self) -> Any:
+        if self.items.total is None and not self._read():
+            return Drawn.PENDING
+        item = next(self._rest, Drawn.EXHAUSTED)
+        if item is Drawn.EXHAUSTED and self._error is not None:
+            raise self._error
+        return item
+
+    def _read(self) -> bool:
+        """Read on; tell whether that was all."""
+        try:
+            for _ in range(_COLLECTED_AT_ONCE):
+                item = self._source.next()
+                if item is Drawn.PENDING:
+                    return False
+                if item is Drawn.EXHAUSTED:
+                    break
+                self._held.append(item)
+            else:
+                self._waker()
+                return False
+        except SourceError as error:
+            self._error = error
+        self.items.total = len(self._held)
+        # Reversed and popped, so that what was handed out is held no longer.
+        self._held.reverse()
+        self._rest = _popped(self._held)
+        return True
+
+
+def _popped(held: list[Any]) -> Iterator[Any]:
+    while held:
+        yield held.pop()
+
+
+def computed(compute: Callable[[Names], Any], names: Names) -> Any:
+    """Compute a part of a source.
+
+    Raises:
+        SourceError: it cannot be computed.
+    """
     try:
         return compute(names)
     except ValueError as error:
@@ -65,11 +135,20 @@ def _computed(compute: Callable[[Names], Any], names: Names) -> Any:
         raise SourceError(message) from None
 
 
+def value_of(part: Compiled, names: Names) -> Any:
+    """Return a constant, or compute it.
+
+    Raises:
+        SourceError: it cannot be computed.
+    """
+    return part.value if isinstance(part, Constant) else computed(part, names)
+
+
 def _iterate(iterator: Iterator[Any]) -> Callable[[], Any]:
     """Draw from an iterator made of the job file's own values."""
 
     def draw() -> Any:
-        return _computed(lambda _names: next(iterator, Drawn.EXHAUSTED), _NOTHING)
+        return computed(lambda _names: next(iterator, Drawn.EXHAUSTED), _NOTHING)
 
     return draw
 
@@ -81,7 +160,8 @@ _NOTHING = Names()
 class ListSource:
     """A list that is written in the file; its templates are computed when they are drawn."""
 
-    items: "tuple[Constant | Render, ...]"
+    items: tuple[Compiled, ...]
+    standard_input: bool = False
 
     @property
     def described(self) -> str:
@@ -105,6 +185,7 @@ class ValueSource:
 
     text: str
     compute: Render
+    standard_input: bool = False
 
     @property
     def described(self) -> str:
@@ -118,15 +199,19 @@ class ValueSource:
 
     def open(self, names: Names, waker: Waker) -> Items:  # noqa: ARG002 - the protocol's
         """Begin to read."""
-        value = _computed(self.compute, names)
-        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-            message = (
-                f"foreach {self.text} is {_kind(value)}, not a list; for a text write "
-                '"{{ x | lines }}" or "{{ x | words }}", for a mapping "{{ x | list }}"'
-            )
-            raise SourceError(message)
+        value = _listed(computed(self.compute, names), f"foreach {self.text}")
         total = len(value) if isinstance(value, list | tuple | range) else None
         return Items(next=_iterate_trusted(iter(value), self.text), total=total)
+
+
+def _listed(value: Any, what: str) -> Iterable[Any]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        message = (
+            f"{what} is {_kind(value)}, not a list; for a text write "
+            '"{{ x | lines }}" or "{{ x | words }}", for a mapping "{{ x | list }}"'
+        )
+        raise SourceError(message)
+    return value
 
 
 def _kind(value: object) -> str:
@@ -152,7 +237,8 @@ def _iterate_trusted(iterator: Iterator[Any], text: str) -> Callable[[], Any]:
 class RangeSource:
     """`{range: [FIRST, LAST, STEP]}`, the last one included."""
 
-    bounds: "tuple[Constant | Render, ...]"
+    bounds: tuple[Compiled, ...]
+    standard_input: bool = False
 
     @property
     def described(self) -> str:
@@ -168,10 +254,8 @@ class RangeSource:
 
     def open(self, names: Names, waker: Waker) -> Items:  # noqa: ARG002 - the protocol's
         """Begin to read."""
-        bounds = [
-            one.value if isinstance(one, Constant) else _computed(one, names) for one in self.bounds
-        ]
-        numbers = _computed(lambda _names: _range(bounds), names)
+        bounds = [value_of(one, names) for one in self.bounds]
+        numbers = computed(lambda _names: _range(bounds), names)
         iterator = iter(numbers)
         return Items(next=lambda: next(iterator, Drawn.EXHAUSTED), total=_length(numbers))
 
@@ -193,120 +277,34 @@ def _length(numbers: range) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GlobSource:
-    """`{glob: PATTERN}`: the paths that match, absolute, in bytewise order."""
+class MatrixSource:
+    """`{matrix: {a: [...], b: [...]}}`: every combination, the last list varies fastest."""
 
-    text: str
-    patterns: "tuple[Constant | Render, ...]"
-    hidden: bool = False
-
-    @property
-    def described(self) -> str:
-        """The source, as written."""
-        return f"glob {self.text}"
-
-    @property
-    def total(self) -> int | None:
-        """Not known before it is looked up."""
-        return None
-
-    def open(self, names: Names, waker: Waker) -> Items:
-        """Begin to look up, in a thread: a slow disk must not hold the engine."""
-        patterns: list[str | Glob] = []
-        for one in self.patterns:
-            if isinstance(one, Constant):
-                patterns.append(one.value)
-            else:
-                patterns.extend(_computed(one, names))
-        feeder = Feeder(self._batches(patterns), waker)
-        return Items(next=feeder.next, close=feeder.close)
-
-    def _batches(self, patterns: list[str | Glob]) -> Generator[list[str], None, None]:
-        batch: list[str] = []
-        for pattern in patterns:
-            for path in self._matches(pattern):
-                batch.append(path)
-                if len(batch) >= 1024:
-                    yield batch
-                    batch = []
-        yield batch
-
-    def _matches(self, pattern: str | Glob) -> Iterator[str]:
-        if isinstance(pattern, str):
-            if os.path.lexists(pattern):
-                yield pattern
-            return
-        try:
-            yield from expand(pattern, hidden=self.hidden)
-        except OSError as error:
-            where = shown(os.fsdecode(error.filename or pattern.pattern))
-            message = f"the glob {shown(pattern.pattern)} cannot be read: {error.strerror}: {where}"
-            raise SourceError(message) from None
-        except ValueError as error:
-            raise SourceError(str(error)) from None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinesSource:
-    """`{lines: FILE}`: the lines of a file, or of standard input; only the line end is removed."""
-
-    text: str
-    #: The path; `-` means standard input.
-    path: "Constant | Render"
-    null_separated: bool = False
+    #: By name: the list, or its items when it is written out.
+    axes: Mapping[str, Render | tuple[Compiled, ...]]
+    standard_input: bool = False
 
     @property
     def described(self) -> str:
         """The source, as written."""
-        return "lines of standard input" if self.text == "-" else f"lines of {self.text}"
+        return f"matrix of {', '.join(self.axes)}"
 
     @property
     def total(self) -> int | None:
-        """Not known before it is read."""
-        return None
+        """How many combinations there are, when every list is written out."""
+        known = [len(axis) for axis in self.axes.values() if isinstance(axis, tuple)]
+        return prod(known) if len(known) == len(self.axes) else None
 
-    def open(self, names: Names, waker: Waker) -> Items:
-        """Begin to read: a regular file as it is drawn, anything else in a thread."""
-        path = self.path.value if isinstance(self.path, Constant) else _computed(self.path, names)
-        separator = b"\0" if self.null_separated else b"\n"
-        if path == "-":
-            feeder = Feeder.of_lines(0, LineSplitter(separator, "standard input"), waker)
-            return Items(next=feeder.next, close=feeder.close)
-        try:
-            # A fifo that nobody writes to yet must not block here.
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            message = f"the items in {shown(path)} cannot be read: {error.strerror}"
-            raise SourceError(message) from None
-        return _open_lines(fd, path, separator, waker)
+    def open(self, names: Names, waker: Waker) -> Items:  # noqa: ARG002 - the protocol's
+        """Begin to combine; the lists are held, the combinations are not."""
+        lists = [self._axis(name, axis, names) for name, axis in self.axes.items()]
+        items = (dict(zip(self.axes, values, strict=True)) for values in itertools.product(*lists))
+        return Items(
+            next=lambda: next(items, Drawn.EXHAUSTED), total=prod(len(one) for one in lists)
+        )
 
-
-def _open_lines(fd: int, path: str, separator: bytes, waker: Waker) -> Items:
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISDIR(mode):
-        os.close(fd)
-        message = f"the items in {shown(path)} cannot be read: it is a directory"
-        raise SourceError(message)
-    if not stat.S_ISREG(mode):
-        feeder = Feeder.of_lines(fd, LineSplitter(separator, shown(path)), waker, owned=True)
-        return Items(next=feeder.next, close=feeder.close)
-    lines = _lines_of(fd, shown(path), separator)
-    return Items(next=lambda: next(lines, Drawn.EXHAUSTED), close=_closer(fd))
-
-
-def _closer(fd: int) -> Callable[[], None]:
-    opened = [fd]
-    return lambda: os.close(opened.pop()) if opened else None
-
-
-def _lines_of(fd: int, name: str, separator: bytes) -> Iterator[str]:
-    splitter = LineSplitter(separator, name)
-    while True:
-        try:
-            block = os.read(fd, _BLOCK_BYTES)
-        except OSError as error:
-            message = f"{name} cannot be read to its end: {error.strerror}"
-            raise SourceError(message) from None
-        yield from splitter.feed(block)
-        if not block:
-            return
+    def _axis(self, name: str, axis: Render | tuple[Compiled, ...], names: Names) -> list[Any]:
+        if isinstance(axis, tuple):
+            return [value_of(one, names) for one in axis]
+        value = computed(axis, names)
+        return list(_listed(value, f"`{name}` of the matrix"))

@@ -1,24 +1,32 @@
 """The units of one task, planned one at a time as they are drawn."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 from batchrun.errors import SourceError
 from batchrun.jobfile.compiled import Render
 from batchrun.jobfile.plan import TaskPlan
-from batchrun.jobfile.problems import Path
+from batchrun.jobfile.program import LateProgram, ReviewedUnit, StepsProgram, Target
+from batchrun.jobfile.records import Lookup, Origin, UnknownUntilRunError
+from batchrun.jobfile.rendering import Desk, Rendering, skipped_unknown
 from batchrun.jobfile.scalars import text_of
 from batchrun.jobfile.scope import Names
+from batchrun.jobfile.secrets import named_in
 from batchrun.jobfile.sources import Items
+from batchrun.jobfile.variables import new_scope
+from batchrun.model.around import Around
 from batchrun.model.outcome import Failed, Skipped
 from batchrun.model.ports import Drawn
 from batchrun.model.unit import Unit
 
-__all__ = ["PlannedStream"]
+__all__ = ["PlannedStream", "unknown_items"]
 
 _ONE = object()
 _LONGEST_LABEL = 4096
+_AS_JSON: dict[str, Any] = {"ensure_ascii": False, "default": str}
 
 
 class PlannedStream:
@@ -28,29 +36,27 @@ class PlannedStream:
         plan: The task.
         names: Its scope; the item and its variables are put into it for each unit.
         items: Where the items come from; None: there is one unit, without an item.
-        limits: The semaphores of the job, for names that are computed.
-        where: Writes `FILE:LINE: PATH`, for templates that fail.
+        desk: What all streams share.
     """
 
-    def __init__(
-        self,
-        plan: TaskPlan,
-        names: Names,
-        items: Items | None,
-        *,
-        limits: Mapping[str, int],
-        where: Callable[[Path], str],
-    ) -> None:
+    def __init__(self, plan: TaskPlan, names: Names, items: Items | None, desk: Desk) -> None:
         self._plan = plan
-        self._names = names
+        self._task_names = self._names = names
         self._items = items or _one_item()
         self._with_item = items is not None
         self._index = 0
-        self._limits = limits
-        self._where = where
+        self._desk = desk
         self._exhausted = False
-        self._path: Path = plan.entry.path
-        self._held = bool(plan.computed_limits or plan.computed_locks)
+        self._rendering = Rendering(plan, desk)
+        self._held = bool(
+            plan.computed_limits or plan.computed_locks or plan.computed_machine_locks
+        )
+        #: Something of a unit is computed after the next one was planned.
+        self._keeps_scope = plan.steps is not None or plan.late or plan.changed_when is not None
+        self._is_plain = not (self._keeps_scope or plan.register or plan.around is not None)
+        self._key = ""
+        if plan.uses_mine:
+            names["mine"] = Lookup(lambda name: desk.results.mine(name, self._key))
 
     @property
     def total(self) -> int | None:
@@ -65,13 +71,25 @@ class PlannedStream:
         """
         if self._exhausted:
             return Drawn.EXHAUSTED
-        item = self._items.next()
+        try:
+            item = self._items.next()
+        except UnknownUntilRunError as error:
+            self.close()
+            return self._unknown(error)
         if item is Drawn.PENDING:
             return Drawn.PENDING
         if item is Drawn.EXHAUSTED:
             return self._end()
         self._index += 1
         return self._unit(item)
+
+    def _unknown(self, error: UnknownUntilRunError) -> Unit:
+        """Stand for all units whose items a dry run cannot know."""
+        task = self._plan.task
+        verdict = skipped_unknown(error)
+        return Unit(
+            task_id=task.id, index=self._index + 1, operation=task.operation, verdict=verdict
+        )
 
     def _end(self) -> Drawn:
         self._exhausted = True
@@ -93,69 +111,110 @@ class PlannedStream:
         self._items.close()
 
     def _unit(self, item: Any) -> Unit:
-        plan, names = self._plan, self._names
-        label = ""
-        if self._with_item:
-            if plan.variables:
-                names.forget()
-            names["item"], names["index"] = item, self._index
-            label = item if type(item) is str else _label(item)
-        self._path = plan.entry.path
-        limits, locks = plan.limits, plan.locks
-        params: dict[str, Any] = {}
+        plan, rendering = self._plan, self._rendering
+        label = self._enter(item)
+        params: Mapping[str, Any] = {}
+        around: Around | None = None
+        held = plan.limits, plan.locks, plan.machine_locks
         verdict: Skipped | Failed | None = None
+        rendering.place = plan.entry.path
         try:
-            if plan.when is not None and (verdict := self._skipped()) is not None:
-                return self._made(label, params, limits, locks, verdict)
-            params = dict(plan.constants)
-            for field, path, render in plan.computed:
-                self._path = path
-                params[field] = render(names)
-            if self._held:
-                limits = self._named(limits, plan.computed_limits, "limit", known=self._limits)
-                locks = self._named(locks, plan.computed_locks, "lock")
+            if plan.when is None or plan.late or (verdict := self._skipped()) is None:
+                if self._is_plain:
+                    params = rendering.params(self._names)
+                elif not plan.late:
+                    params, around = self._surrounded()
+                if self._held:
+                    held = self._named()
         except ValueError as error:
-            params = {}
-            verdict = Failed(message=f"{self._where(self._path)}: {error}", retryable=False)
-        return self._made(label, params, limits, locks, verdict)
-
-    def _made(
-        self,
-        label: str,
-        params: dict[str, Any],
-        limits: tuple[str, ...],
-        locks: tuple[str, ...],
-        verdict: Skipped | Failed | None,
-    ) -> Unit:
-        return Unit(
-            task_id=self._plan.task.id,
+            params, verdict = {}, rendering.failed(error)
+        except UnknownUntilRunError as error:
+            params, verdict = {}, skipped_unknown(error)
+        limits, locks, machine_locks = held
+        unit = Unit(
+            task_id=plan.task.id,
             index=self._index,
             label=label,
-            operation=self._plan.task.operation,
+            operation=plan.task.operation,
             params=params,
-            timeout_s=self._plan.timeout_s,
+            timeout_s=plan.timeout_s,
             locks=locks,
             limits=limits,
             verdict=verdict,
+            key=self._key,
+            machine_locks=machine_locks,
+            around=around,
+            secrets=named_in(params) if plan.secrets else (),
+            capture_bytes=plan.capture_bytes,
         )
+        return unit if self._is_plain else self._special(unit, item)
+
+    def _enter(self, item: Any) -> str:
+        """Put an item into the scope; return its label."""
+        if self._keeps_scope:
+            self._names = new_scope(self._plan.variables, {}, outer=self._task_names)
+        names = self._names
+        label = ""
+        if self._with_item:
+            if self._plan.variables:
+                names.forget()
+            names["item"], names["index"] = item, self._index
+            if type(item) is str:
+                label = self._key = item
+            else:
+                label, self._key = _label(item, chunked=self._plan.chunked), _key(item)
+        if self._keeps_scope:
+            names["mine"] = Lookup(partial(self._desk.results.mine, key=self._key))
+        return label
 
     def _skipped(self) -> Skipped | None:
         condition = self._plan.when
-        if condition is None:
-            return None
-        self._path = (*self._plan.entry.path, "when")
-        if condition.compute(self._names):
-            return None
-        return Skipped(because=f"when: {condition.source} is false")
+        return None if condition is None else self._rendering.skipped(condition, self._names)
 
-    def _named(
+    def _surrounded(self) -> tuple[Mapping[str, Any], Around | None]:
+        """Render the parameters, and what stands around the operation."""
+        rendering, names = self._rendering, self._names
+        output = rendering.output(names, self._index)
+        params = rendering.params(names)
+        return params, rendering.around(names, params, output)
+
+    def _special(self, unit: Unit, item: Any) -> Unit:
+        """Add what few units have: steps, and attempts that are looked at."""
+        plan, desk = self._plan, self._desk
+        origin = Origin(index=unit.index, item=item, label=unit.label, key=unit.key)
+        if not self._with_item:
+            origin = Origin(index=unit.index)
+        if unit.verdict is not None:
+            if plan.register:
+                desk.results.keep_unrun(plan.register, origin, unit.verdict)
+            return unit
+        target = Target(task_id=unit.task_id, origin=origin, desk=desk, scope=self._names)
+        if plan.steps is not None:
+            unit = replace(unit, program=StepsProgram(plan.steps, target))
+        elif plan.late:
+            unit = replace(unit, program=LateProgram(plan, target))
+        if not plan.task.reviewed:
+            return unit
+        given = {one.name: getattr(unit, one.name) for one in fields(Unit)}
+        return ReviewedUnit(**given, work=plan, target=target)
+
+    def _named(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Compute the names of what the unit holds while it runs."""
+        plan = self._plan
+        return (
+            self._names_of(plan.limits, plan.computed_limits, "limit", known=self._desk.limits),
+            self._names_of(plan.locks, plan.computed_locks, "lock"),
+            self._names_of(plan.machine_locks, plan.computed_machine_locks, "lock"),
+        )
+
+    def _names_of(
         self,
         fixed: tuple[str, ...],
         renders: Iterable[Render],
         key: str,
         known: Mapping[str, int] | None = None,
     ) -> tuple[str, ...]:
-        self._path = (*self._plan.entry.path, key)
+        self._rendering.place = (*self._plan.entry.path, key)
         found = set(fixed)
         for render in renders:
             name = render(self._names)
@@ -169,15 +228,41 @@ class PlannedStream:
         return tuple(sorted(found))
 
 
+def unknown_items(error: UnknownUntilRunError) -> Items:
+    """Make the items of a source that a dry run cannot open."""
+
+    def fail() -> Any:
+        raise error
+
+    return Items(next=fail, total=1)
+
+
 def _one_item() -> Items:
     items = iter([_ONE])
     return Items(next=lambda: next(items, Drawn.EXHAUSTED), total=1)
 
 
-def _label(item: Any) -> str:
+def _label(item: Any, *, chunked: bool) -> str:
     """Write an item as people see it."""
     try:
         return text_of(item)
     except ValueError:
-        text = json.dumps(item, ensure_ascii=False, default=str)
+        text = _chunk_label(item) if chunked else json.dumps(item, **_AS_JSON)
         return text if len(text) <= _LONGEST_LABEL else text[:_LONGEST_LABEL] + "…"
+
+
+def _chunk_label(items: list[Any]) -> str:
+    """Write a chunk as people see it.
+
+    >>> _chunk_label(["a", "b", "c"]), _chunk_label(["a"])
+    ('3 items: a ... c', '1 item: a')
+    """
+    ends = [_label(one, chunked=False) for one in (items[:1] + items[1:][-1:])]
+    number = len(items)
+    joined = (", " if number == 2 else " ... ").join(ends)
+    return f"{number} item{'' if number == 1 else 's'}: {joined}"
+
+
+def _key(item: Any) -> str:
+    """Write an item so that equal ones are written equally."""
+    return json.dumps(item, sort_keys=True, separators=(",", ":"), **_AS_JSON)

@@ -1,12 +1,13 @@
 """What people really get wrong in YAML, and what to write instead."""
 
+import json
 import re
 
 import yaml
 
 from batchrun.errors import Problem
 
-__all__ = ["explain"]
+__all__ = ["SMART_QUOTE", "SMART_QUOTES", "explain", "explain_json"]
 
 #: A value that begins with one of these must be in quotes, and why.
 _STARTERS = {
@@ -18,7 +19,14 @@ _STARTERS = {
     "!": "a value that begins with `!` is read as a tag",
     "|": "`|` begins a block of text",
     ">": "`>` begins a block of text",
+    "?": "`?` may not begin a value",
+    ",": "`,` may not begin a value",
+    "]": "`]` may not begin a value",
+    "}": "`}` may not begin a value",
 }
+#: What word processors make of quotes.
+SMART_QUOTES = frozenset("\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb")
+SMART_QUOTE = "typographic quotes are no quotes in YAML; write \" or ' instead"
 _QUOTE = 'put the whole value in quotes, as in "{}"'
 
 
@@ -32,7 +40,7 @@ def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
     lines = text.split("\n")
     line = lines[mark.line] if mark.line < len(lines) else ""
     message = (
-        _tab(line, said)
+        _tab(line, mark.column, said)
         or _unclosed(error, said)
         or _own(said)
         or _value(line, mark.column, said)
@@ -41,6 +49,33 @@ def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
     )
     at = context_mark if _is_unclosed(error, said) and context_mark is not None else mark
     return Problem(file=file, line=at.line + 1, path="", message=message)
+
+
+_JSON_START = re.compile(r"\s*\{\s*\"")
+_JSON_REASONS = {
+    "Expecting ',' delimiter": "`,` or a closing bracket is missing here",
+    "Expecting property name enclosed in double quotes": (
+        "a key in double quotes must stand here; JSON has no comments and no `,` before `}`"
+    ),
+    "Expecting ':' delimiter": "`:` is missing here",
+    "Expecting value": "a value must stand here; text goes in double quotes",
+    "Extra data": "there is more text after the end of the JSON document",
+}
+
+
+def explain_json(text: str, file: str) -> Problem | None:
+    """Say what is wrong with a text that was meant as JSON; None: it was not."""
+    if not _JSON_START.match(text):
+        return None
+    try:
+        json.loads(text)
+    except RecursionError:
+        return None  # the reader of YAML knows how deep is too deep
+    except json.JSONDecodeError as error:
+        reason = _JSON_REASONS.get(error.msg, error.msg)
+        message = f"this is not JSON: {reason}"
+        return Problem(file=file, line=error.lineno, path="", message=message)
+    return None
 
 
 def _unmarked(text: str, said: str) -> str:
@@ -54,9 +89,12 @@ def _control_line(text: str) -> int | None:
     return None if match is None else text.count("\n", 0, match.start()) + 1
 
 
-def _tab(line: str, said: str) -> str:
+def _tab(line: str, column: int, said: str) -> str:
     indentation = line[: len(line) - len(line.lstrip())]
-    if "tab character" in said or ("\t" in indentation and "start any token" in said):
+    is_refused = "start any token" in said
+    if is_refused and line[column : column + 1] == "\t" and line[:column].strip():
+        return "there is a tab here; use a space"
+    if "tab character" in said or ("\t" in indentation and is_refused):
         return "there is a tab in the indentation; use spaces (a tab in a value goes in quotes)"
     return ""
 
@@ -106,12 +144,14 @@ def _value(line: str, column: int, said: str) -> str:
 
 
 def _second_colon(line: str, column: int) -> str:
-    if re.match(r"\s*(- )?[^:]*: ", line) and ": " in line[: column + 2]:
-        return (
-            "there is a second `: ` in this value; put the whole value in quotes "
-            "(or the line is indented too far)"
-        )
-    return "this line is indented too far, or the line above it lacks its `:`"
+    if (line[: column + 1] + " ").count(": ") < 2:
+        return "this line is indented too far, or the line above it lacks its `:`"
+    if line.partition(": ")[2].lstrip()[:1] in SMART_QUOTES:
+        return SMART_QUOTE
+    return (
+        "there is a second `: ` in this value; put the whole value in quotes "
+        "(or the line is indented too far)"
+    )
 
 
 def _value_at(line: str, column: int) -> str:

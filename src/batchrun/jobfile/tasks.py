@@ -2,74 +2,142 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
+from batchrun.jobfile.chunked import ChunkedSource
 from batchrun.jobfile.compiled import Compiled, Constant
-from batchrun.jobfile.entries import Entry, TaskContext, compute_now
-from batchrun.jobfile.expressions import Expression, parse_expression
-from batchrun.jobfile.fields import Compiler
+from batchrun.jobfile.entries import Entry, TaskContext
+from batchrun.jobfile.fields import Compiler, Reference
 from batchrun.jobfile.foreach import compile_source, items_required
-from batchrun.jobfile.parameters import compile_parameters
-from batchrun.jobfile.plan import Condition, TaskPlan
+from batchrun.jobfile.plan import StepsPlan, TaskPlan
 from batchrun.jobfile.problems import Path, did_you_mean
-from batchrun.jobfile.scalars import is_null
-from batchrun.jobfile.schema import Modifiers
+from batchrun.jobfile.richvalues import ASK
 from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.jobfile.sources import Source
-from batchrun.jobfile.template import is_template, sole_expression, split
+from batchrun.jobfile.steps import check_beside_steps, compile_steps
 from batchrun.jobfile.variables import check_names, compile_variables
-from batchrun.model.job import Need, RetryPolicy, Task
+from batchrun.jobfile.works import (
+    FRAGILE,
+    WorkFields,
+    compile_condition,
+    compile_work,
+    retry_policy,
+    shell_of,
+)
+from batchrun.model.job import Batch, Need, Task
 from batchrun.model.operation import Operation
+from batchrun.model.steps import Section
 
 __all__ = ["compile_task"]
 
-#: Operations that destroy what is named: no insertion in their paths may come out empty.
-_FRAGILE = frozenset({"delete", "prune"})
 _TEXT = Shape(scalars=(Scalar(type=str),))
 _NO_ITEM = {name: f"`{name}` is known only in a task with `foreach`" for name in ("item", "index")}
+_NOT_HERE = {
+    "output": "`output` is known only in a command with `output: PATH` beside it",
+    "failed": "`failed` is known only in `rescue` and `always`",
+}
+_NOT_IN_FOREACH = {**_NOT_HERE, "mine": "`mine` is the result of the same item; write `results`"}
 
 
 def compile_task(entry: Entry, needs: tuple[str, ...], context: TaskContext) -> TaskPlan | None:
     """Compile an entry; None: it has no operation (said already)."""
     operation, modifiers = entry.operation, entry.modifiers
     outer, inner = _compilers(entry, context)
+    before = len(inner.references)
     source = _source(entry, outer)
     variables = compile_variables(
         check_names(modifiers.vars, context.problems, context.variables, (*entry.path, "vars")),
         inner,
         (*entry.path, "vars"),
     )
-    when = _condition(modifiers.when, (*entry.path, "when"), inner)
     limits = _names(modifiers.limit, (*entry.path, "limit"), inner)
-    locks = _names(modifiers.lock, (*entry.path, "lock"), inner)
+    locks = _names(_lock_names(entry, machine=False), (*entry.path, "lock"), inner)
+    machine_locks = _names(_lock_names(entry, machine=True), (*entry.path, "lock"), inner)
     _check_limits(limits, entry, context)
-    if operation is None:
+    _check_batch(entry, context)
+    steps: StepsPlan | None = None
+    if operation is not None:
+        work = compile_work(entry, operation, inner, context)
+        done = [(operation, work["constants"])]
+    elif entry.has_steps:
+        work, steps, done = _steps(entry, inner, context)
+    else:
+        compile_condition(modifiers.when, (*entry.path, "when"), inner)
         return None
-    constants, computed = compile_parameters(entry, operation, inner)
-    timeout_s = (
-        modifiers.timeout if context.options.timeout_s is None else context.options.timeout_s
-    )
-    task = _task(entry, operation, needs, context)
-    fixed_limits, fixed_locks = _fixed(limits), _fixed(locks)
+    given_s = context.options.timeout_s
     return TaskPlan(
-        task=task,
-        constants=constants,
-        computed=tuple(computed),
-        when=when,
+        **work,
+        task=_task(entry, needs, done, context),
+        timeout_s=modifiers.timeout if given_s is None else given_s,
         source=source,
         require=items_required(modifiers.foreach),
         variables=variables,
-        timeout_s=timeout_s,
-        limits=fixed_limits,
-        locks=fixed_locks,
-        computed_limits=tuple(one for one in limits if not isinstance(one, Constant)),
-        computed_locks=tuple(one for one in locks if not isinstance(one, Constant)),
-        entry=entry,
+        limits=_fixed(limits),
+        locks=_fixed(locks),
+        machine_locks=_fixed(machine_locks),
+        computed_limits=_computed(limits),
+        computed_locks=_computed(locks),
+        computed_machine_locks=_computed(machine_locks),
+        steps=steps,
+        **_uses(inner.references[before:]),
+        chunked=isinstance(source, ChunkedSource),
     )
+
+
+def _steps(
+    entry: Entry, compiler: Compiler, context: TaskContext
+) -> tuple[WorkFields, StepsPlan, list[tuple[Operation, Any]]]:
+    """Compile a task with steps: what it has itself, its steps, what is done in them."""
+    check_beside_steps(entry, context)
+    steps = compile_steps(entry, compiler, context)
+    work = WorkFields(
+        entry=entry,
+        constants={},
+        computed=(),
+        when=compile_condition(entry.modifiers.when, entry.place_of("when"), compiler),
+        around=None,
+        changed_when=None,
+        register=entry.modifiers.registers or "",
+        is_command=False,
+        secrets=(),
+        capture_bytes=None,
+    )
+    done = [
+        (step.entry.operation, step.constants)
+        for section in Section
+        for step in steps.sections[section]
+        if step.entry.operation is not None
+    ]
+    return work, steps, done
+
+
+class _Uses(TypedDict, total=False):
+    """What a task uses of results."""
+
+    uses_mine: bool
+    uses_results: tuple[str, ...]
+
+
+def _uses(references: Sequence[Reference]) -> _Uses:
+    if not references:
+        return {}
+    pairs = [pair for _, expression in references for pair in expression.attributes]
+    return {
+        "uses_mine": any("mine" in expression.names for _, expression in references),
+        "uses_results": tuple(sorted({name for via, name in pairs if via in ("results", "mine")})),
+    }
+
+
+def _lock_names(entry: Entry, *, machine: bool) -> list[str]:
+    return [one.name for one in entry.modifiers.lock if one.machine is machine]
 
 
 def _fixed(names: Sequence[Compiled]) -> tuple[str, ...]:
     return tuple(sorted({one.value for one in names if isinstance(one, Constant)}))
+
+
+def _computed(names: Sequence[Compiled]) -> tuple[Any, ...]:
+    return tuple(one for one in names if not isinstance(one, Constant))
 
 
 def _compilers(entry: Entry, context: TaskContext) -> tuple[Compiler, Compiler]:
@@ -78,18 +146,20 @@ def _compilers(entry: Entry, context: TaskContext) -> tuple[Compiler, Compiler]:
     Tasks of the same kind share them: a file may have a hundred thousand.
     """
     operation = entry.operation
-    fragile = operation is not None and operation.name in _FRAGILE
+    fragile = operation is not None and operation.name in FRAGILE
     with_items = entry.modifiers.foreach is not None
-    shell = _shell(entry, context)
+    shell = shell_of(entry, context)
     variables = frozenset(map(str, entry.modifiers.vars))
     key = (entry.final, fragile, with_items, shell, variables)
     if key not in context.compilers:
-        known = {"run", "run.summary"} if entry.final else {"run"}
-        outer = replace(context.compiler.with_names(known), elsewhere=_NO_ITEM)
+        known = {"run", "run.summary", "results"} if entry.final else {"run", "results"}
+        outer = replace(
+            context.compiler.with_names(known), elsewhere={**_NO_ITEM, **_NOT_IN_FOREACH}
+        )
         names = variables | {"item", "index"} if with_items else variables
         inner = replace(
-            outer.with_names(names),
-            elsewhere={} if with_items else _NO_ITEM,
+            outer.with_names({*names, "mine"}),
+            elsewhere=_NOT_HERE if with_items else {**_NO_ITEM, **_NOT_HERE},
             fragile=fragile,
             shell=shell,
         )
@@ -97,60 +167,9 @@ def _compilers(entry: Entry, context: TaskContext) -> tuple[Compiler, Compiler]:
     return context.compilers[key]
 
 
-def _shell(entry: Entry, context: TaskContext) -> str | None:
-    """Return the shell that will read a command text; None: it is computed for each unit."""
-    raw = entry.modifiers.shell
-    if isinstance(entry.raw, dict) and "shell" in entry.raw:
-        raw = entry.raw["shell"]
-    if raw is None:
-        return "/bin/sh"
-    if isinstance(raw, str) and is_template(raw):
-        before = len(context.problems)
-        text = compute_now(raw, (*entry.path, "shell"), context.compiler, context.names)
-        return text if isinstance(text, str) and len(context.problems) == before else None
-    return str(raw)
-
-
 def _source(entry: Entry, compiler: Compiler) -> Source | None:
     raw = entry.modifiers.foreach
     return None if raw is None else compile_source(raw, (*entry.path, "foreach"), compiler)
-
-
-def _condition(raw: Any, path: Path, compiler: Compiler) -> Condition | None:
-    if raw is None:
-        return None
-    text = str(raw).strip()
-    if isinstance(raw, dict | list) or is_null(raw):
-        compiler.problems.add(path, "write a Jinja2 expression, such as: item != 'a'")
-        return None
-    try:
-        expression = _expression(text)
-    except ValueError as error:
-        compiler.problems.add(path, str(error))
-        return None
-    compiler.template(f"{{{{ {expression.source} }}}}", path)
-    evaluate = expression.evaluate
-    return Condition(source=expression.source, compute=lambda names: _truth(evaluate(names)))
-
-
-def _expression(text: str) -> Expression:
-    """Parse a condition; braces around the whole of it are the habit of many hands.
-
-    Raises:
-        ValueError: it is not an expression.
-    """
-    if not is_template(text):
-        return parse_expression(text)
-    sole = sole_expression(split(text))
-    if sole is None:
-        message = "`when` is an expression by itself; write it without `{{ }}`"
-        raise ValueError(message)
-    return sole
-
-
-def _truth(value: Any) -> bool:
-    """Read the words for false as false: they come from `-e` and the environment."""
-    return bool(value) and value not in ("false", "False", "FALSE")
 
 
 def _names(names: Sequence[str], path: Path, compiler: Compiler) -> list[Compiled]:
@@ -168,37 +187,49 @@ def _check_limits(limits: Sequence[Compiled], entry: Entry, context: TaskContext
             context.problems.add((*entry.path, "limit"), message)
 
 
-def _task(entry: Entry, operation: Operation, needs: tuple[str, ...], context: TaskContext) -> Task:
+def _check_batch(entry: Entry, context: TaskContext) -> None:
+    """Note waves of a task that has no units to divide."""
     modifiers = entry.modifiers
+    if modifiers.batch is not None and modifiers.foreach is None and "batch" in entry.written:
+        message = "`batch` divides the items of a task in waves; this task has no `foreach`"
+        context.problems.add((*entry.path, "batch"), message)
+    if modifiers.pause is not None and modifiers.batch is None and "pause" in entry.written:
+        message = "`pause` is between the waves of a `batch`; write `batch` too"
+        context.problems.add((*entry.path, "pause"), message)
+
+
+def _task(
+    entry: Entry,
+    needs: tuple[str, ...],
+    done: Sequence[tuple[Operation, Any]],
+    context: TaskContext,
+) -> Task:
+    modifiers, options = entry.modifiers, context.options
+    retries = modifiers.retries if options.retries is None else options.retries
+    per = {need.task: need.per for need in reversed(modifiers.needs)}
     return Task(
         id=entry.id,
         name=modifiers.name or entry.id,
-        operation=operation.name,
-        needs=tuple(Need(task_id=one) for one in needs),
-        retry=_retry(modifiers, operation, context),
+        operation=entry.operation.name if entry.operation else "steps",
+        needs=tuple(Need(task_id=one, per=per.get(one, "all")) for one in needs),
+        retry=retry_policy(modifiers, retries, done, repeat_lost=not entry.has_steps),
         max_fail=modifiers.max_fail,
         max_parallel=modifiers.max_parallel,
+        slots=modifiers.slots,
+        batch=_batch(entry),
         ignore_errors=modifiers.ignore_errors,
         single=modifiers.foreach is None,
-        is_command=operation.is_command,
+        is_command=any(operation.is_command for operation, _ in done),
+        reviewed=modifiers.registers is not None or modifiers.changed_when is not None,
+        print_always=modifiers.print == "always",
         line=entry.line,
     )
 
 
-def _retry(modifiers: Modifiers, operation: Operation, context: TaskContext) -> RetryPolicy:
-    retries = modifiers.retries if context.options.retries is None else context.options.retries
-    kinds = frozenset({"failed", "unreachable"})
-    if not operation.is_command:
-        kinds |= {"timed_out", "lost"}
-    statuses: frozenset[int] = frozenset()
-    if modifiers.retry_on is not None:
-        kinds = frozenset(one for one in modifiers.retry_on if isinstance(one, str))
-        statuses = frozenset(one for one in modifiers.retry_on if isinstance(one, int))
-    return RetryPolicy(
-        retries=retries,
-        delay_s=modifiers.retry_delay,
-        backoff=modifiers.retry_backoff,
-        kinds=kinds,
-        exit_statuses=statuses,
-        repeat_lost=operation.repeatable and not operation.is_command,
-    )
+def _batch(entry: Entry) -> Batch | None:
+    modifiers = entry.modifiers
+    if modifiers.batch is None or modifiers.foreach is None:
+        return None
+    asked = modifiers.pause == ASK
+    pause_s = 0.0 if asked or modifiers.pause is None else float(modifiers.pause)
+    return Batch(sizes=modifiers.batch, pause_s=pause_s, ask=asked)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from batchrun.errors import JobFileError, Problem, UsageError
+from batchrun.errors import JobFileError, UsageError
 from batchrun.jobfile.compiled import Compiled, Constant
 from batchrun.jobfile.document import parse
 from batchrun.jobfile.expressions import Expression
@@ -14,6 +14,7 @@ from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.scalars import Plain, is_null, resolve, resolve_word
 from batchrun.jobfile.scope import BUILT_IN, LATER, Definition, Names
 from batchrun.jobfile.template import is_template, split
+from batchrun.jobfile.trust import Trust
 
 __all__ = ["check_names", "compile_variables", "cycle_in", "job_variables", "new_scope"]
 
@@ -33,7 +34,7 @@ def job_variables(
         UsageError: `-e` names a variable that the job file does not declare.
     """
     declared = check_names(declared, compiler.problems, frozenset())
-    given = _from_files(declared, options.vars_files)
+    given = _from_files(declared, options.vars_files, compiler.trust)
     for name, value in options.variables.items():
         if name not in declared:
             message = (
@@ -100,16 +101,12 @@ def check_names(
     return good
 
 
-def _from_files(declared: Mapping[str, Any], files: Iterable[str]) -> dict[str, Compiled]:
+def _from_files(
+    declared: Mapping[str, Any], files: Iterable[str], trust: Trust
+) -> dict[str, Compiled]:
     given: dict[str, Compiled] = {}
     for file in files:
-        try:
-            with open(file, "rb") as opened:
-                text = opened.read()
-        except OSError as error:
-            message = f"the file with variables cannot be read: {error.strerror}"
-            raise JobFileError([Problem(file=file, line=None, path="", message=message)]) from None
-        document = parse(text, file)
+        document = parse(trust.read_for_user(file), file)
         if not isinstance(document.data, dict):
             document.problems.add((), "a file with variables is a mapping, `name: value` lines")
         else:

@@ -77,10 +77,12 @@ class UnitOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitProgress:
-    """How much file data a running unit has done so far."""
+    """How much file data a running unit has done so far, and at which step it is."""
 
     number: int
     bytes_done: int
+    #: The step that runs now; empty: the same as before, or the unit has none.
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

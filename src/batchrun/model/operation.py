@@ -2,12 +2,29 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from batchrun.model.outcome import NO_OUTPUT, Ok, Outcome, Output
 from batchrun.model.unit import RunSettings
 
-__all__ = ["Context", "Done", "Operation", "OperationTable", "PathUse"]
+if TYPE_CHECKING:
+    from batchrun.model.secret import Mask
+
+__all__ = ["Context", "Done", "Operation", "OperationTable", "PathUse", "Terms"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What only a command wants to know of its attempt."""
+
+    #: Its place among the commands that run at the same time, from 1; no two share one.
+    slot: int = 1
+    #: Wall time that the attempt may take, in seconds; None: no limit.
+    timeout_s: float | None = None
+    #: Bytes of standard output kept whole, instead of the run's head and tail; None: these.
+    capture_bytes: int | None = None
+    #: Hides secrets in whatever the command writes; None: there are none.
+    mask: "Mask | None" = None
 
 
 class Context(Protocol):
@@ -39,6 +56,10 @@ class Context(Protocol):
     @property
     def deadline(self) -> float | None:
         """When this attempt must be over, by `time.monotonic()`; None: no limit."""
+
+    @property
+    def terms(self) -> Terms:
+        """What only commands want to know."""
 
     @property
     def control_fd(self) -> int | None:

@@ -63,6 +63,10 @@ class TimedOut:
     limit_s: float
     #: It could not even be killed (blocked in the kernel) and was left behind.
     stuck: bool = False
+    #: The limit was for silence (`idle_timeout`): it wrote nothing for so long.
+    idle: bool = False
+    #: What else is to be said: which step it was, what came of `rescue`; mostly empty.
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

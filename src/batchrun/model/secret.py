@@ -5,6 +5,7 @@ just before its operation begins. Whatever comes out of a run goes through a `Ma
 """
 
 import base64
+import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def revealed(value: Any, values: Mapping[str, str]) -> Any:
             return value.reveal(values)
         case dict():
             return {key: revealed(one, values) for key, one in value.items()}
-        case list() | tuple():
+        case list() | tuple() if type(value) in (list, tuple):  # a Glob holds no secret
             return type(value)(revealed(one, values) for one in value)
         case _:
             return value
@@ -71,10 +72,11 @@ class Mask:
         forms = {form for value in values for form in _forms(value)}
         # Longest first: a form may be part of another.
         self._texts = sorted(forms, key=lambda form: (-len(form), form))
-        self._bytes = [form.encode("utf-8", "surrogateescape") for form in self._texts]
+        #: What is looked for in bytes, the longest first.
+        self.forms = tuple(form.encode("utf-8", "surrogateescape") for form in self._texts)
         self._hidden = HIDDEN.encode()
         #: Length of the longest form in bytes: so much may be the beginning of a secret.
-        self.longest_bytes = max(map(len, self._bytes), default=0)
+        self.longest_bytes = max(map(len, self.forms), default=0)
 
     def __bool__(self) -> bool:
         """Whether there is anything to hide."""
@@ -89,7 +91,7 @@ class Mask:
 
     def data(self, data: bytes) -> bytes:
         """Return the bytes with every secret hidden."""
-        for form in self._bytes:
+        for form in self.forms:
             if form in data:
                 data = data.replace(form, self._hidden)
         return data
@@ -101,6 +103,8 @@ def _forms(value: str) -> set[str]:
     raw = value.encode("utf-8", "surrogateescape")
     forms = {value, shlex.quote(value), quote(raw, safe=""), quote(raw), quote_plus(raw)}
     forms |= {value.replace("'", "'\\''"), value.replace("\\", "\\\\").replace('"', '\\"')}
+    # In messages and tracebacks: as Python and JSON write it.
+    forms |= {repr(value)[1:-1], ascii(value)[1:-1], repr(raw)[2:-1], json.dumps(value)[1:-1]}
     forms |= _base64_forms(raw)
     # Many lines (a key file): each line that says something is a secret by itself.
     lines = [line.strip() for line in value.splitlines()]

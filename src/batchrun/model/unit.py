@@ -10,7 +10,11 @@ from batchrun.model.outcome import Failed, Skipped
 if TYPE_CHECKING:
     from batchrun.model.steps import UnitProgram
 
-__all__ = ["Order", "RunSettings", "Unit"]
+__all__ = ["HEAD_BYTES", "TAIL_BYTES", "Order", "RunSettings", "Unit"]
+
+#: Kept of the beginning and of the end of each stream of a command's output.
+HEAD_BYTES = 64 * 1024
+TAIL_BYTES = 192 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +82,8 @@ class RunSettings:
     #: How long a command has between TERM and KILL, in seconds.
     kill_grace_s: float = 5.0
     #: Bytes kept of each end of each stream of a command's output.
-    head_bytes: int = 64 * 1024
-    tail_bytes: int = 192 * 1024
+    head_bytes: int = HEAD_BYTES
+    tail_bytes: int = TAIL_BYTES
     #: Send output to the parent while the command runs (`-v`).
     live_output: bool = False
     #: Tracebacks of defects travel with the outcome.

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Annotated, NamedTuple, TypeAlias
 
 __all__ = [
+    "NEW_FILE",
     "Doc",
     "Glob",
     "Kind",
@@ -21,6 +22,10 @@ __all__ = [
     "parse_mode",
     "parse_size",
 ]
+
+#: Stands in `validate` where the job file says `{{ new }}`: the operation puts the path of the
+#: file that it has written, and not yet renamed, in its place. No argument can hold a NUL.
+NEW_FILE = "\x00new\x00"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,15 @@ __all__ = ["OPERATIONS"]
 
 #: Each family's module, and the operations in it, in the order of the reference.
 _FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "files": ("mkdir", "touch", "link"),
+    "files": ("mkdir", "touch"),
+    "link": ("link",),
     "copy": ("copy",),
     "move": ("move",),
     "delete": ("delete",),
     "write": ("write",),
+    "template": ("template",),
+    "replace": ("replace",),
+    "perms": ("perms",),
     "archive": ("archive",),
     "extract": ("extract",),
     "compress": ("compress", "decompress"),

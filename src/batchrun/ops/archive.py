@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from stat import S_ISDIR
 from typing import TYPE_CHECKING, Annotated
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathPattern, PathText
-from batchrun.ops.archives import ArchiveFormat, kept_by, new_writer, read_members
+from batchrun.ops.archives import ArchiveFormat, check_member, kept_by, new_writer, read_members
 from batchrun.ops.atomic import new_file
 from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.foresee import check_may_read, check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.protected import check_deletable
 from batchrun.ops.targets import check_not_inside, look_up, make_parents
@@ -22,6 +24,7 @@ from batchrun.ops.tree.copying import READ
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.removing import Guard, Removing, remove
 from batchrun.ops.tree.selection import selection
+from batchrun.ops.tree.temporary import is_leftover
 
 if TYPE_CHECKING:
     from batchrun.ops.members import Entry, Reader, Writer
@@ -44,6 +47,10 @@ class Archive:
     exclude: Annotated[
         tuple[str, ...], Doc("Gitignore-style patterns of what to leave out, below each source.")
     ] = ()
+    include: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns; only files that match one are archived.")
+    ] = ()
+    threads: Annotated[int, Doc("Threads that compress; 0: as many as there are CPUs to use.")] = 0
     remove: Annotated[
         bool, Doc("Delete the sources when the archive has been read again and compared.")
     ] = False
@@ -68,7 +75,7 @@ class _Archiving:
         self._dry = context.settings.dry_run
         self._tally = Tally()
         self._format = archive_format(params.dest, params.format)
-        self._selection = selection(params.exclude, ())
+        self._selection = selection(params.exclude, params.include)
 
     def run(self) -> Done:
         """Do all of it."""
@@ -81,12 +88,16 @@ class _Archiving:
         make_parents(params.dest, dry=self._dry)
         if not self._is_current():
             self._tally.changed = True
-            if not self._dry:
+            if self._dry:
+                self._foresee()
+            else:
                 self._write()
         if params.remove:
             self._tally.changed = True
             if not self._dry:
                 self._remove(sources)
+            for source in sources if self._dry else ():
+                check_may_write(Place(None, source), "delete")
         return self._tally.done()
 
     def _sources(self) -> list[str]:
@@ -127,8 +138,7 @@ class _Archiving:
     def _is_current(self) -> bool:
         """Tell whether the archive holds the same members, by size and time."""
         if not os.path.lexists(self._params.dest):
-            # What cannot be looked at is found in a dry run, too.
-            return self._dry and not any(True for _ in self._plan(self._tally))
+            return False
         kept = kept_by(self._format)
         try:
             with read_members(self._params.dest, self._format, self._count) as members:
@@ -151,7 +161,7 @@ class _Archiving:
         """Write the archive; when one source cannot be read, there is none."""
         params = self._params
         with new_file(params.dest, self._context, mode=0o666, durable=params.remove) as fd:
-            writer = new_writer(fd, self._format, params.level)
+            writer = new_writer(fd, self._format, params.level, params.threads)
             try:
                 for entry in self._plan(self._tally):
                     self._add(writer, entry)
@@ -159,6 +169,14 @@ class _Archiving:
             except BaseException:
                 writer.abandon()
                 raise
+
+    def _foresee(self) -> None:
+        """Find in a dry run what cannot be read or written."""
+        check_may_write(Place(None, self._params.dest))
+        for entry in self._plan(self._tally):
+            check_member(entry.member, self._format)
+            if entry.member.kind == "file":
+                check_may_read(entry.place, "archive")
 
     def _add(self, writer: "Writer", entry: "Entry") -> None:
         if entry.member.kind != "file":
@@ -192,7 +210,9 @@ class _Archiving:
         def guard_of(root: str) -> Guard:
             def is_archived(relative: str, st: os.stat_result) -> bool:
                 path = f"{root}/{relative}" if relative else root
-                return known.get(path) == (st.st_ino, st.st_size, st.st_mtime_ns)
+                if known.get(path) == (st.st_ino, st.st_size, st.st_mtime_ns):
+                    return True
+                return is_leftover(os.path.basename(relative), st, time.time())
 
             return is_archived
 
@@ -284,6 +304,16 @@ OPERATIONS = {
         params=Archive,
         function=archive,
         main="src",
-        example="archive: {src: /srv/www, dest: /backup/www.tar.zst}",
+        uses=(
+            PathUse(field="src", effect="reads"),
+            PathUse(field="src", effect="removes", only_if="remove"),
+            PathUse(field="dest", effect="changes", whole=False),
+        ),
+        example="""\
+archive:
+  src: /srv/www
+  dest: "/backup/www-{{ now('%F') }}.tar.zst"
+  exclude: [cache/, "*.tmp"]
+""",
     )
 }

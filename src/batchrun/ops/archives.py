@@ -13,20 +13,32 @@ from batchrun.ops.tree.data import Beat
 if TYPE_CHECKING:
     from batchrun.ops.members import Member, Reader, Writer
 
-__all__ = ["ArchiveFormat", "kept_by", "new_writer", "read_members"]
+__all__ = ["ArchiveFormat", "check_member", "kept_by", "new_writer", "read_members"]
 
 ArchiveFormat = Literal["tar", "tar.gz", "tar.zst", "tar.xz", "zip"]
 
 
-def new_writer(fd: int, form: str, level: int | None) -> "Writer":
-    """Begin an archive in an open file."""
+def new_writer(fd: int, form: str, level: int | None, threads: int) -> "Writer":
+    """Begin an archive in an open file; a zip archive is compressed by one thread."""
     if form == "zip":
         from batchrun.ops.zipfiles import ZipWriter  # noqa: PLC0415 - heavy: only when used
 
         return ZipWriter(fd, level)
     from batchrun.ops.tarfiles import TarWriter  # noqa: PLC0415 - heavy: only when used
 
-    return TarWriter(fd, form, level)
+    return TarWriter(fd, form, level, threads)
+
+
+def check_member(member: "Member", form: str) -> None:
+    """Refuse what an archive of this format cannot hold.
+
+    Raises:
+        OperationError: it cannot hold this member.
+    """
+    if form == "zip":
+        from batchrun.ops.zipfiles import check_zippable  # noqa: PLC0415 - heavy: only when used
+
+        check_zippable(member)
 
 
 def kept_by(form: str) -> "Callable[[Member], Member]":

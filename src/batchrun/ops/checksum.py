@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import Annotated, BinaryIO, Literal, Self
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
-from batchrun.ops.targets import look_up, make_parents
+from batchrun.ops.targets import chosen, look_up, make_parents
 from batchrun.ops.tree.data import BLOCK_SIZE, blocks, write_all
 from batchrun.ops.tree.folders import Folders, Place
+from batchrun.ops.tree.selection import Selection, selection
 from batchrun.ops.tree.walking import walk
 
 __all__ = ["OPERATIONS", "Checksum", "checksum"]
@@ -41,6 +43,12 @@ class Checksum:
         Literal["sha256", "sha512", "sha384", "sha224", "sha1", "md5", "blake2b"],
         Doc("How to compute; `sha256sum -c`, `b2sum -c` and their like read the result."),
     ] = "sha256"
+    exclude: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns of what to leave out, below each source.")
+    ] = ()
+    include: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns; only files that match one are listed.")
+    ] = ()
     verify: Annotated[
         bool, Doc("Read the manifest and fail if a file that it names is missing or different.")
     ] = False
@@ -163,7 +171,9 @@ class _Manifest:
     def _differ(self) -> None:
         """Begin a new manifest with what was right of the old one."""
         old, self._old = self._old, None
-        if not self._dry:
+        if self._dry:
+            check_may_write(Place(None, os.path.abspath(self._path)))
+        else:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self._scratch, flags, 0o666)
         if old is None:
@@ -199,7 +209,10 @@ def _lines(params: Checksum, hasher: _Hasher, tally: Tally, scratch: str) -> Ite
 def _files(params: Checksum, directory: str, tally: Tally) -> Iterator[tuple[str, Place, bool]]:
     """Yield every regular file: its name in the manifest, its place, and whether it was named."""
     roots: dict[str, str] = {}
+    patterns = selection(params.exclude, params.include)
     for item in look_up(params.src):
+        if not chosen(item, patterns):
+            continue
         path = os.path.abspath(item.path)
         is_tree = os.path.isdir(path) and not os.path.islink(path)
         roots[os.path.relpath(path, directory) + ("/" if is_tree else "")] = path
@@ -212,15 +225,17 @@ def _files(params: Checksum, directory: str, tally: Tally) -> Iterator[tuple[str
             continue
         if key.endswith("/"):
             last = key
-            yield from _tree("" if key == "./" else key, roots[key], tally)
+            yield from _tree("" if key == "./" else key, roots[key], tally, patterns)
         else:
             yield key, Place(None, roots[key]), True
 
 
-def _tree(prefix: str, root: str, tally: Tally) -> Iterator[tuple[str, Place, bool]]:
+def _tree(
+    prefix: str, root: str, tally: Tally, patterns: Selection | None
+) -> Iterator[tuple[str, Place, bool]]:
     try:
         with Folders(Place(None, root)) as folders:
-            for step in walk(folders, tally.fail, ordered=True):
+            for step in walk(folders, tally.fail, selection=patterns, ordered=True):
                 if S_ISREG(step.st.st_mode):
                     yield prefix + step.relative, folders.at(step.name), False
     except OSError as error:
@@ -286,6 +301,11 @@ OPERATIONS = {
         params=Checksum,
         function=checksum,
         main="src",
-        example="checksum: {src: /srv/www, dest: /srv/www.sha256}",
+        uses=(
+            PathUse(field="src", effect="reads"),
+            PathUse(field="dest", effect="changes", whole=False, unless="verify"),
+            PathUse(field="dest", effect="reads", whole=False, only_if="verify"),
+        ),
+        example="checksum: {src: /srv/www, dest: /srv/www.sha256}\n",
     )
 }

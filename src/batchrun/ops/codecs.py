@@ -2,8 +2,9 @@
 
 import bz2
 import lzma
+import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -31,6 +32,14 @@ LEVELS = {"gz": (0, 9), "zst": (1, 22), "xz": (0, 9), "bz2": (1, 9)}
 #: Compressed bytes given to a decompressor at a time: a small piece can stand for a thousand
 #: times its size, which is held in memory.
 _PIECE = 16 * 1024
+#: More threads than this are fed no faster than they empty.
+_MOST_THREADS = 16
+#: What isal takes for a good balance; it has 0 to 3.
+_ISAL_LEVEL = 2
+_AS_GZIP, _AS_RAW = 31, -15
+#: Three times the dictionary, as xz(1) does: less costs compression, more costs memory.
+_XZ_PIECE = 24 * 1024 * 1024
+_BZIP2_BLOCK = 100_000
 
 
 class Compressor(Protocol):
@@ -76,44 +85,80 @@ def level_problem(form: str, level: int | None) -> str:
     return f"level {level} does not exist for {form}; it goes from {low} to {high}"
 
 
-def compressor(form: str, level: int | None) -> Compressor:
+def compressor(form: str, level: int | None, threads: int = 1) -> Compressor:
     """Make a compressor.
+
+    Args:
+        form: The format.
+        level: How hard to try; None: as the format's own tool, for gz what is fast.
+        threads: How many at most; 0: one for each CPU that this process may use.
 
     Raises:
         OperationError: the format needs a library that is not installed.
     """
+    count = _usable_threads(threads)
     if form == "gz":
-        return _gzip(level)
+        return _gzip(level, count)
+    if form == "zst":
+        return _zstandard(3 if level is None else level, count)
     if form == "xz":
-        return lzma.LZMACompressor(preset=6 if level is None else level)
-    if form == "bz2":
-        return bz2.BZ2Compressor(9 if level is None else level)
+        preset = 6 if level is None else level
+
+        def make() -> Compressor:
+            return lzma.LZMACompressor(preset=preset)
+
+        size = _XZ_PIECE
+    else:
+        blocks = 9 if level is None else level
+
+        def make() -> Compressor:
+            return bz2.BZ2Compressor(blocks)
+
+        size = blocks * _BZIP2_BLOCK
+    if count == 1:
+        return make()
+    from batchrun.ops.parallel import ParallelStreams  # noqa: PLC0415 - threads: only when used
+
+    return ParallelStreams(make, size, count)
+
+
+def _usable_threads(asked: int) -> int:
+    """Return how many threads to use; 0 asks for one per CPU that this process may use."""
+    return min(asked or len(os.sched_getaffinity(0)), _MOST_THREADS)
+
+
+def _zstandard(level: int, threads: int) -> Compressor:
     library = _zstd()
     if library.__name__ == "zstandard":
         made: Compressor = library.ZstdCompressor(
-            level=3 if level is None else level, write_checksum=True
+            level=level, write_checksum=True, threads=threads if threads > 1 else 0
         ).compressobj()
         return made
     parameter = library.CompressionParameter
-    options = {
-        parameter.checksum_flag: 1,
-        parameter.compression_level: 3 if level is None else level,
-    }
+    options = {parameter.checksum_flag: 1, parameter.compression_level: level}
+    if threads > 1 and parameter.nb_workers.bounds()[1] > 0:
+        options[parameter.nb_workers] = threads
     newer: Compressor = library.ZstdCompressor(options=options)
     return newer
 
 
-def _gzip(level: int | None) -> Compressor:
+def _gzip(level: int | None, threads: int) -> Compressor:
     """Compress with isal where nobody asked for a level: several times faster than zlib."""
+    library: Any = zlib
     if level is None:
         try:
-            fast = import_module("isal.isal_zlib")
+            library, level = import_module("isal.isal_zlib"), _ISAL_LEVEL
         except ImportError:
             level = 6
-        else:
-            made: Compressor = fast.compressobj(2, fast.DEFLATED, 31)
-            return made
-    return zlib.compressobj(level, zlib.DEFLATED, 31)
+    if threads == 1:
+        made: Compressor = library.compressobj(level, zlib.DEFLATED, _AS_GZIP)
+        return made
+    from batchrun.ops.parallel import ParallelGzip  # noqa: PLC0415 - threads: only when used
+
+    def raw(before: bytes) -> Any:
+        return library.compressobj(level, zlib.DEFLATED, _AS_RAW, zdict=before)
+
+    return ParallelGzip(raw, library.crc32, threads)
 
 
 def _zstd() -> Any:
@@ -163,7 +208,7 @@ def _errors(form: str) -> tuple[type[Exception], ...]:
     return tuple(errors)
 
 
-def decompressed(form: str, pieces: Iterable[memoryview]) -> Iterator[bytes]:
+def decompressed(form: str, pieces: Iterable[memoryview]) -> Generator[bytes, None, None]:
     """Yield the content of a compressed stream of one or more members, checked to its end.
 
     Zeros after the last member are padding, as for gzip(1).

@@ -1,21 +1,23 @@
 """The operations `compress` and `decompress`: each file to or from `.gz`, `.zst`, `.xz`, `.bz2`."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from stat import S_ISDIR, S_ISREG
 from typing import Annotated, Any, Literal
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathPattern
 from batchrun.ops.atomic import new_file
 from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import Item, chosen, look_up
 from batchrun.ops.tree.copying import READ
 from batchrun.ops.tree.data import Beat, blocks, write_all
+from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.metadata import KEEP_ALL, apply_to_fd
 from batchrun.ops.tree.selection import selection
 
@@ -37,6 +39,12 @@ class Compress:
     exclude: Annotated[
         tuple[str, ...], Doc("Gitignore-style patterns of names that a glob finds in vain.")
     ] = ()
+    include: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns; a glob finds only names that match one.")
+    ] = ()
+    threads: Annotated[
+        int, Doc("Threads that compress one file; 0: as many as there are CPUs to use.")
+    ] = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,12 @@ class Decompress:
 
     src: Annotated[tuple[PathPattern, ...], Doc("Compressed files or globs.")]
     keep: Annotated[bool, Doc("Leave the compressed file.")] = False
+    exclude: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns of names that a glob finds in vain.")
+    ] = ()
+    include: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns; a glob finds only names that match one.")
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +71,9 @@ class _Rewrite:
     doing: str
     keep: bool
     #: Turn the blocks of the source into those of the target.
-    forward: Callable[[int, Beat], Iterator[bytes]]
+    forward: Callable[[int, Beat], Generator[bytes, None, None]]
     #: Turn the blocks of the target into those of the source, to compare; None: `forward` does.
-    backward: Callable[[int, Beat], Iterator[bytes]] | None = None
+    backward: Callable[[int, Beat], Generator[bytes, None, None]] | None = None
 
     def beat(self, size: int) -> None:
         """Count bytes, and stop when the unit has to."""
@@ -85,13 +99,13 @@ def compress(params: Compress, context: Context) -> Done:
     if problems:
         raise refusal(problems[0])
 
-    def forward(fd: int, beat: Beat) -> Iterator[bytes]:
-        machine = compressor(params.format, params.level)
+    def forward(fd: int, beat: Beat) -> Generator[bytes, None, None]:
+        machine = compressor(params.format, params.level, params.threads)
         for block in blocks(fd, beat, most=os.fstat(fd).st_size):
             yield machine.compress(block)
         yield machine.flush()
 
-    def backward(fd: int, beat: Beat) -> Iterator[bytes]:
+    def backward(fd: int, beat: Beat) -> Generator[bytes, None, None]:
         return decompressed(params.format, blocks(fd, beat))
 
     rewrite = _Rewrite(
@@ -102,7 +116,7 @@ def compress(params: Compress, context: Context) -> Done:
         forward=forward,
         backward=backward,
     )
-    patterns = selection(params.exclude, ())
+    patterns = selection(params.exclude, params.include)
 
     def one(item: Item) -> None:
         if chosen(item, patterns) and not is_compressed(item.path):
@@ -116,8 +130,11 @@ def decompress(params: Decompress, context: Context) -> Done:
     from batchrun.ops.codecs import SUFFIXES, decompressed, format_of  # noqa: PLC0415 - as above
 
     tally = Tally()
+    patterns = selection(params.exclude, params.include)
 
     def one(item: Item) -> None:
+        if not chosen(item, patterns):
+            return
         form = format_of(item.path)
         if form is None:
             if item.exact:
@@ -129,7 +146,7 @@ def decompress(params: Decompress, context: Context) -> Done:
         if os.path.basename(item.path) == suffix:
             raise refusal(f"{shown(item.path)} would have no name left without its suffix")
 
-        def forward(fd: int, beat: Beat) -> Iterator[bytes]:
+        def forward(fd: int, beat: Beat) -> Generator[bytes, None, None]:
             return decompressed(form, blocks(fd, beat, most=os.fstat(fd).st_size))
 
         rewrite = _Rewrite(
@@ -174,11 +191,21 @@ def _one(item: Item, target: str, rewrite: _Rewrite) -> None:
                     return
             else:
                 raise refusal(f"{shown(target)} exists and is not {shown(path)} {rewrite.doing}ed")
-        elif not dry:
+        elif dry:
+            _foresee(fd, target, rewrite)
+        else:
             _write(fd, path, target, rewrite)
     rewrite.tally.changed = True
     if not rewrite.keep and not dry:
         _remove_original(path, st, rewrite)
+
+
+def _foresee(fd: int, target: str, rewrite: _Rewrite) -> None:
+    """Look in a dry run whether the target may be made, and whether the source begins well."""
+    check_may_write(Place(None, target))
+    if rewrite.backward is None:
+        with closing(rewrite.forward(fd, rewrite.beat)) as pieces:
+            next(pieces, b"")
 
 
 def _refuse_kind(item: Item, st: os.stat_result, rewrite: _Rewrite) -> None:
@@ -271,6 +298,12 @@ def _reads_as(fd: int, pieces: Iterator[bytes]) -> bool:
     return os.read(fd, 1) == b""
 
 
+#: The new file is beside the old one.
+_USES = (
+    PathUse(field="src", effect="changes", whole=False),
+    PathUse(field="src", effect="removes", whole=False, unless="keep"),
+)
+
 OPERATIONS = {
     "compress": Operation(
         name="compress",
@@ -279,7 +312,8 @@ OPERATIONS = {
         function=compress,
         main="src",
         check=_check,
-        example="compress: {src: /var/log/app/*.log, format: zst}",
+        uses=_USES,
+        example="compress: {src: /var/log/app/*.log, format: zst}\n",
     ),
     "decompress": Operation(
         name="decompress",
@@ -287,6 +321,7 @@ OPERATIONS = {
         params=Decompress,
         function=decompress,
         main="src",
-        example="decompress: /data/incoming/*.gz",
+        uses=_USES,
+        example="decompress: /data/incoming/*.gz\n",
     ),
 }

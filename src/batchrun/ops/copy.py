@@ -4,11 +4,11 @@ import errno
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISREG
 from typing import Annotated, Literal
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, ModeText, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure
 from batchrun.ops.owners import group_id, user_id
@@ -122,6 +122,8 @@ class _Copying:
     ) -> None:
         self._inside = inside
         self._dry = context.settings.dry_run
+        self._diff = context.settings.diff
+        self._tally = tally
         base = dest if inside else dest.rpartition("/")[0]
         self._copier = Copier(context, rules, tally, base)
 
@@ -139,13 +141,35 @@ class _Copying:
             raise onto_directory(path, target)
         if old is None and (self._dry or S_ISDIR(st.st_mode)):
             make_parents(target, dry=self._dry)
+        if self._diff and S_ISREG(st.st_mode):
+            self._copy_with_diff(source, st, place, old)
+        else:
+            self._put(source, st, place, old)
+
+    def _put(
+        self, source: Place, st: os.stat_result, place: Place, old: os.stat_result | None
+    ) -> None:
         try:
             self._copier.copy(source, st, place, old)
         except OperationError as error:
             # Mostly the directory is there: it is looked for only when it turns out not to be.
-            if error.errno not in _NO_DIRECTORY or not make_parents(target, dry=False):
+            if error.errno not in _NO_DIRECTORY or not make_parents(place.name, dry=False):
                 raise
             self._copier.copy(source, st, place, None)
+
+    def _copy_with_diff(
+        self, source: Place, st: os.stat_result, place: Place, old: os.stat_result | None
+    ) -> None:
+        """Copy a single file, and say how its content changes."""
+        from batchrun.ops.diff import file_diff  # noqa: PLC0415 - only where one is asked for
+
+        # Both are read before: the copying may take the old one away.
+        diff = file_diff(place.name, old, source.name)
+        before, self._tally.changed = self._tally.changed, False
+        self._put(source, st, place, old)
+        if self._tally.changed and diff:
+            self._tally.differ(diff)
+        self._tally.changed |= before
 
 
 OPERATIONS = {
@@ -155,6 +179,10 @@ OPERATIONS = {
         params=Copy,
         function=copy,
         main="src",
-        example="copy: {src: /data/exports/*.csv, dest: /srv/stage/}",
+        uses=(
+            PathUse(field="src", effect="reads"),
+            PathUse(field="dest", effect="changes", into="src"),
+        ),
+        example="copy: {src: /data/exports/*.csv, dest: /srv/stage/, verify: true}\n",
     )
 }

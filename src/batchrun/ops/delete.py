@@ -7,7 +7,7 @@ from stat import S_ISDIR
 from typing import Annotated, Any
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.protected import check_deletable, real_path
@@ -163,6 +163,11 @@ OPERATIONS = {
         function=delete,
         main="path",
         check=_check,
-        example="delete: {path: /srv/stage/old-*, max_delete: 100}",
+        uses=(
+            PathUse(field="path", effect="removes"),
+            # What is put there gets a name of its own: it must only stay where it is.
+            PathUse(field="trash", effect="reads", whole=False),
+        ),
+        example="delete: {path: /srv/stage/old-*, max_delete: 100}\n",
     )
 }

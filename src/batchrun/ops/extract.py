@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathText
 from batchrun.ops.archives import ArchiveFormat, read_members
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import make_parents, trimmed
+from batchrun.ops.tree.selection import Selection, selection
 from batchrun.ops.unpack import Unpacker, parts_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ class Extract:
     format: Annotated[ArchiveFormat | None, Doc("Its format; by default what its suffix says.")] = (
         None
     )
+    exclude: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns of members to leave in the archive.")
+    ] = ()
+    include: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns; only members that match one are extracted.")
+    ] = ()
 
 
 def extract(params: Extract, context: Context) -> Done:
@@ -41,6 +48,7 @@ def extract(params: Extract, context: Context) -> Done:
     path, dest = trimmed(params.src), trimmed(params.dest)
     form = archive_format(path, params.format)
     tally = Tally()
+    selected = selection(params.exclude, params.include)
     with read_members(path, form, lambda _: context.check()) as members:
         check = _NameCheck()
         for member, _ in members:
@@ -59,9 +67,21 @@ def extract(params: Extract, context: Context) -> Done:
         with read_members(path, form, beat) as members:
             for member, content in members:
                 context.check()
-                unpacker.put(member, content)
+                if _is_meant(member, selected):
+                    unpacker.put(member, content)
         unpacker.finish_directories()
     return tally.done()
+
+
+def _is_meant(member: "Member", selected: Selection | None) -> bool:
+    """Tell whether patterns mean a member, and none of the directories above it is excluded."""
+    if selected is None:
+        return True
+    parts = parts_of(member.name)
+    above = ("/".join(parts[:end]) for end in range(1, len(parts)))
+    return all(map(selected.enters, above)) and (
+        selected.takes("/".join(parts), is_dir=member.kind == "directory")
+    )
 
 
 class _NameCheck:
@@ -109,6 +129,10 @@ OPERATIONS = {
         params=Extract,
         function=extract,
         main="src",
-        example="extract: {src: /data/incoming/site.tar.gz, dest: /srv/site}",
+        uses=(
+            PathUse(field="src", effect="reads", whole=False),
+            PathUse(field="dest", effect="changes"),
+        ),
+        example="extract: {src: /data/incoming/site.tar.gz, dest: /srv/site}\n",
     )
 }

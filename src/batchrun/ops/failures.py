@@ -2,11 +2,15 @@
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Done
-from batchrun.model.outcome import Failed, Ok
+from batchrun.model.outcome import NO_OUTPUT, Failed, Ok, Output
 from batchrun.ops.paths import shown
+
+if TYPE_CHECKING:
+    from batchrun.ops.diff import Diffs
 
 __all__ = ["FATAL", "Tally", "failure", "refusal"]
 
@@ -36,13 +40,25 @@ def refusal(message: str) -> OperationError:
 class Tally:
     """What one unit did, counted: bounded, whatever happens to a million files."""
 
-    __slots__ = ("_errors", "_first", "_warning_count", "_warnings", "bytes_done", "changed")
+    __slots__ = (
+        "_diffs",
+        "_errors",
+        "_first",
+        "_warning_count",
+        "_warnings",
+        "bytes_done",
+        "changed",
+        "output",
+    )
 
     def __init__(self) -> None:
         #: Something is different now, or would be in a dry run.
         self.changed = False
         #: File data read or written so far.
         self.bytes_done = 0
+        #: What a command said that refused something.
+        self.output: Output = NO_OUTPUT
+        self._diffs: Diffs | None = None
         self._errors = 0
         self._first: list[OperationError] = []
         self._warnings: list[str] = []
@@ -59,6 +75,14 @@ class Tally:
         if len(self._warnings) < _MOST_WARNINGS:
             self._warnings.append(sentence)
 
+    def differ(self, text: str) -> None:
+        """Add to the diff of the unit; only with `--diff`."""
+        if self._diffs is None:
+            from batchrun.ops.diff import Diffs  # noqa: PLC0415 - only where one is asked for
+
+            self._diffs = Diffs()
+        self._diffs.add(text)
+
     def fail(self, error: OperationError) -> None:
         """Count a part that failed while the rest goes on.
 
@@ -71,9 +95,18 @@ class Tally:
         if len(self._first) < _MOST_ERRORS:
             self._first.append(error)
 
+    def refused(self, error: OperationError) -> None:
+        """Count a part that a command may have refused, with what the first of them said.
+
+        Raises:
+            OperationError: as for `fail`.
+        """
+        self.output = self.output or getattr(error, "output", NO_OUTPUT)
+        self.fail(error)
+
     def done(self, note: str = "") -> Done:
         """Return the answer of the unit."""
-        if not self._errors and not self._warning_count and not note:
+        if not self._errors and not self._warning_count and not note and self._diffs is None:
             if not self.bytes_done:
                 return _CHANGED if self.changed else _UNCHANGED
             if self.changed:
@@ -82,7 +115,13 @@ class Tally:
             outcome: Ok | Failed = self._failed()
         else:
             outcome = Ok(changed=self.changed, note=note)
-        return Done(outcome=outcome, warnings=self._sentences(), bytes_done=self.bytes_done)
+        return Done(
+            outcome=outcome,
+            output=self.output,
+            warnings=self._sentences(),
+            bytes_done=self.bytes_done,
+            diff="" if self._diffs is None else self._diffs.text(),
+        )
 
     def _failed(self) -> Failed:
         first = self._first[0]

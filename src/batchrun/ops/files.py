@@ -1,23 +1,24 @@
-"""The operations `mkdir`, `touch` and `link`."""
+"""The operations `mkdir` and `touch`."""
 
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from stat import S_ISDIR, S_ISLNK
-from typing import Annotated, Any, Literal
+from stat import S_ISDIR
+from typing import Annotated, Any
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, ModeText, PathText
 from batchrun.ops.atomic import new_file
 from batchrun.ops.failures import Tally, failure, refusal
-from batchrun.ops.owners import Ownership, group_id, set_ownership, user_id
+from batchrun.ops.foresee import check_may_write
+from batchrun.ops.owners import Ownership, group_id, own_new, set_ownership, user_id
 from batchrun.ops.paths import shown
-from batchrun.ops.targets import make_parents, target_for, trimmed
+from batchrun.ops.targets import make_parents, trimmed
 from batchrun.ops.tree.folders import Place
 
-__all__ = ["OPERATIONS", "Link", "Mkdir", "Touch", "link", "mkdir", "touch"]
+__all__ = ["OPERATIONS", "Mkdir", "Touch", "mkdir", "touch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +37,17 @@ def mkdir(params: Mkdir, context: Context) -> Done:
     """Make directories; those that exist only get the mode and owner asked for."""
     tally = Tally()
     wanted = Ownership(params.owner, params.group, params.mode)
-    for path in params.path:
+    # Those above first: what one of them is made in may be another one.
+    for path in sorted(params.path, key=lambda path: trimmed(path).count("/")):
         context.check()
         try:
-            if _make_directory(trimmed(path), wanted, context):
-                tally.changed = True
+            _make_directory(trimmed(path), wanted, context, tally)
         except OperationError as error:
             tally.fail(error)
     return tally.done()
 
 
-def _make_directory(path: str, wanted: Ownership, context: Context) -> bool:
+def _make_directory(path: str, wanted: Ownership, context: Context, tally: Tally) -> None:
     dry = context.settings.dry_run
     try:
         st = os.stat(path)
@@ -55,15 +56,18 @@ def _make_directory(path: str, wanted: Ownership, context: Context) -> bool:
         make_parents(path, dry=dry)
         if os.path.lexists(path):
             raise refusal(f"{shown(path)} is a symlink to something that is not there") from None
-        if not dry:
+        if dry:
+            check_may_write(Place(None, path), "make the directory")
+        else:
             _mkdir(path)
-            set_ownership(path, os.stat(path), wanted, dry=False)
-        return True
+            own_new(path, wanted)
+        tally.changed = True
+        return
     except OSError as error:
         raise failure(error, "make the directory", path) from error
     if not S_ISDIR(st.st_mode):
         raise refusal(f"{shown(path)} exists and is not a directory")
-    return set_ownership(path, st, wanted, dry=dry)
+    set_ownership(path, st, wanted, context, tally)
 
 
 def _mkdir(path: str) -> None:
@@ -104,39 +108,43 @@ def touch(params: Touch, context: Context) -> Done:
         try:
             if path.endswith("/"):
                 raise refusal(f"{shown(path)} names a directory; touch needs the name of a file")
-            if _touch(trimmed(path), wanted, mtime_ns, context):
-                tally.changed = True
+            _touch(trimmed(path), wanted, mtime_ns, context, tally)
         except OperationError as error:
             tally.fail(error)
     return tally.done()
 
 
-def _touch(path: str, wanted: Ownership, mtime_ns: int | None, context: Context) -> bool:
+def _touch(
+    path: str, wanted: Ownership, mtime_ns: int | None, context: Context, tally: Tally
+) -> None:
     dry = context.settings.dry_run
     try:
         st = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         user_id(wanted.owner), group_id(wanted.group)  # refused before anything is made
         make_parents(path, dry=dry)
-        if not dry:
+        if os.path.lexists(path):
+            # Refused rather than written through.
+            raise refusal(f"{shown(path)} is a symlink to something that is not there") from None
+        tally.changed = True
+        if dry:
+            check_may_write(Place(None, path))
+        else:
             _create(path, context)
-            set_ownership(path, os.stat(path), wanted, dry=False)
+            own_new(path, wanted)
             _set_time(path, mtime_ns)
-        return True
+        return
     except OSError as error:
         raise failure(error, "touch", path) from error
-    changed = set_ownership(path, st, wanted, dry=dry)
+    set_ownership(path, st, wanted, context, tally)
     if mtime_ns is not None and st.st_mtime_ns != mtime_ns:
-        changed = True
+        tally.changed = True
         if not dry:
             _set_time(path, mtime_ns)
-    return changed
 
 
 def _create(path: str, context: Context) -> None:
-    """Make an empty file; a broken symlink is refused rather than written through."""
-    if os.path.lexists(path):
-        raise refusal(f"{shown(path)} is a symlink to something that is not there")
+    """Make an empty file."""
     with new_file(path, context, mode=0o666):
         return
 
@@ -185,84 +193,6 @@ def _check_touch(given: Mapping[str, Any]) -> list[str]:
     return []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """Parameters of `link`."""
-
-    src: Annotated[PathText, Doc("What the link points to.")]
-    dest: Annotated[
-        PathText, Doc("The link; with a slash at its end: the directory to make it in.")
-    ]
-    kind: Annotated[Literal["symbolic", "hard"], Doc("Which kind of link.")] = "symbolic"
-    relative: Annotated[
-        bool, Doc("Let a symbolic link say the way from its own directory to `src`.")
-    ] = False
-    force: Annotated[bool, Doc("Replace a file that has the link's name.")] = False
-
-
-def link(params: Link, context: Context) -> Done:
-    """Make a link; one that points elsewhere is replaced at once."""
-    context.check()
-    source = trimmed(params.src)
-    if not params.dest:
-        raise refusal("the destination is empty; an empty value was probably inserted into it")
-    dest = target_for(source, params.dest, inside=params.dest.endswith("/"))
-    hard = params.kind == "hard"
-    text = source
-    if params.relative and not hard:
-        text = os.path.relpath(source, os.path.realpath(os.path.dirname(dest)))
-    old = Place(None, dest).lstat()
-    if _is_linked(source, text, dest, old, hard=hard):
-        return Done.unchanged()
-    if old is not None and not S_ISLNK(old.st_mode) and (S_ISDIR(old.st_mode) or not params.force):
-        raise refusal(_in_the_way(source, dest, is_dir=S_ISDIR(old.st_mode)))
-    make_parents(dest, dry=context.settings.dry_run)
-    if not context.settings.dry_run:
-        _put_link(text, dest, context, hard=hard)
-    return Done.changed()
-
-
-def _in_the_way(source: str, dest: str, *, is_dir: bool) -> str:
-    if is_dir:
-        return (
-            f"{shown(dest)} is a directory; write {shown(dest)}/ to make "
-            f"the link {shown(os.path.basename(source))} in it"
-        )
-    return f"{shown(dest)} exists and is not such a link; remove it first, or say `force: true`"
-
-
-def _is_linked(
-    source: str, text: str, dest: str, old: os.stat_result | None, *, hard: bool
-) -> bool:
-    """Tell whether the link is there already.
-
-    Raises:
-        OperationError: a hard link is asked for to something that cannot have one.
-    """
-    if not hard:
-        return old is not None and S_ISLNK(old.st_mode) and os.readlink(dest) == text
-    try:
-        st = os.lstat(source)
-    except OSError as error:
-        raise failure(error, "link to", source) from error
-    if S_ISDIR(st.st_mode):
-        raise refusal(f"{shown(source)} is a directory, which cannot have hard links")
-    return old is not None and (old.st_dev, old.st_ino) == (st.st_dev, st.st_ino)
-
-
-def _put_link(text: str, dest: str, context: Context, *, hard: bool) -> None:
-    temp = Place(None, dest).beside(context.temp_name())
-    try:
-        if hard:
-            os.link(text, temp.name, follow_symlinks=False)
-        else:
-            os.symlink(text, temp.name)
-        os.rename(temp.name, dest)
-    except OSError as error:
-        temp.discard()
-        raise failure(error, "make the link", dest) from error
-
-
 OPERATIONS = {
     "mkdir": Operation(
         name="mkdir",
@@ -270,7 +200,8 @@ OPERATIONS = {
         params=Mkdir,
         function=mkdir,
         main="path",
-        example="mkdir: {path: /srv/stage, mode: 0750}",
+        uses=(PathUse(field="path", effect="changes", whole=False),),
+        example="mkdir: {path: /srv/stage, mode: 0750, owner: www-data}\n",
     ),
     "touch": Operation(
         name="touch",
@@ -279,14 +210,7 @@ OPERATIONS = {
         function=touch,
         main="path",
         check=_check_touch,
-        example="touch: /srv/stage/.ready",
-    ),
-    "link": Operation(
-        name="link",
-        summary="Make a symbolic or hard link.",
-        params=Link,
-        function=link,
-        main="src",
-        example="link: {src: /srv/releases/42, dest: /srv/current}",
+        uses=(PathUse(field="path", effect="changes", whole=False),),
+        example="touch: /srv/stage/.ready\n",
     ),
 }

@@ -2,14 +2,15 @@
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Annotated
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context, Done, Operation
+from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.protected import check_deletable
 from batchrun.ops.relocate import copy_then_delete
@@ -17,6 +18,7 @@ from batchrun.ops.targets import (
     Item,
     Names,
     check_not_inside,
+    chosen,
     into,
     look_up,
     make_parents,
@@ -24,8 +26,10 @@ from batchrun.ops.targets import (
     target_for,
 )
 from batchrun.ops.tree.data import same_data
+from batchrun.ops.tree.exclusive import rename_exclusive
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.removing import Removing, remove
+from batchrun.ops.tree.selection import selection
 
 __all__ = ["OPERATIONS", "Move", "move"]
 
@@ -39,6 +43,12 @@ class Move:
         PathText, Doc("The exact new path; with a slash at its end: the directory to move into.")
     ]
     overwrite: Annotated[bool, Doc("Replace what has the new name and is different.")] = False
+    exclude: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns of names that a glob finds in vain.")
+    ] = ()
+    include: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns; a glob finds only names that match one.")
+    ] = ()
 
 
 def move(params: Move, context: Context) -> Done:
@@ -46,9 +56,12 @@ def move(params: Move, context: Context) -> Done:
     inside = into(params.src, params.dest)
     tally = Tally()
     names = Names(params.src)
+    patterns = selection(params.exclude, params.include)
     # Held whole: the moves must not change what the patterns find.
     for item in list(look_up(params.src)):
         context.check()
+        if not chosen(item, patterns):
+            continue
         target = target_for(item.path, params.dest, inside=inside)
         names.take(item.path, target)
         try:
@@ -66,6 +79,17 @@ class _Move:
     target: str
     inside: bool
     overwrite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One thing that is moved, as it was when that was decided."""
+
+    path: str
+    st: os.stat_result
+    target: str
+    #: What had the new name; None: nothing, and nothing is replaced.
+    old: os.stat_result | None
 
 
 def _move_one(one: _Move, context: Context, tally: Tally) -> None:
@@ -89,9 +113,12 @@ def _move_one(one: _Move, context: Context, tally: Tally) -> None:
             "remove it first, or say `overwrite: true`"
         )
     make_parents(target, dry=context.settings.dry_run)
+    if context.settings.dry_run:
+        check_may_write(Place(None, path), "move")
+        check_may_write(Place(None, target), "move")
     tally.changed = True
     if not context.settings.dry_run:
-        _rename(path, st, target, context, tally)
+        _rename(_Step(path, st, target, old), context, tally)
 
 
 def _check_other_name(path: str, target: str, st: os.stat_result) -> None:
@@ -119,18 +146,19 @@ def _is_equal(
         raise failure(error, "compare", path) from error
 
 
-def _rename(path: str, st: os.stat_result, target: str, context: Context, tally: Tally) -> None:
+def _rename(step: _Step, context: Context, tally: Tally) -> None:
     """Rename, with whatever is in the way put aside until it has worked."""
+    st, old, target = step.st, step.old, step.target
     aside: Place | None = None
     try:
-        old = Place(None, target).lstat()
         if old is not None and (S_ISDIR(st.st_mode) or S_ISDIR(old.st_mode)):
             # rename(2) replaces files only: a directory is put aside first.
             check_deletable(target, context, (), is_dir=S_ISDIR(old.st_mode))
             aside = Place(None, target).beside(context.temp_name())
             os.rename(target, aside.name)
+            step = replace(step, old=None)
         try:
-            _rename_or_copy(path, st, target, context, tally)
+            _rename_or_copy(step, context, tally)
         except BaseException:
             if aside is not None:
                 os.rename(aside.name, target)
@@ -138,24 +166,28 @@ def _rename(path: str, st: os.stat_result, target: str, context: Context, tally:
         if aside is not None:
             remove(aside, Removing(check=_never), tally)
     except OSError as error:
-        raise failure(error, "move", path) from error
+        raise failure(error, "move", step.path) from error
 
 
 def _never() -> None:
     """Do not stop between the two halves of a replacement."""
 
 
-def _rename_or_copy(
-    path: str, st: os.stat_result, target: str, context: Context, tally: Tally
-) -> None:
-    old = Place(None, target).lstat()
-    one_file = old is not None and (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino)
+def _rename_or_copy(step: _Step, context: Context, tally: Tally) -> None:
+    path, st, target, old = step.path, step.st, step.target, step.old
     try:
-        if one_file:
+        if old is None:
+            rename_exclusive(path, target)
+        elif (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino):
             # Two names of one file: rename(2) would do nothing.
             os.unlink(path)
         else:
             os.rename(path, target)
+    except FileExistsError as error:
+        raise OperationError(
+            f"{shown(target)} has appeared while {shown(path)} was moved; both are still there",
+            errno=error.errno,
+        ) from error
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -169,6 +201,10 @@ OPERATIONS = {
         params=Move,
         function=move,
         main="src",
-        example="move: {src: /data/incoming/*.csv, dest: /data/done/}",
+        uses=(
+            PathUse(field="src", effect="removes"),
+            PathUse(field="dest", effect="changes", into="src"),
+        ),
+        example="move: {src: /data/incoming/*.csv, dest: /data/done/}\n",
     )
 }

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from batchrun.model.values import Glob
 from batchrun.ops.patterns import ANY_DEPTH, Part, compiled, escape, has_magic, split_braces
+from batchrun.ops.tree.temporary import is_temporary
 
 __all__ = ["escape", "expand", "has_magic", "shown"]
 
@@ -34,7 +35,8 @@ def expand(pattern: Glob, *, hidden: bool = False) -> Iterator[str]:
     `*`, `?`, `[...]`, `[!...]` match inside one component, `**` any number of directories
     (never through a symlink), `{a,b}` either. A name that starts with a dot is matched only
     when the pattern writes the dot. A slash at the end asks for directories only; it is not
-    part of the result. Streams: one directory is held at a time for each level.
+    part of the result. What this program is writing under a temporary name is never matched.
+    Streams: one directory is held at a time for each level.
 
     Args:
         pattern: Absolute, or relative to the process's working directory.
@@ -149,6 +151,10 @@ def _names_in(prefix: str) -> list[tuple[str, bool | None]]:
     """List a directory as names, each with whether it is a directory and not a symlink to one."""
     try:
         with os.scandir(prefix or ".") as entries:
-            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            return [
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if not is_temporary(entry.name)
+            ]
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -7,10 +7,13 @@ descendants inherit:
        └── setsid, daemon                            found in /proc by the cookie, ended one by one
 
 What is *not* guaranteed: a process that has left the group **and** replaced its environment
-(`env -i setsid ...`, `sudo`, the commands of a nested run) is not found; nor one of another user
-unless we are root, nor one that forks faster than /proc can be read for five seconds. A process
-blocked in the kernel (state D) takes KILL only when the kernel lets it go; it is not waited for
-longer than two seconds.
+(`env -i setsid ...`, the commands of a nested run) is not found; nor one of another user that has
+left the group, unless we are root, nor one that forks faster than /proc can be read for five
+seconds. A process blocked in the kernel (state D) takes KILL only when the kernel lets it go; it
+is not waited for longer than two seconds.
+
+This file is a program, too, that needs nothing but the standard library: `processes.py LEADER
+COOKIE GRACE`.
 """
 
 import contextlib
@@ -18,6 +21,7 @@ import errno
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -31,6 +35,8 @@ Wait: TypeAlias = Callable[[float], None]
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 #: KILL takes effect at once, except in state D: then waiting longer is of no use.
 _KILLED_S = 2.0
+#: For sudo to answer, which may ask a directory service.
+_SUDO_S = 5.0
 #: What left its group gets this much of the grace, at most.
 _SWEEP_GRACE_S = 1.0
 _SWEEP_S = 5.0
@@ -106,6 +112,37 @@ def _signal_group(fd: int, leader: int, signum: int) -> None:
         if error.errno in (errno.EINVAL, errno.ENOSYS):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(leader, signum)
+    if os.geteuid() != 0 and not _has_ended(fd):
+        _signal_others(leader, signum)
+
+
+def _signal_others(group: int, signum: int) -> None:
+    """Have sudo signal those in a group that belong to other users, which we may not.
+
+    Where it may not either, they are left; sudo itself ends with the command that it has started.
+    """
+    owners = {_owner(pid) for pid in _pids() if _is_alive_in(pid, group)}
+    name = signal.Signals(signum).name.removeprefix("SIG")
+    for owner in owners - {os.geteuid(), None}:
+        import subprocess  # noqa: PLC0415 - for commands with `sudo` only
+
+        kill = ["/bin/sh", "-c", 'kill -s "$1" -- "-$2"', "sh", name, str(group)]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                ["sudo", "-n", "-u", f"#{owner}", "--", *kill],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=_SUDO_S,
+            )
+
+
+def _owner(pid: int) -> int | None:
+    """Return whose a process is; None when it has gone."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
 
 
 def _signal(fd: int, signum: int) -> None:
@@ -214,3 +251,7 @@ def _end_each(fds: list[int], grace_s: float, wait: Wait) -> None:
     for fd in fds:
         _signal(fd, signal.SIGKILL)
     _until(all_ended, _KILLED_S, wait)
+
+
+if __name__ == "__main__":
+    end_command(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))

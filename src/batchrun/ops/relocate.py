@@ -9,6 +9,7 @@ from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.copying import Rules
+from batchrun.ops.tree.exclusive import rename_exclusive
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.removing import Guard, Removing, remove
 from batchrun.ops.tree.treecopy import Copier
@@ -33,14 +34,16 @@ def copy_then_delete(
         OperationError: the copy is not complete; the source is untouched, the target not there.
     """
     started_ns = time.time_ns()
+    replaces = os.path.lexists(target)
     temp = Place(None, target).beside(context.temp_name())
     own = Tally()
-    rules = Rules(verify=True, durable=True)
+    rules = Rules(verify=True, durable=True, temporaries=True)
     try:
         copier = Copier(context, rules, own, os.path.dirname(target))
         copier.copy(Place(None, path), st, temp, None)
         _check_complete(path, own)
-        os.rename(temp.name, target)
+        rename = os.rename if replaces else rename_exclusive
+        rename(temp.name, target)
     except BaseException as error:
         remove(temp, Removing(check=_never), Tally())
         if isinstance(error, OSError):

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from batchrun.errors import OperationError
 
-__all__ = ["Child", "Launch", "encode", "start"]
+__all__ = ["Child", "Launch", "encode", "open_memory", "start"]
 
 #: Python ignores these, and what is ignored stays so in a new program.
 #: Whatever else the user chose to ignore (`nohup`) stays as it is.
@@ -56,6 +56,8 @@ class Launch:
     shell: bytes
     #: What the command reads; None: nothing, at once end of file.
     stdin: bytes | None = None
+    #: The text in `stdin` stays open for us: its position tells how much of it was read.
+    keep_stdin: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ class Child:
     #: The reading end of each pipe, non-blocking; the caller closes both.
     stdout_fd: int
     stderr_fd: int
+    #: What it reads, if that was to be kept; the caller closes it. None: it was not.
+    stdin_fd: int | None = None
 
 
 def encode(text: str, what: str) -> bytes:
@@ -102,12 +106,13 @@ def start(launch: Launch) -> Child:
     program = _find(launch.argv[0], launch)
     with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
         stdin = _open_stdin(launch.stdin)
-        theirs.callback(os.close, stdin)
+        (on_failure if launch.keep_stdin else theirs).callback(os.close, stdin)
         stdout_fd, stdout = _open_pipe(on_failure, theirs)
         stderr_fd, stderr = _open_pipe(on_failure, theirs)
         pid = _spawn(program, launch, (stdin, stdout, stderr), in_place=in_place)
         on_failure.pop_all()
-    return Child(pid=pid, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
+    kept = stdin if launch.keep_stdin else None
+    return Child(pid=pid, stdout_fd=stdout_fd, stderr_fd=stderr_fd, stdin_fd=kept)
 
 
 def _open_pipe(on_failure: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
@@ -127,7 +132,7 @@ def _open_stdin(data: bytes | None) -> int:
     """
     if data is None:
         return os.open(os.devnull, os.O_RDONLY)
-    fd = _open_memory()
+    fd = open_memory("stdin")
     try:
         with open(fd, "wb", buffering=0, closefd=False) as file:
             view = memoryview(data)
@@ -140,14 +145,14 @@ def _open_stdin(data: bytes | None) -> int:
     return fd
 
 
-def _open_memory() -> int:
-    """Make a file in memory, not executable where the kernel knows that."""
+def open_memory(name: str) -> int:
+    """Make a file in memory, not executable where the kernel knows that; never on a disk."""
     try:
-        return os.memfd_create("stdin", os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
+        return os.memfd_create(name, os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return os.memfd_create("stdin", os.MFD_CLOEXEC)
+        return os.memfd_create(name, os.MFD_CLOEXEC)
 
 
 def _check_directory(cwd: bytes) -> bool:

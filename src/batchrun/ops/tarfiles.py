@@ -37,9 +37,9 @@ _BY_TYPE = {number: kind for kind, number in _KINDS.items()}
 class _Output:
     """The archive as a file object: compresses what it is given."""
 
-    def __init__(self, fd: int, form: str, level: int | None) -> None:
+    def __init__(self, fd: int, form: str, level: int | None, threads: int) -> None:
         self._fd = fd
-        self._machine = compressor(form, level) if form else None
+        self._machine = compressor(form, level, threads) if form else None
         self._at = 0
 
     def write(self, data: bytes) -> int:
@@ -60,8 +60,8 @@ class _Output:
 class TarWriter:
     """Writes a tar archive to an open file."""
 
-    def __init__(self, fd: int, form: str, level: int | None) -> None:
-        self._output = _Output(fd, form.partition(".")[2], level)
+    def __init__(self, fd: int, form: str, level: int | None, threads: int) -> None:
+        self._output = _Output(fd, form.partition(".")[2], level, threads)
         self._tar = tarfile.TarFile(
             fileobj=cast("Any", self._output),
             mode="w",

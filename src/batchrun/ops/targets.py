@@ -8,7 +8,9 @@ from typing import NamedTuple
 from batchrun.errors import OperationError
 from batchrun.model.values import Glob
 from batchrun.ops.failures import failure, refusal
+from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import expand, shown
+from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.selection import Selection
 
 __all__ = [
@@ -167,7 +169,10 @@ def make_parents(path: str, *, dry: bool) -> bool:
         above = os.path.dirname(above)
     if above and not os.path.isdir(above):
         raise refusal(f"cannot make {shown(parent)}: {shown(above)} is not a directory")
-    if not dry:
+    if dry:
+        first = parent[len(above) :].lstrip("/").partition("/")[0]
+        check_may_write(Place(None, os.path.join(above, first)), "make the directory")
+    else:
         try:
             os.makedirs(parent, exist_ok=True)
         except OSError as error:

@@ -6,8 +6,10 @@ from stat import S_ISDIR
 
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure
+from batchrun.ops.foresee import check_may_write
 from batchrun.ops.relocate import copy_then_delete
 from batchrun.ops.targets import check_not_inside, make_parents
+from batchrun.ops.tree.folders import Place
 
 __all__ = ["move_to_trash"]
 
@@ -32,6 +34,8 @@ def move_to_trash(
     tally.changed = True
     make_parents(target, dry=context.settings.dry_run)
     if context.settings.dry_run:
+        check_may_write(Place(None, path), "move to the trash")
+        check_may_write(Place(None, target), "move to the trash")
         return
     try:
         os.rename(path, target)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.data import BLOCK_SIZE, write_all
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
@@ -149,7 +150,9 @@ class Unpacker:
             raise refusal(f"cannot extract {shown(place.path)}: it exists and is not a directory")
         if old is None:
             self._tally.changed = True
-            if not self._dry:
+            if self._dry:
+                check_may_write(place, "extract")
+            else:
                 os.mkdir(place.name, 0o700, dir_fd=place.dir_fd)
         self._directories.setdefault(parts, (member, old))
 
@@ -191,6 +194,7 @@ class Unpacker:
             return
         self._tally.changed = True
         if self._dry:
+            check_may_write(place, "extract")
             return
         temp = place.beside(self._context.temp_name())
         try:

@@ -1,12 +1,13 @@
 """Wait for a command: read its output, notice its end, its deadline and a wish to stop it.
 
-    stdout ──┐                       ┌──► head and tail (Capture)
-    stderr ──┼──► one poll, no thread┤
-    pidfd  ──┤                       └──► live output, until the reader has had enough
+    stdout ──┐                                   ┌──► head, tail, file (Capture)
+    stderr ──┼──► one poll, no thread ──► masked ┤
+    pidfd  ──┤                                   └──► live output, as much as the reader takes
     control ─┘
 
 The command has ended when its leader has. What still holds its pipes then is read for one
-second more and left alone. A stop or a timeout ends everything, and what was written is kept.
+second more and left alone. A stop, a timeout or too long a silence ends everything, and what was
+written is kept.
 """
 
 import contextlib
@@ -19,11 +20,11 @@ from dataclasses import dataclass
 from batchrun.errors import UnitStoppedError
 from batchrun.model.operation import Context
 from batchrun.model.outcome import Output
-from batchrun.ops.capture import Capture
 from batchrun.ops.processes import end_command
 from batchrun.ops.spawn import Child
+from batchrun.ops.streams import Stream
 
-__all__ = ["Ending", "watch"]
+__all__ = ["Ending", "Listening", "watch"]
 
 #: What a pipe holds by default: 700 to 950 MB/s. A pipe of 1 MiB, read in larger pieces, measured
 #: 0 to 20 % faster, but counts against the user's quota of pipe memory.
@@ -32,7 +33,21 @@ _PIECE_BYTES = 64 * 1024
 _PIPE_PIECES = 16
 #: How long what a command left running may hold its pipes.
 _DRAIN_S = 1.0
-_LONG_NAMES = {"stdout": "standard output", "stderr": "standard error"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """What becomes of a command's output."""
+
+    #: Bytes kept of the beginning and of the end of standard output, and of standard error.
+    stdout: tuple[int, int]
+    stderr: tuple[int, int]
+    #: It is passed on while the command runs.
+    live: bool = False
+    #: A stream that is longer goes to the file of this name and the stream's; empty: it is cut.
+    spool: str = ""
+    #: The command is ended when it writes nothing for so long, in seconds; None: never.
+    idle_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,19 +60,24 @@ class Ending:
     signal: int | None = None
     #: Why we ended it; None when it ended by itself.
     stopped: UnitStoppedError | None = None
+    #: It was ended because it wrote nothing for too long.
+    idle: bool = False
     #: It could not even be killed.
     stuck: bool = False
+    #: Why it was not even begun, as a sentence; empty: it was.
+    refused: str = ""
     output: Output
     warnings: tuple[str, ...] = ()
 
 
-def watch(child: Child, context: Context, cookie: str) -> Ending:
+def watch(child: Child, context: Context, cookie: str, listening: Listening) -> Ending:
     """Wait until a command has ended, or end it; reaps it and closes its pipes.
 
     Args:
         child: Just started.
         context: Is told of it; asked for its deadline, for a stop, and where live output goes.
         cookie: By which its processes are known.
+        listening: What becomes of its output.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, child.stdout_fd)
@@ -66,7 +86,9 @@ def watch(child: Child, context: Context, cookie: str) -> Ending:
             context.command_started(child.pid)
             pidfd = os.pidfd_open(child.pid)
             stack.callback(os.close, pidfd)
-            return _follow(_Watcher(child, pidfd, context), child.pid, context, cookie)
+            watcher = _Watcher(child, pidfd, context, listening)
+            stack.push(watcher.leave)
+            return _follow(watcher, child.pid, context, cookie)
         except BaseException:  # nobody would ever end it
             end_command(child.pid, cookie, 0.0)
             raise
@@ -80,12 +102,29 @@ def _follow(watcher: "_Watcher", pid: int, context: Context, cookie: str) -> End
         watcher.leave_loop()
         end_command(pid, cookie, context.settings.kill_grace_s, wait=watcher.read_for)
         watcher.read_rest()
-        return Ending(stopped=stopped, stuck=_is_running(pid), output=watcher.output())
+        return Ending(
+            stopped=stopped,
+            idle=isinstance(stopped, _TooQuietError),
+            stuck=_is_running(pid),
+            output=watcher.output(),
+            warnings=watcher.problems(),
+        )
     exit_status, signal = _reap(pid)
-    warnings = watcher.drain()
+    held = watcher.drain()
+    output = watcher.output()
     return Ending(
-        exit_status=exit_status, signal=signal, output=watcher.output(), warnings=warnings
+        exit_status=exit_status,
+        signal=signal,
+        output=output,
+        warnings=(*held, *watcher.problems()),
     )
+
+
+class _TooQuietError(UnitStoppedError):
+    """The command has written nothing for too long."""
+
+    def __init__(self) -> None:
+        super().__init__(timed_out=True)
 
 
 def _is_running(pid: int) -> bool:
@@ -117,24 +156,35 @@ def _milliseconds(seconds: float) -> int:
 class _Watcher:
     """The one poll of a running command."""
 
-    def __init__(self, child: Child, pidfd: int, context: Context) -> None:
-        settings = context.settings
+    def __init__(self, child: Child, pidfd: int, context: Context, listening: Listening) -> None:
         self._context = context
         self._pidfd = pidfd
         self._control_fd = context.control_fd
         #: Output is still passed on while the command runs.
-        self._live = settings.live_output
+        self._live = listening.live
         #: The reader of live output has had enough: the pipes are not in the poll.
         self._paused = False
-        self._names = {child.stdout_fd: "stdout", child.stderr_fd: "stderr"}
-        self._captures = [Capture(settings.head_bytes, settings.tail_bytes) for _ in self._names]
+        self._idle_s = listening.idle_s
+        #: When something was written last, by the monotonic clock.
+        self._heard_at = time.monotonic()
+        mask, spool = context.terms.mask, listening.spool
+        self._streams = {
+            child.stdout_fd: Stream("stdout", listening.stdout, spool, mask),
+            child.stderr_fd: Stream("stderr", listening.stderr, spool, mask),
+        }
         #: The pipes that may still give something.
-        self._open = dict(zip(self._names, self._captures, strict=True))
+        self._open = set(self._streams)
         self._poll = select.poll()
         for fd in (*self._open, pidfd):
             self._poll.register(fd, select.POLLIN)
         if self._control_fd is not None:
             self._poll.register(self._control_fd, select.POLLIN)
+
+    def leave(self, kind: object, _error: object, _traceback: object) -> None:
+        """Leave no file of the output behind that nobody will hear of."""
+        if kind is not None:
+            for stream in self._streams.values():
+                stream.discard()
 
     def until_exit(self) -> None:
         """Read until the leader has ended.
@@ -142,8 +192,21 @@ class _Watcher:
         Raises:
             UnitStoppedError: it must not run any longer; it is still running.
         """
-        while not self._step(self._context.deadline):
-            pass
+        deadline = self._context.deadline
+        if self._idle_s is None:
+            while not self._step(deadline):
+                pass
+            return
+        while not self._step(self._next_look(deadline, self._idle_s)):
+            if time.monotonic() - self._heard_at >= self._idle_s and not self._paused:
+                raise _TooQuietError
+
+    def _next_look(self, deadline: float | None, idle_s: float) -> float | None:
+        """When the poll must return though nothing has happened."""
+        if self._paused:  # what it writes meanwhile is not read
+            return deadline
+        quiet = self._heard_at + idle_s
+        return quiet if deadline is None else min(quiet, deadline)
 
     def drain(self) -> tuple[str, ...]:
         """Read what an ended command left in its pipes; return what people should know."""
@@ -154,9 +217,9 @@ class _Watcher:
                 self._step(end)
         self.read_rest()
         return tuple(
-            f"Something that the command left running still holds its {_LONG_NAMES[name]}; "
+            f"Something that the command left running still holds its {stream.long_name}; "
             "what it writes there from now on is lost."
-            for fd, name in self._names.items()
+            for fd, stream in self._streams.items()
             if fd in self._open
         )
 
@@ -185,9 +248,15 @@ class _Watcher:
                     break
 
     def output(self) -> Output:
-        """Return what was captured."""
-        stdout, stderr = (capture.result() for capture in self._captures)
+        """Return what was captured; nothing is read from here on."""
+        for stream in self._streams.values():
+            self._show(stream, stream.finish())
+        stdout, stderr = (stream.capture.result() for stream in self._streams.values())
         return Output(stdout=stdout, stderr=stderr)
+
+    def problems(self) -> tuple[str, ...]:
+        """Return what kept output from being kept whole, as sentences."""
+        return tuple(stream.problem for stream in self._streams.values() if stream.problem)
 
     def _step(self, until: float | None) -> bool:
         """Wait for anything, or until then, and deal with it; return whether the leader ended."""
@@ -215,14 +284,21 @@ class _Watcher:
         except BlockingIOError:
             return False
         if data:
-            self._open[fd].feed(data)
-            if self._live and not self._context.live_output(self._names[fd], data):
-                self._pause()
+            if self._idle_s is not None:
+                self._heard_at = time.monotonic()
+            stream = self._streams[fd]
+            self._show(stream, stream.feed(data))
             return True
-        del self._open[fd]
+        self._open.discard(fd)
         if not self._paused:
             self._poll.unregister(fd)
+        self._show(self._streams[fd], self._streams[fd].finish())
         return False
+
+    def _show(self, stream: Stream, data: bytes) -> None:
+        """Pass on what may be seen."""
+        if data and self._live and not self._context.live_output(stream.name, data):
+            self._pause()
 
     def _pause(self) -> None:
         """Read no more for now, or show no more, when nobody could wake us up again."""
@@ -236,5 +312,6 @@ class _Watcher:
     def _resume(self) -> None:
         """Read again."""
         self._paused = False
+        self._heard_at = time.monotonic()
         for fd in self._open:
             self._poll.register(fd, select.POLLIN)

@@ -17,7 +17,7 @@ from batchrun.ops.members import Member, Reader
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.data import BLOCK_SIZE, Beat
 
-__all__ = ["ZipWriter", "as_zipped", "read_zip"]
+__all__ = ["ZipWriter", "as_zipped", "check_zippable", "read_zip"]
 
 _TYPES = {
     "file": stat.S_IFREG,
@@ -42,9 +42,9 @@ class ZipWriter:
 
     def add(self, member: Member, content: Reader | None) -> None:
         """Write a member."""
-        if member.kind not in _TYPES:
-            raise refusal(f"a zip archive cannot hold {shown(member.name)}: a {member.kind}")
-        info = zipfile.ZipInfo(self._name(member), _dos_time(member.mtime_ns))
+        check_zippable(member)
+        name = member.name + "/" if member.kind == "directory" else member.name
+        info = zipfile.ZipInfo(name, _dos_time(member.mtime_ns))
         info.create_system = _UNIX
         info.external_attr = (_TYPES[member.kind] | member.mode) << 16
         seconds = member.mtime_ns // 10**9
@@ -62,16 +62,6 @@ class ZipWriter:
                 while block := content.read(BLOCK_SIZE):
                     out.write(block)
 
-    def _name(self, member: Member) -> str:
-        try:
-            member.name.encode("utf-8")
-        except UnicodeEncodeError:
-            raise refusal(
-                f"a zip archive cannot hold the name {shown(member.name)}, which is not UTF-8; "
-                "use a tar format"
-            ) from None
-        return member.name + "/" if member.kind == "directory" else member.name
-
     def finish(self) -> None:
         """Write the end of the archive."""
         self._zip.close()
@@ -83,6 +73,23 @@ class ZipWriter:
         for thing in (self._zip, self._file):
             with suppress(OSError, ValueError):
                 thing.close()
+
+
+def check_zippable(member: Member) -> None:
+    """Refuse what a zip archive cannot hold.
+
+    Raises:
+        OperationError: it is a device, or its name is not UTF-8.
+    """
+    if member.kind not in _TYPES:
+        raise refusal(f"a zip archive cannot hold {shown(member.name)}: a {member.kind}")
+    try:
+        member.name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise refusal(
+            f"a zip archive cannot hold the name {shown(member.name)}, which is not UTF-8; "
+            "use a tar format"
+        ) from None
 
 
 def as_zipped(member: Member) -> Member:

@@ -124,9 +124,8 @@ def reason(outcome: Outcome) -> str:
             return outcome.note
         case Failed():
             return _with_status(outcome)
-        case TimedOut(limit_s=limit_s, stuck=stuck):
-            left = ", is blocked in the kernel and was left behind" if stuck else ""
-            return f"ran longer than {duration(limit_s)}{left}"
+        case TimedOut():
+            return _over_limit(outcome)
         case Unreachable() | Lost():
             return outcome.message
         case Cancelled(was_running=was_running):
@@ -135,6 +134,14 @@ def reason(outcome: Outcome) -> str:
             return outcome.because
         case _:
             assert_never(outcome)
+
+
+def _over_limit(outcome: TimedOut) -> str:
+    """Say which limit was passed, and what else there is to say."""
+    what = "wrote nothing for" if outcome.idle else "ran longer than"
+    left = ", is blocked in the kernel and was left behind" if outcome.stuck else ""
+    note = f": {outcome.note}" if outcome.note else ""
+    return f"{what} {duration(outcome.limit_s)}{left}{note}"
 
 
 def _with_status(outcome: Failed) -> str:

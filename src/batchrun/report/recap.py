@@ -9,7 +9,7 @@ from batchrun.model.unit import Unit
 from batchrun.report.failures import Excerpt, Failure, Failures, Group
 from batchrun.report.text import PLAIN, Palette, count, duration, size, visible
 
-__all__ = ["Summary", "change_text", "details_text", "kind_words", "recap_text"]
+__all__ = ["Summary", "change_text", "details_text", "diff_text", "kind_words", "recap_text"]
 
 #: As wide as the longest kind, `UNREACHABLE`, and the space after it.
 _KIND_COLUMN = 13
@@ -102,6 +102,35 @@ def change_text(unit: Unit, task: str, note: str, palette: Palette = PLAIN) -> s
     what = unit.label or ("" if note else _target(unit))
     about = ": ".join(visible(part) for part in (what, note) if part)
     return f"{palette.yellow('would change')} {task}{'  ' if about else ''}{about}\n"
+
+
+def diff_text(unit: Unit, task: str, diff: str, palette: Palette = PLAIN) -> str:
+    """Write what changes in a text file, each line with its newline.
+
+    Args:
+        unit: Which.
+        task: The name for people of its task, for a line above; empty: it was just named.
+        diff: A unified diff.
+        palette: Colours.
+    """
+    label = f"  {visible(unit.label)}" if unit.label else ""
+    lines = [f"{palette.yellow('changed')} {task}{label}"] if task else []
+    lines += [_diff_line(line, palette) for line in diff.removesuffix("\n").split("\n")]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _diff_line(line: str, palette: Palette) -> str:
+    """Colour a line of a diff by its mark."""
+    text = f"  {visible(line, keep_tabs=True)}"
+    match line[:1]:
+        case "+":
+            return palette.green(text)
+        case "-":
+            return palette.red(text)
+        case "@":
+            return palette.yellow(text)
+        case _:
+            return text
 
 
 def _target(unit: Unit) -> str:
@@ -232,6 +261,8 @@ def details_text(
     blocks: list[str] = []
     for failures in (summary.failures, summary.ignored):
         for group in failures.groups():
+            if summary.started is not None and group.task_id in summary.started.printed:
+                continue  # all of its output is shown already
             blocks += _blocks(summary, group, rest_is_in, palette, debug=debug)
     return "".join(blocks)
 

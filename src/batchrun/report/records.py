@@ -200,6 +200,8 @@ def _report(report: Report) -> dict[str, Any]:
         "bytes_done": report.bytes_done,
         "worker": report.worker,
     }
+    if report.diff:
+        record["diff"] = clean(report.diff)
     if report.output:
         record.update(_captured("stdout", report.output.stdout))
         record.update(_captured("stderr", report.output.stderr))
@@ -213,9 +215,10 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
             return {"kind": "ok", "changed": changed, "note": clean(note)}
         case Failed():
             return _failed(outcome)
-        case TimedOut(limit_s=limit_s, stuck=stuck):
+        case TimedOut(limit_s=limit_s, stuck=stuck, idle=idle, note=note):
             limit = limit_s if math.isfinite(limit_s) else None
-            return {"kind": "timed_out", "limit_s": limit, "stuck": stuck}
+            more = {"limit_s": limit, "stuck": stuck, "idle": idle, "note": clean(note)}
+            return {"kind": "timed_out", **more}
         case Unreachable(message=message) | Lost(message=message):
             return {"kind": outcome.kind, "message": clean(message)}
         case Cancelled(was_running=was_running):

@@ -1,5 +1,6 @@
 """The readable results: live lines while commands run, the recap at the end."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
@@ -9,7 +10,8 @@ from batchrun.model.exitcode import ExitCode
 from batchrun.model.outcome import Ok
 from batchrun.report.lines import Lines, nothing
 from batchrun.report.live import LiveOutput
-from batchrun.report.recap import Summary, change_text, details_text, recap_text
+from batchrun.report.printed import PrintedOutput
+from batchrun.report.recap import Summary, change_text, details_text, diff_text, recap_text
 from batchrun.report.text import PLAIN, Palette
 
 __all__ = ["TextOptions", "TextSink"]
@@ -21,7 +23,8 @@ _WELL = frozenset({ExitCode.OK, ExitCode.WOULD_CHANGE})
 class TextOptions:
     """How much is said, and how."""
 
-    #: 0: everything; 1: nothing but warnings when all went well; 2: not even those.
+    #: 0: everything; 1: when all went well nothing but warnings and the output of tasks with
+    #: `print: always`; 2: not even those.
     quiet: int = 0
     #: Output of commands as it comes, and failures when they happen.
     live: bool = False
@@ -59,6 +62,7 @@ class TextSink:
         self._options = options or TextOptions()
         self._stdout = Lines(stdout, before)
         self.summary = Summary()
+        self._printed = PrintedOutput()
         self._live: LiveOutput | None = None
         if self._options.live:
             self._live = LiveOutput(self._stdout, Lines(stderr, before), self.summary.task_name)
@@ -73,17 +77,41 @@ class TextSink:
         self.summary.handle(event)
         if self._live is not None:
             self._live.handle(event)
-        if type(event) is UnitEnded and self._says_changes():
-            self._say_change(event)
-        if type(event) is RunEnded and not (self._options.quiet and event.exit_code in _WELL):
-            self._stdout.write(self._result())
+        if type(event) is UnitEnded:
+            self._unit_ended(event)
+        elif type(event) is RunEnded:
+            self._end(event)
 
     def close(self) -> None:
         """Print what is known when the run broke before its end; never raises."""
         if self._live is not None:
             self._live.close()
         if self.summary.started is not None and self.summary.ended is None:
+            with contextlib.suppress(OSError):
+                self._printed.show(self._stdout.write)
             self._stdout.attempt(self._result())
+        self._printed.close()
+
+    def _unit_ended(self, event: UnitEnded) -> None:
+        """Say what must be said at once, and keep what is shown at the end."""
+        if self._says_changes():
+            self._say_change(event)
+        started = self.summary.started
+        if self._live is None and started is not None and event.unit.task_id in started.printed:
+            self._printed.keep(event, self.summary.task_name(event.unit.task_id))
+        if event.report.diff and not self._options.quiet:
+            unit, palette = event.unit, self._options.palette
+            title = "" if self._says_changes() else self.summary.task_name(unit.task_id)
+            self._stdout.write(diff_text(unit, title, event.report.diff, palette))
+
+    def _end(self, event: RunEnded) -> None:
+        """Write the results; a report by mail must arrive, so `-q` alone does not take it away."""
+        is_well = event.exit_code in _WELL
+        if not (is_well and self._options.quiet > 1):
+            self._printed.show(self._stdout.write)
+        self._printed.close()
+        if not (is_well and self._options.quiet):
+            self._stdout.write(self._result())
 
     def _says_changes(self) -> bool:
         """Whether this is a dry run that is to say what would change."""

@@ -1,11 +1,14 @@
 """Who starts next: room at the runner, turns between tasks, reservations."""
 
+import errno
 import sys
+from collections.abc import Sequence
 from types import FrameType
 
 import pytest
 
 from batchrun.engine.dispatch import AHEAD_UNITS, Dispatcher
+from batchrun.engine.machine import LockTable
 from batchrun.engine.state import SHORT_S, TaskState, UnitState
 from batchrun.model.job import FailLimit, Task
 from batchrun.model.unit import Unit
@@ -21,8 +24,9 @@ class Desk:
         slots: int = 2,
         capacities: dict[str, int] | None = None,
         watched: bool = False,
+        machine: LockTable | None = None,
     ) -> None:
-        self.dispatcher = Dispatcher(slots=slots, capacities=capacities or {})
+        self.dispatcher = Dispatcher(slots=slots, capacities=capacities or {}, machine=machine)
         self.watched = watched
         self.numbers: dict[str, int] = {}
         self.tasks: dict[str, TaskState] = {}
@@ -231,3 +235,231 @@ def calls_of_one_search(tasks: int) -> int:
 
 def test_a_full_runner_costs_the_same_search_with_ten_tasks_as_with_three_thousand() -> None:
     assert calls_of_one_search(3000) == calls_of_one_search(10)
+
+
+# ---- units that take several slots ----------------------------------------------------------
+
+
+def test_a_wide_unit_starts_only_when_all_its_slots_are_free() -> None:
+    desk = Desk(slots=4)
+    desk.add(task("a"), units("a", 2))
+    assert desk.started() == ["a1", "a2"]
+    desk.add(task("wide", slots=3), units("wide", 1))
+    assert desk.started() == []
+    desk.land("a1")
+    assert desk.started() == ["wide1"]
+
+
+def test_nothing_is_queued_ahead_beside_a_wide_unit() -> None:
+    desk = Desk(slots=4)
+    desk.add(task("wide", slots=3), units("wide", 1))
+    assert desk.started() == ["wide1"]
+    desk.add(task("a"), units("a", 9))
+    assert desk.started() == ["a1"]
+    desk.land("wide1")
+    assert desk.started() == ["a2", "a3", "a4", "a5", "a6", "a7", "a8"]
+
+
+def test_small_units_do_not_starve_a_wide_one() -> None:
+    desk = Desk(slots=2)
+    desk.add(task("a"), units("a", 100))
+    running = desk.started()
+    desk.add(task("wide", slots=2), units("wide", 1))
+    ended = 0
+    while "wide1" not in running:
+        desk.land(running.pop(0))
+        ended += 1
+        running += desk.started()
+    # Each task had its turn: one more of the small ones began, then none before the wide one.
+    assert (running, ended) == (["wide1"], 5)
+
+
+def test_short_units_do_not_starve_a_wide_one_and_go_on_after_it() -> None:
+    desk = Desk(slots=2)
+    short = desk.add(task("short"), units("short", 1000))
+    desk.dispatcher.took(short, 0.00001)
+    ahead = desk.started()
+    assert len(ahead) == 2 * AHEAD_UNITS
+    desk.add(task("wide", slots=2), units("wide", 1))
+    for label in ahead:
+        assert desk.started() == []
+        desk.land(label)
+    assert desk.started() == ["wide1"]
+    desk.land("wide1")
+    assert len(desk.started()) == 2 * AHEAD_UNITS
+
+
+def test_short_units_beside_a_wide_one_take_the_slots_that_are_left_and_no_more() -> None:
+    desk = Desk(slots=4)
+    desk.add(task("wide", slots=2), units("wide", 1))
+    assert desk.started() == ["wide1"]
+    short = desk.add(task("short"), units("short", 1000))
+    desk.dispatcher.took(short, 0.00001)
+    assert desk.started() == ["short1", "short2"]
+
+
+def test_long_units_get_their_share_beside_a_wide_one_and_a_million_short_ones() -> None:
+    desk = Desk(slots=3)
+    desk.add(task("wide", slots=2), units("wide", 1))
+    assert desk.started() == ["wide1"]
+    short = desk.add(task("short"), units("short", 100))
+    desk.dispatcher.took(short, 0.00001)
+    desk.add(task("long"), units("long", 1))
+    began: list[str] = desk.started()
+    for _ in range(3):
+        desk.land(began[-1])
+        began += desk.started()
+    assert "long1" in began
+
+
+def test_wide_units_are_never_queued_ahead_however_short_they_were() -> None:
+    desk = Desk(slots=2)
+    state = desk.add(task("wide", slots=2), units("wide", 9))
+    desk.dispatcher.took(state, 0.00001)
+    orders = list(desk.dispatcher.orders())
+    assert [order.expected_s for order in orders] == [None]
+
+
+def test_units_of_many_steps_wait_for_a_free_slot_and_are_never_queued_ahead() -> None:
+    desk = Desk(slots=2)
+    steps = Task(id="s", name="s", operation="steps", single=False)
+    state = desk.add(steps, units("s", 9))
+    desk.dispatcher.took(state, 0.00001)
+    assert desk.started() == ["s1", "s2"]
+
+
+def test_a_wide_unit_takes_its_lock_only_together_with_its_slots() -> None:
+    desk = Desk(slots=2)
+    desk.add(task("a"), units("a", 1))
+    desk.add(task("wide", slots=2), units("wide", 1, locks=("x",)))
+    assert desk.started() == ["a1"]
+    assert dict(desk.dispatcher.held) == {}
+    desk.land("a1")
+    assert desk.started() == ["wide1"]
+
+
+def test_a_removed_wide_unit_keeps_no_slot_reserved() -> None:
+    desk = Desk(slots=2)
+    desk.add(task("a"), units("a", 1))
+    wide = desk.add(task("wide", slots=2), units("wide", 1))
+    assert desk.started() == ["a1"]
+    desk.dispatcher.remove(wide)
+    desk.add(task("b"), units("b", 3))
+    assert desk.started() == ["b1", "b2", "b3"]
+
+
+# ---- machine locks --------------------------------------------------------------------------
+
+
+class Neighbour:
+    """Machine locks of which another process may have some."""
+
+    def __init__(self, *busy: str) -> None:
+        self.busy = set(busy)
+        self.held: set[str] = set()
+        self.broken = False
+        self.tries = 0
+
+    def try_take(self, names: Sequence[str]) -> bool:
+        self.tries += 1
+        if self.broken:
+            raise PermissionError(errno.EACCES, "Permission denied", "/state/x.lock")
+        if not self.busy.isdisjoint(names):
+            return False
+        self.held.update(names)
+        return True
+
+    def release(self, names: Sequence[str]) -> None:
+        self.held.difference_update(names)
+
+
+def shared(task_id: str, count: int, *names: str) -> list[Unit]:
+    return units(task_id, count, machine_locks=names)
+
+
+def test_a_machine_lock_is_taken_with_the_unit_and_given_back_with_it() -> None:
+    neighbour = Neighbour()
+    desk = Desk(slots=2, machine=neighbour)
+    desk.add(task("a"), shared("a", 1, "x", "y"))
+    assert (desk.started(), neighbour.held) == (["a1"], {"x", "y"})
+    desk.land("a1")
+    assert neighbour.held == set()
+
+
+def test_a_unit_whose_machine_lock_is_busy_holds_nothing_and_blocks_nobody_behind_it() -> None:
+    neighbour = Neighbour("x")
+    desk = Desk(slots=2, machine=neighbour)
+    state = desk.add(task("a"), [*shared("a", 1, "x"), *units("b", 2)])
+    assert desk.started() == ["b1", "b2"]
+    assert (dict(desk.dispatcher.held), neighbour.held) == ({}, set())
+    assert (desk.dispatcher.polling, state.window) == (True, 1)
+    neighbour.busy.clear()
+    assert desk.started() == []
+    desk.dispatcher.poll()
+    desk.land("b1")
+    assert desk.started() == ["a1"]
+    assert not desk.dispatcher.polling
+
+
+def test_of_many_that_wait_for_one_machine_lock_only_the_first_looks_for_it() -> None:
+    neighbour = Neighbour("x")
+    desk = Desk(slots=2, machine=neighbour)
+    desk.add(task("a"), shared("a", 1000, "x"))
+    assert desk.started() == []
+    assert neighbour.tries == 1
+    desk.dispatcher.poll()
+    assert desk.started() == []
+    assert neighbour.tries == 2
+
+
+def test_once_the_first_has_its_machine_lock_the_others_follow_without_being_polled() -> None:
+    neighbour = Neighbour("x")
+    desk = Desk(slots=2, machine=neighbour)
+    desk.add(task("a"), shared("a", 3, "x"))
+    assert desk.started() == []
+    neighbour.busy.clear()
+    desk.dispatcher.poll()
+    for label in ("a1", "a2", "a3"):
+        assert desk.started() == [label]
+        desk.land(label)
+
+
+def test_two_units_of_one_run_exclude_each_other_whatever_scope_their_lock_has() -> None:
+    desk = Desk(slots=4)
+    desk.add(task("a"), [*shared("a", 1, "x"), *units("b", 1, locks=("x",)), *shared("c", 1, "x")])
+    assert desk.started() == ["a1"]
+    desk.land("a1")
+    assert desk.started() == ["b1"]
+
+
+def test_a_unit_set_aside_passes_on_the_place_that_it_was_woken_for() -> None:
+    neighbour = Neighbour("x")
+    desk = Desk(slots=8, machine=neighbour)
+    desk.add(task("a"), units("a", 1, locks=("l",)))
+    assert desk.started() == ["a1"]
+    both = units("both", 1, locks=("l",), machine_locks=("x",))
+    desk.add(task("b"), [*both, *units("next", 1, locks=("l",))])
+    assert desk.started() == []
+    desk.land("a1")
+    assert desk.started() == ["next1"]
+
+
+def test_removing_a_task_takes_what_waits_for_another_process_too() -> None:
+    desk = Desk(slots=2, machine=Neighbour("x"))
+    state = desk.add(task("a"), shared("a", 3, "x"))
+    assert desk.started() == []
+    assert len(desk.dispatcher.remove(state)) == 3
+    assert not desk.dispatcher.polling
+
+
+def test_a_unit_whose_machine_lock_can_never_be_had_is_refused_with_the_file_and_the_reason() -> (
+    None
+):
+    neighbour = Neighbour()
+    neighbour.broken = True
+    desk = Desk(slots=2, machine=neighbour)
+    desk.add(task("a"), shared("a", 1, "x"))
+    assert desk.started() == []
+    assert [(one.unit.label, why) for one, why in desk.dispatcher.refused] == [
+        ("a1", "the lock file /state/x.lock cannot be locked: Permission denied")
+    ]

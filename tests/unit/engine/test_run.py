@@ -712,7 +712,7 @@ def test_a_run_that_cannot_account_for_a_unit_says_so_and_ends_with_1() -> None:
 
     def forget(event: Event) -> None:
         if isinstance(event, TaskEnded):
-            stage.run._counts.task("a").ended["ok"] -= 1
+            stage.run._account.counts.task("a").ended["ok"] -= 1
 
     stage.sink.on_event = forget
     result = stage.execute()

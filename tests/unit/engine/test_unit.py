@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from batchrun.engine.context import ACKNOWLEDGE, STOP, UnitContext
 from batchrun.engine.unit import (
-    ACKNOWLEDGE,
-    STOP,
     Raised,
-    UnitContext,
     find_table,
     guarded,
     run_unit,

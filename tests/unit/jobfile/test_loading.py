@@ -225,6 +225,7 @@ def test_a_description_says_what_is_known_before_the_run() -> None:
         locks=("l-{{ item }}",),
         timeout_s=60.0,
         retries=2,
+        retry_on=("failed", "lost", "timed_out", "unreachable"),
         paths=(("src", "a"), ("src", "b/*"), ("dest", "c/")),
         tags=("t",),
     )

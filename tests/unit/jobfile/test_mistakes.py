@@ -1,6 +1,6 @@
 """The mistakes that people make in job files, and what they are told: line, place, advice.
 
-`mistakes.txt`, beside this file, is the manual of them: broken files with what is said of each.
+`mistakes*.txt`, beside this file, are the manual of them: broken files with what is said of each.
 """
 
 from pathlib import Path
@@ -10,12 +10,13 @@ import pytest
 from batchrun.jobfile import LoadOptions
 from small_jobs import mistakes
 
-MANUAL = Path(__file__).with_name("mistakes.txt")
+MANUALS = sorted(Path(__file__).parent.glob("mistakes*.txt"))
 
 
 def manual() -> list[tuple[str, list[str]]]:
     """Read the broken files, each with the lines that are said about it."""
-    sections = MANUAL.read_text(encoding="utf-8").split("\n====\n")[1:]
+    texts = [manual.read_text(encoding="utf-8") for manual in MANUALS]
+    sections = [section for text in texts for section in text.split("\n====\n")[1:]]
     pairs = [section.split("\n----\n") for section in sections]
     return [
         (text + "\n", [line for line in told.splitlines() if line.startswith("job.yml")])

@@ -1,16 +1,27 @@
 """The JSON Schema: it is one, it takes what the loader takes, and it documents every key."""
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 
+from batchrun.errors import JobFileError
 from batchrun.jobfile import json_schema
 from batchrun.jobfile.document import parse
 from batchrun.jobfile.scalars import resolve
 from batchrun.ops import OPERATIONS
 from small_jobs import TABLE, mistakes
+
+ROOT = Path(__file__).parents[3]
+#: What is said of mistakes that a schema can know, too.
+KNOWN_TO_A_SCHEMA = re.compile(
+    r"is not a key here|`\w+` has no `|(?<!`path`) is missing; write `|write true or false"
+    r"|write a whole number|write a number of at least|is a mapping; write"
+    r"|there is no source of items|in one `foreach`|no operation; add|a task is a mapping"
+)
 
 GOOD = [
     "tasks: [{run: a}]",
@@ -20,6 +31,14 @@ GOOD = [
     ),
     "tasks: [{copy: {src: [a, b], dest: c, if: always, verify: '{{ x }}', level: 3, above: 1K}}]",
     "tasks: [{delete: a, foreach: {glob: '*.c', hidden: true}, retry_on: [failed, 3], tags: x}]",
+    "tasks: [{run: a, foreach: {find: {path: /x, older_than: 7d, name: ['*.a'], type: any}}}]",
+    "tasks: [{run: a, foreach: {matrix: {a: [1], b: '{{ x }}'}, chunk: 2, require: true}}]",
+    "tasks: [{run: a, foreach: {command: [ls, -1], null_separated: true}}]",
+    "tasks: [{run: a, foreach: {csv: '-'}}, {run: a, foreach: '{{ x }}'}, {run: a, foreach: [1]}]",
+    "tasks: [{steps: [{run: a}, {delete: b, when: x}], rescue: [{run: a}], rescue_ok: true}]",
+    "tasks: [{run: a, needs: [b, {task: c, per: item}], lock: {name: x, scope: machine}}]",
+    "tasks: [{run: a, batch: [1, 10%], pause: ask, output: {path: a, newer_than: b}}]",
+    "secrets: {a: {env: A}, b: {command: [pass, b]}}\ninclude: [a.yml]\ntasks: [{run: a}]",
 ]
 BAD = [
     "name: a",
@@ -29,6 +48,19 @@ BAD = [
     "tasks: [{copy: {src: a, dest: b, if: maybe}}]",
     "tasks: [{run: a, retries: many}]",
     "tasks: [{run: a}]\nnmae: x",
+    "tasks: []",
+    "tasks: [{run: a, foreach: {csv: x, hidden: true}}]",
+    "tasks: [{run: a, foreach: {find: {name: x}}}]",
+    "tasks: [{run: a, foreach: {find: {path: x, type: pipe}}}]",
+    "tasks: [{run: a, foreach: {range: [1, 2], chunk: 0}}]",
+    "tasks: [{run: a, foreach: {command: ls -l}}]",
+    "tasks: [{run: a, foreach: {glob: a, lines: b}}]",
+    "tasks: [{run: a, needs: {task: b, per: unit}}]",
+    "tasks: [{run: a, rescue: [{run: b}]}]",
+    "tasks: [{run: a, pause: 1m}]",
+    "tasks: [{steps: [{rum: a}]}]",
+    "tasks: [{steps: [{run: a, foreach: [1]}]}]",
+    "secrets: {a: {env: A, file: b}}\ntasks: [{run: a}]",
 ]
 
 
@@ -47,6 +79,39 @@ def test_it_takes_what_is_right(text: str) -> None:
 def test_it_refuses_what_the_loader_refuses(text: str) -> None:
     assert not validator().is_valid(resolve(parse(text, "f").data))
     assert mistakes(text) != []
+
+
+def manual() -> Iterator[str]:
+    """Read the broken files of which a schema can know that they are."""
+    text = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
+    for section in text.split("\n====\n")[1:]:
+        broken, said = section.split("\n----\n")
+        if KNOWN_TO_A_SCHEMA.search(said):
+            yield broken + "\n"
+
+
+@pytest.mark.parametrize("text", list(manual()))
+def test_it_refuses_what_the_manual_of_mistakes_has_of_that_kind(text: str) -> None:
+    try:
+        data = resolve(parse(text, "f").data)
+    except JobFileError:
+        return
+    assert not validator().is_valid(data)
+
+
+def documents() -> Iterator[Any]:
+    """Yield every job file that we hand out, and the blocks of the README."""
+    for file in (ROOT / "examples.yml", *sorted((ROOT / "jobs").glob("*.yml"))):
+        yield pytest.param(file.read_text(encoding="utf-8"), id=file.name)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)):
+        if "tasks:" in block:
+            yield pytest.param(block, id=f"README-{number}")
+
+
+@pytest.mark.parametrize("text", list(documents()))
+def test_it_takes_every_job_file_that_we_hand_out(text: str) -> None:
+    assert list(validator(OPERATIONS).iter_errors(resolve(parse(text, "f").data))) == []
 
 
 def test_every_parameter_of_every_operation_is_described() -> None:
@@ -68,6 +133,5 @@ def test_every_modifier_is_described() -> None:
 def test_the_examples_of_the_operations_load_and_fit_the_schema() -> None:
     check = validator(OPERATIONS)
     for name, operation in OPERATIONS.items():
-        example = yaml.safe_load(operation.example)
-        task = example[0] if isinstance(example, list) else example
+        task = resolve(parse(operation.example, "f").data)
         assert list(check.iter_errors({"tasks": [task]})) == [], name

@@ -3,6 +3,9 @@
 import bz2
 import gzip
 import lzma
+import random
+import subprocess
+import zlib
 
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from batchrun.errors import OperationError
 from batchrun.ops.codecs import SUFFIXES, compressor, decompressed, format_of, is_compressed
+from batchrun.ops.parallel import ParallelStreams
 
 FORMATS = sorted(set(SUFFIXES.values()))
 
@@ -17,6 +21,15 @@ FORMATS = sorted(set(SUFFIXES.values()))
 def packed(form: str, data: bytes, level: int | None = None) -> bytes:
     machine = compressor(form, level)
     return machine.compress(data) + machine.flush()
+
+
+def packed_by(threads: int, form: str, data: bytes, level: int | None = None) -> bytes:
+    machine = compressor(form, level, threads)
+    step = 300_000
+    pieces = [
+        machine.compress(memoryview(data)[at : at + step]) for at in range(0, len(data), step)
+    ]
+    return b"".join([*pieces, machine.flush()])
 
 
 def unpacked(form: str, data: bytes, piece: int) -> bytes:
@@ -67,3 +80,33 @@ def test_a_thousand_small_members_need_no_thousand_copies_of_the_rest() -> None:
 def test_the_suffix_says_the_format(name: str, form: str | None, is_packed: bool) -> None:
     assert format_of(name) == form
     assert is_compressed(name) is is_packed
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 5_000_000])
+@pytest.mark.parametrize("level", [None, 1])
+def test_threads_make_one_gzip_member(size: int, level: int | None) -> None:
+    data = (b"%d," * 400_000 % tuple(range(400_000)) * 2)[:size]
+    made = packed_by(3, "gz", data, level)
+    machine = zlib.decompressobj(31)
+    assert machine.decompress(made) == data
+    assert machine.eof
+    assert machine.unused_data == b""
+    # What a piece has in common with the one before it is found.
+    assert len(made) <= len(packed_by(1, "gz", data, level)) * 1.01 + 64
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_threads_have_made_is_read_by_the_format_s_own_program(form: str) -> None:
+    data = random.Random(1).randbytes(700_000) + b"line\n" * 400_000
+    made = packed_by(4, form, data, 1)
+    program = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "zstd"}[form]
+    read = subprocess.run([program, "-dc"], input=made, capture_output=True, check=True, timeout=60)
+    assert read.stdout == data
+    assert unpacked(form, made, 65_536) == data
+
+
+def test_a_stream_in_pieces_is_whole_when_only_its_end_is_in_the_buffer() -> None:
+    machine = ParallelStreams(bz2.BZ2Compressor, 10, 2)
+    data = bytes(range(105))
+    made = b"".join(machine.compress(data[at : at + 7]) for at in range(0, len(data), 7))
+    assert bz2.decompress(made + machine.flush()) == data

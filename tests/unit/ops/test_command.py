@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.model.operation import Operation
+from batchrun.model.operation import Operation, Terms
 from batchrun.model.outcome import Captured, Failed, Ok
 from batchrun.model.unit import RunSettings
-from batchrun.model.values import Doc
+from batchrun.model.values import Doc, Mark
 from batchrun.ops.capture import Capture
 from batchrun.ops.command import OPERATIONS, Run, Script, run, script
 from batchrun.ops.processes import cookie
@@ -26,6 +26,7 @@ class IdleContext:
     task_id: str = "task"
     label: str = ""
     deadline: float | None = None
+    terms: Terms = field(default_factory=Terms)
     control_fd: int | None = None
     pids: list[int] = field(default_factory=list)
 
@@ -145,6 +146,10 @@ def test_the_cookie_names_run_unit_and_attempt() -> None:
     assert cookie("20260101-abc", 17, 2) == "BATCHRUN_UNIT=20260101-abc-17-2"
 
 
+def _extras(hint: Any) -> tuple[object, ...]:
+    return getattr(hint, "__metadata__", ())
+
+
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
 def test_every_parameter_of_a_command_is_documented(operation: Operation) -> None:
     hints = get_type_hints(operation.params, include_extras=True)
@@ -155,7 +160,10 @@ def test_every_parameter_of_a_command_is_documented(operation: Operation) -> Non
         if any(isinstance(extra, Doc) for extra in getattr(hint, "__metadata__", ()))
     }
     assert documented == names
-    assert names >= {"env", "cwd", "stdin", "shell", "ok_codes", operation.main}
+    assert names >= {"env", "cwd", "stdin", "shell", "sudo", "readonly", "idle_timeout"}
+    assert names >= {"ok_codes", "changed_codes", operation.main}
+    marked = {name for name, hint in hints.items() if Mark.MAY_HOLD_SECRET in _extras(hint)}
+    assert marked == {"env", "stdin"}
     assert operation.is_command
     assert not operation.repeatable
 
@@ -168,6 +176,10 @@ def test_every_parameter_of_a_command_is_documented(operation: Operation) -> Non
         ({"command": "  "}, 1),
         ({"command": ()}, 1),
         ({"command": "x", "ok_codes": (0, 256, -1)}, 2),
+        ({"command": "x", "changed_codes": (300,)}, 1),
+        ({"command": "x", "changed_codes": (2,), "readonly": True}, 1),
+        ({"command": "x", "sudo": ""}, 1),
+        ({"command": "x", "sudo": True, "readonly": True, "changed_codes": "{{ later }}"}, 1),
         ({"command": "x", "env": {"A=": "1", "": "2", "B": "3"}}, 2),
         ({"command": "x", "env": "{{ later }}", "ok_codes": "{{ later }}"}, 0),
     ],

@@ -4,10 +4,11 @@ import io
 
 import pytest
 
-from batchrun.model.event import Event, Note, UnitOutput, UnitRetried
-from batchrun.model.outcome import Failed, Ok, Report
+from batchrun.model.event import Event, Note, UnitEnded, UnitOutput, UnitRetried
+from batchrun.model.outcome import Captured, Failed, Ok, Output, Report
 from batchrun.report.messages import MessageSink
 from batchrun.report.screen import TextOptions, TextSink
+from batchrun.report.text import Palette
 from scripted_run import Script, written
 
 
@@ -189,3 +190,50 @@ def test_warnings_of_units_are_folded_and_their_number_has_an_end() -> None:
     assert lines[0] == "warning: stage the exports: /d/0: no ACL here (1 500 times alike)"
     assert len(lines) == 21
     assert lines[-1] == "warning: and 81 more warnings"
+
+
+def play_printed(quiet: int, exit_code: int) -> str:
+    """Run a unit whose output is to be shown in any case."""
+    desk = Desk(TextOptions(quiet=quiet))
+    desk.script.start(desk.sink, printed=("stage",))
+    output = Output(stdout=Captured(head=b"disk 80 %\x1b[2J\n"), stderr=Captured(head=b"note\n"))
+    desk.script.end(desk.sink, Ok(changed=True), "db1", output=output)
+    desk.script.finish(desk.sink, exit_code=exit_code)
+    return desk.texts()[0]
+
+
+def test_output_of_a_task_that_prints_always_comes_before_the_recap() -> None:
+    assert play_printed(0, 0).startswith(
+        "OUTPUT  stage the exports  db1\n    disk 80 %\\x1b[2J\n  stderr:\n    note\n\n"
+        "nightly: 1 ok"
+    )
+
+
+def test_a_report_by_mail_arrives_unless_not_even_warnings_are_wanted() -> None:
+    quiet = play_printed(1, 0)
+    assert "disk 80 %" in quiet
+    assert "nightly" not in quiet
+    assert play_printed(2, 0) == ""
+    assert "disk 80 %" in play_printed(2, 2)
+
+
+def test_output_that_is_printed_always_is_not_shown_again_with_the_failure() -> None:
+    desk = Desk()
+    desk.script.start(desk.sink, printed=("stage",))
+    desk.script.end(desk.sink, Failed(message="no"), "b", output=written(b"once\n"))
+    desk.script.finish(desk.sink, exit_code=2)
+    assert desk.texts()[0].count("once") == 1
+
+
+def test_what_changes_in_a_file_is_shown_under_its_unit() -> None:
+    desk = Desk(TextOptions(palette=Palette(enabled=True)))
+    desk.script.start(desk.sink)
+    unit = desk.script.unit("f")
+    report = Report(
+        number=1, attempt=1, outcome=Ok(changed=True), started_at=1.0, duration_s=1.0,
+        diff="--- f\n+++ f\n@@ -1 +1 @@\n-a\x1b\n+b\n same\n",
+    )  # fmt: skip
+    desk.sink.handle(UnitEnded(unit=unit, report=report))
+    shown = desk.texts()[0]
+    assert shown.startswith("\x1b[33mchanged\x1b[0m stage the exports  f\n")
+    assert "\x1b[31m  -a\\x1b\x1b[0m\n\x1b[32m  +b\x1b[0m\n   same\n" in shown

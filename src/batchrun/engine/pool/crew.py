@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from batchrun.engine.context import STOP
 from batchrun.engine.pool import wire
 from batchrun.engine.pool.calls import Call, UnitCall
 from batchrun.engine.pool.desk import Desk
 from batchrun.engine.pool.endings import end_command_aside, exit_text
 from batchrun.engine.pool.process import WorkerProcess
 from batchrun.engine.pool.watch import Watch
-from batchrun.engine.unit import STOP
 from batchrun.model.outcome import Cancelled, Outcome, TimedOut
 from batchrun.model.unit import RunSettings
 
@@ -61,6 +61,9 @@ class Crew:
         self._buffer = bytearray(wire.FRAME_BYTES)
         self._view = memoryview(self._buffer)
         self._started = 0
+        #: Places of workers that are gone, by the id of the call whose command is being ended:
+        #: a new worker there could run a command beside the old one.
+        self._kept_slots: dict[int, int] = {}
         self._bad_starts = 0
         self._start_at = 0.0
 
@@ -143,16 +146,23 @@ class Crew:
             self._desk.look(self._start_at)
             return
         self._abandoned = [worker for worker in self._abandoned if not worker.reap()]
-        while self._desk.wanted() > 0:
+        while self._desk.wanted() > 0 and (slot := self._free_slot()) is not None:
             self._started += 1
+            name = f"worker-{self._started}"
             try:
-                worker = WorkerProcess(f"worker-{self._started}", self._settings, self._table)
+                worker = WorkerProcess(name, self._settings, self._table, slot)
             except (OSError, RuntimeError) as error:
                 self._start_failed(f"no worker process could be started: {error}", _FAILED_STARTS)
                 return
             self._desk.workers.append(worker)
             self._watch.add(worker.link.fileno(), partial(self._serve, worker))
             self._watch.add(worker.pidfd, partial(self._died, worker))
+
+    def _free_slot(self) -> int | None:
+        """Return the lowest place that nobody has; None while all have somebody's command."""
+        taken = {worker.slot for worker in self._desk.workers} | set(self._kept_slots.values())
+        places = range(1, self._desk.processes + 1)
+        return next((slot for slot in places if slot not in taken), None)
 
     def _start_failed(self, text: str, most: int) -> None:
         """Wait before the next attempt; give the calls up when it fails again and again."""
@@ -226,18 +236,17 @@ class Crew:
             most = _KILLED_STARTS if exitcode is not None and exitcode < 0 else _FAILED_STARTS
             self._start_failed(_NOT_READY.format(text), most)
         for call in begun:
-            self._lose(call, f"{text} while it ran this", worker.ending)
+            self._lose(call, f"{text} while it ran this", worker)
 
     def _abandon(self, worker: WorkerProcess) -> None:
         """Leave a worker behind that even SIGKILL does not end."""
         begun = self._bury(worker)
         worker.abandon()
         self._abandoned.append(worker)
-        ending = worker.ending
-        if isinstance(ending, TimedOut):
-            ending = TimedOut(limit_s=ending.limit_s, stuck=True)
+        if isinstance(worker.ending, TimedOut):
+            worker.ending = TimedOut(limit_s=worker.ending.limit_s, stuck=True)
         for call in begun:
-            self._lose(call, f"{worker.name} is blocked in the kernel and was left behind", ending)
+            self._lose(call, f"{worker.name} is blocked in the kernel and was left behind", worker)
 
     def dismiss(self, worker: WorkerProcess, text: str) -> None:
         """Get rid of a worker without waiting for its death; its calls are lost."""
@@ -253,27 +262,25 @@ class Crew:
         self._watch.drop(worker.pidfd)
         return self._desk.remove(worker)
 
-    def _lose(self, call: Call, text: str, ending: Outcome | None) -> None:
+    def _lose(self, call: Call, text: str, worker: WorkerProcess) -> None:
         """Answer for a worker that never will; a unit's command is ended first."""
         if not isinstance(call, UnitCall):
             call.lost(text)
             return
         self.ending.add(call.id)
-        then = partial(self._post, partial(self._lost, call, text, ending))
+        self._kept_slots[call.id] = worker.slot
+        then = partial(self._post, partial(self._lost, call, text, worker.ending))
         self._end_command(call, then)
 
     def _end_command(self, call: UnitCall, then: Callable[[], None]) -> None:
         """End what a unit may have running, without waiting for it."""
-        from batchrun.ops.processes import cookie  # noqa: PLC0415  # only when a worker has died
-
         grace_s = 0.0 if self.no_grace or call.stops > 1 else self._settings.kill_grace_s
-        order = call.order
-        text = cookie(self._settings.run_id, order.number, order.attempt)
-        end_command_aside(call.pid, text, grace_s, then)
+        end_command_aside(call.pid, call.order, self._settings, grace_s, then)
 
     def _lost(self, call: UnitCall, text: str, ending: Outcome | None) -> None:
         """Report a unit of a dead worker: nothing of it is left now."""
         self.ending.discard(call.id)
+        self._kept_slots.pop(call.id, None)
         self._drop(call)
         if ending is None:
             call.lost(text)

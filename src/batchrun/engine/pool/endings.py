@@ -4,6 +4,8 @@ import signal
 import threading
 from collections.abc import Callable
 
+from batchrun.model.unit import Order, RunSettings
+
 __all__ = ["end_command_aside", "exit_text"]
 
 
@@ -27,25 +29,41 @@ def exit_text(name: str, exitcode: int | None) -> str:
 
 
 def end_command_aside(
-    pid: int | None, cookie: str, grace_s: float, then: Callable[[], None]
+    pid: int | None,
+    order: Order,
+    settings: RunSettings,
+    grace_s: float,
+    then: Callable[[], None],
 ) -> None:
     """End a dead worker's command in a small thread of its own, which may take the whole grace.
 
     Args:
         pid: Leader of the command's process group, if that was announced.
-        cookie: The environment entry that all its processes carry.
+        order: What the worker was running.
+        settings: Of the run.
         grace_s: Between TERM and KILL.
         then: Called from that thread afterwards, in any case.
     """
     threading.Thread(
-        target=_end_command, args=(pid, cookie, grace_s, then), name="end-command", daemon=True
-    ).start()
+        target=_end_command, args=(pid, order, settings, grace_s, then), name="end-command",
+        daemon=True,
+    ).start()  # fmt: skip
 
 
-def _end_command(pid: int | None, cookie: str, grace_s: float, then: Callable[[], None]) -> None:
-    from batchrun.ops.processes import end_command  # noqa: PLC0415  # only when a worker has died
+def _end_command(
+    pid: int | None,
+    order: Order,
+    settings: RunSettings,
+    grace_s: float,
+    then: Callable[[], None],
+) -> None:
+    from batchrun.ops.processes import cookie, end_command  # noqa: PLC0415  # only after a death
 
     try:
-        end_command(pid, cookie, grace_s)
+        end_command(pid, cookie(settings.run_id, order.number, order.attempt), grace_s)
+        if order.unit.around is not None:
+            from batchrun.ops.around import discard_output  # noqa: PLC0415  # likewise
+
+            discard_output(order.unit.around, settings.base_dir)
     finally:
         then()

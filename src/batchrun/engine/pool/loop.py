@@ -17,12 +17,12 @@ from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
+from batchrun.engine.context import ACKNOWLEDGE
 from batchrun.engine.pool.calls import Call, UnitCall
 from batchrun.engine.pool.crew import ANSWER_S, Crew
 from batchrun.engine.pool.desk import Desk
 from batchrun.engine.pool.process import block_signals
 from batchrun.engine.pool.watch import Watch
-from batchrun.engine.unit import ACKNOWLEDGE
 from batchrun.model.unit import RunSettings
 
 __all__ = ["PoolLoop"]

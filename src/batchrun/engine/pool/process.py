@@ -69,16 +69,24 @@ class WorkerProcess:
         "parts",
         "pidfd",
         "ready",
+        "slot",
     )
 
-    def __init__(self, name: str, settings: RunSettings, table: str) -> None:
+    def __init__(self, name: str, settings: RunSettings, table: str, slot: int) -> None:
         """Start the process.
+
+        Args:
+            name: For people.
+            settings: Sent to it once.
+            table: `module:ATTRIBUTE` of the operations.
+            slot: Its place among the workers, from 1; its commands are told.
 
         Raises:
             OSError: no descriptors, no memory, no room in the process table.
             RuntimeError: this process itself is still importing its main module.
         """
         self.name = name
+        self.slot = slot
         self.inbox, self._unread = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.link, worker_end = _pair_or_close(self.inbox, self._unread)
         try:
@@ -87,7 +95,7 @@ class WorkerProcess:
             block_signals()
             self._process = _SPAWN.Process(
                 target=main,
-                args=(self._unread, worker_end, settings, table),
+                args=(self._unread, worker_end, settings, table, slot),
                 name=name,
                 daemon=True,
             )
@@ -149,7 +157,7 @@ class WorkerProcess:
         """Put a call into the inbox; False when it has no room now.
 
         Raises:
-            OSError: a long message could not be written to its file.
+            OSError: there is no memory for a long message.
         """
         try:
             if len(call.message) > wire.SPILL_BYTES:
@@ -166,10 +174,13 @@ class WorkerProcess:
         return True
 
     def _hand_by_file(self, call: Call) -> None:
-        """Send a long message as a file without a name: nothing is left of it, whoever dies."""
-        import tempfile  # noqa: PLC0415  # for long messages only
+        """Send a long message as a file in memory: nothing is left of it, whoever dies.
 
-        with tempfile.TemporaryFile(prefix="batchrun-") as file:
+        It may hold secrets, which no disk shall ever see.
+        """
+        from batchrun.ops.spawn import open_memory  # noqa: PLC0415  # for long messages only
+
+        with open(open_memory("call"), "wb") as file:
             file.write(call.message)
             file.flush()
             head = wire.CALL_HEAD.pack(wire.SPILLED, 0, call.id)

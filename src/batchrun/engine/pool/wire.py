@@ -6,8 +6,9 @@ Two private pairs of sockets per worker, each message one packet:
     link    worker -> pool   ANSWER_HEAD + body, in frames of at most 64 KiB
             pool -> worker   CONTROL messages
 
-Nothing here is a class instance when it is pickled: tuples of standard types cost a third of
-dataclasses, and cannot fail to be read at the other end.
+What nearly all calls have is no class instance when it is pickled: tuples of standard types cost a
+third of dataclasses, and cannot fail to be read at the other end. Guards and references to
+secrets, which few units have, travel as they are.
 """
 
 import struct
@@ -69,12 +70,12 @@ PICKLE_PROTOCOL = 5
 CALL_HEAD = struct.Struct("<BxHQ")
 FUNCTION = 1
 UNIT = 2
-#: The whole message, its own head included, is in the file that came with the packet.
+#: The whole message, its own head included, is in the memory that came with the packet.
 SPILLED = 3
-#: Longer messages go by file: a packet of 300 kB fails with EMSGSIZE.
+#: Longer messages go by a file in memory: a packet of 300 kB fails with EMSGSIZE.
 SPILL_BYTES = 100 * 1024
 
-#: Control messages: kind (`unit.STOP`, `unit.ACKNOWLEDGE`), number of the unit, size in bytes.
+#: Control messages: kind (`STOP` or `ACKNOWLEDGE` of `context`), number of the unit, size in bytes.
 CONTROL = struct.Struct("<BQQ")
 
 #: Answers: kind, seconds that the call took (for those that end one), id of the call.
@@ -115,9 +116,9 @@ def frames(kind: int, elapsed_s: float, call_id: int, body: bytes) -> Iterator[b
 
 
 def order_to_tuple(order: Order) -> tuple[Any, ...]:
-    """Reduce an order to what a worker needs of it."""
+    """Reduce an order to what a worker needs of it; what most have none of comes last, or not."""
     unit = order.unit
-    return (
+    values = (
         order.number,
         order.attempt,
         unit.task_id,
@@ -127,11 +128,15 @@ def order_to_tuple(order: Order) -> tuple[Any, ...]:
         dict(unit.params),
         unit.timeout_s,
     )
+    if unit.around is None and unit.capture_bytes is None and not order.secrets:
+        return values
+    return (*values, unit.around, unit.capture_bytes, dict(order.secrets))
 
 
 def order_from_tuple(values: tuple[Any, ...]) -> Order:
     """Make the order again; limits and locks, which a worker has no use for, are empty."""
-    number, attempt, task_id, index, label, operation, params, timeout_s = values
+    number, attempt, task_id, index, label, operation, params, timeout_s, *rest = values
+    around, capture_bytes, secrets = rest or (None, None, {})
     unit = Unit(
         task_id=task_id,
         index=index,
@@ -139,8 +144,10 @@ def order_from_tuple(values: tuple[Any, ...]) -> Order:
         operation=operation,
         params=params,
         timeout_s=timeout_s,
+        around=around,
+        capture_bytes=capture_bytes,
     )
-    return Order(number=number, attempt=attempt, unit=unit)
+    return Order(number=number, attempt=attempt, unit=unit, secrets=secrets)
 
 
 _OUTCOMES: tuple[type[Outcome], ...] = (
@@ -181,19 +188,19 @@ def _outcome_from_tuple(kind: str, values: tuple[Any, ...]) -> Outcome:
     return cls(**dict(zip(names, values, strict=True)))
 
 
-def _captured_to_tuple(captured: Captured) -> tuple[bytes, bytes, int]:
-    return captured.head, captured.tail, captured.omitted_bytes
+def _captured_to_tuple(captured: Captured) -> tuple[Any, ...]:
+    return captured.head, captured.tail, captured.omitted_bytes, captured.spool
 
 
-def _captured_from_tuple(values: tuple[bytes, bytes, int]) -> Captured:
-    head, tail, omitted_bytes = values
-    return Captured(head=head, tail=tail, omitted_bytes=omitted_bytes)
+def _captured_from_tuple(values: tuple[bytes, bytes, int, str]) -> Captured:
+    head, tail, omitted_bytes, spool = values
+    return Captured(head=head, tail=tail, omitted_bytes=omitted_bytes, spool=spool)
 
 
 def report_to_tuple(report: Report) -> tuple[Any, ...]:
     """Reduce a report to a tuple of standard types; `worker` is left to the receiver."""
     outcome, output = report.outcome, report.output
-    return (
+    values = (
         report.number,
         report.attempt,
         outcome.kind,
@@ -206,11 +213,13 @@ def report_to_tuple(report: Report) -> tuple[Any, ...]:
         report.warnings,
         report.bytes_done,
     )
+    return (*values, report.diff) if report.diff else values
 
 
 def report_from_tuple(values: tuple[Any, ...], worker: str) -> Report:
     """Make the report again, as said by this worker."""
-    number, attempt, kind, outcome, started_at, duration_s, streams, warnings, bytes_done = values
+    number, attempt, kind, outcome, started_at, duration_s, streams, warnings, *rest = values
+    bytes_done, diff = rest if len(rest) > 1 else (rest[0], "")
     return Report(
         number=number,
         attempt=attempt,
@@ -224,5 +233,6 @@ def report_from_tuple(values: tuple[Any, ...], worker: str) -> Report:
         ),
         warnings=warnings,
         bytes_done=bytes_done,
+        diff=diff,
         worker=worker,
     )

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from batchrun.engine.context import UnitContext
 from batchrun.engine.pool import wire
 from batchrun.engine.unit import (
     Raised,
-    UnitContext,
     defect_text,
     guarded,
     run_unit,
@@ -41,10 +41,12 @@ _PLAIN = frozenset({bool, int, float, str, bytes})
 _NOT_OURS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def main(inbox: socket.socket, link: socket.socket, settings: RunSettings, table: str) -> None:
+def main(
+    inbox: socket.socket, link: socket.socket, settings: RunSettings, table: str, slot: int
+) -> None:
     """Work until the inbox ends; the entry point of a worker process."""
     _seal_descriptors()
-    worker = _Worker(inbox, link, settings, table)
+    worker = _Worker((inbox, link), settings, table, slot)
     _take_signals(worker)
     threading.Thread(target=worker.watch_parent, name="watch-parent", daemon=True).start()
     worker.loop()
@@ -79,13 +81,17 @@ class _Worker:
     """What one worker process knows."""
 
     def __init__(
-        self, inbox: socket.socket, link: socket.socket, settings: RunSettings, table: str
+        self,
+        sockets: tuple[socket.socket, socket.socket],
+        settings: RunSettings,
+        table: str,
+        slot: int,
     ) -> None:
-        self._inbox = inbox
-        self._link = link
+        self._inbox, self._link = sockets
         self._settings = settings
         self._table = table
-        self._control = LinkControl(link)
+        self._slot = slot
+        self._control = LinkControl(self._link)
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._call_id = 0
         self._order: Order | None = None
@@ -155,7 +161,7 @@ class _Worker:
         order = wire.order_from_tuple(pickle.loads(body))  # noqa: S301  # our own parent wrote it
         self._pid = None
         self._order = order
-        context = UnitContext(order, self._settings, self._control, self)
+        context = UnitContext(order, self._settings, self._control, self, slot=self._slot)
         report = run_unit(order, context, self._table)
         self._order = None
         if self._control.parent_gone:
@@ -163,7 +169,7 @@ class _Worker:
             os._exit(1)
         data = guarded(pickle.dumps, (wire.report_to_tuple(report), wire.PICKLE_PROTOCOL))
         if isinstance(data, Raised):
-            data = pickle.dumps(wire.report_to_tuple(_unsendable(report, data.error)))
+            data = pickle.dumps(wire.report_to_tuple(_unsendable(report, data.error, order)))
         self._send(wire.REPORT, report.duration_s, data)
 
     def command_started(self, pid: int) -> None:
@@ -218,6 +224,10 @@ class _Worker:
 
         text = cookie(self._settings.run_id, order.number, order.attempt)
         end_command(self._pid, text, grace_s)
+        if order.unit.around is not None:
+            from batchrun.ops.around import discard_output  # noqa: PLC0415  # likewise
+
+            discard_output(order.unit.around, self._settings.base_dir)
 
 
 class LinkControl:
@@ -295,9 +305,11 @@ def _texts_frame(what: str, error: BaseException, elapsed: float) -> tuple[int, 
     return wire.TASK_ERROR, elapsed, pickle.dumps((message, defect_text(error)))
 
 
-def _unsendable(report: Report, error: BaseException) -> Report:
+def _unsendable(report: Report, error: BaseException, order: Order) -> Report:
     """Stand in for a report in which an operation has put what cannot be pickled."""
-    message = f"this is a defect of the operation: its answer cannot be pickled ({error})"
+    # The error may quote what it stumbled over, and that a secret.
+    why = type(error).__name__ if order.secrets else guarded(str, (error,))
+    message = f"this is a defect of the operation: its answer cannot be pickled ({why})"
     return Report(
         number=report.number,
         attempt=report.attempt,

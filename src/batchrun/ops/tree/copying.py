@@ -9,6 +9,7 @@ from stat import S_IFMT, S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISLNK, S_ISREG, 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.foresee import check_may_read, check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.data import copy_data, same_data
 from batchrun.ops.tree.folders import Place
@@ -43,6 +44,8 @@ class Rules:
     #: On the disk before the copy gets its name, because the source is about to go.
     durable: bool = False
     selection: Selection | None = None
+    #: What has the name of a temporary file is copied as well: nothing may stay behind.
+    temporaries: bool = False
 
 
 class FileCopier:
@@ -94,6 +97,8 @@ class FileCopier:
             return
         links = self._links_of(st) if st.st_nlink > 1 else None
         if old is None or self._is_wanted(source, st, target, old):
+            if self._dry:
+                self._foresee(source, st, target)
             self._tally.changed = True
             if not self._dry and not (links and self._linked(links, source, st, target)):
                 self._make(source, st, target)
@@ -101,6 +106,12 @@ class FileCopier:
             links.note(st, target)
         elif links:
             links.seen(st)
+
+    def _foresee(self, source: Place, st: os.stat_result, target: Place) -> None:
+        """Look in a dry run whether the source may be read and the target replaced."""
+        if S_ISREG(st.st_mode):
+            check_may_read(source)
+        check_may_write(target)
 
     def _links_of(self, st: os.stat_result) -> LinkMap | None:
         """Return the map of hard links when this thing has several names that are kept."""

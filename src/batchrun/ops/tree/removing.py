@@ -8,6 +8,7 @@ from stat import S_ISDIR
 
 from batchrun.errors import OperationError
 from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.folders import Folders, Place
 from batchrun.ops.tree.selection import Selection
@@ -38,7 +39,7 @@ def count(place: Place, selection: Selection | None, check: Callable[[], None]) 
     """
     meant = seen = 0
     with Folders(place) as folders:
-        for step in walk(folders, _raise):
+        for step in walk(folders, _raise, temporaries=True):
             if step.left:
                 continue
             check()
@@ -66,7 +67,7 @@ def remove(place: Place, how: Removing, tally: Tally) -> None:
         return
     try:
         with Folders(place) as folders:
-            for step in walk(folders, removal.fail):
+            for step in walk(folders, removal.fail, temporaries=True):
                 how.check()
                 removal.take(step, folders)
     except OSError as error:
@@ -129,16 +130,25 @@ class _Removal:
         if self._guard is not None and not self._guard(relative, st):
             self.fail(OperationError(f"{shown(place.path)} changed meanwhile and was kept"))
         elif self._dry:
-            self._tally.changed = True
+            self._foresee(place)
         else:
             self._call(os.unlink, place)
 
     def directory(self, place: Place) -> None:
         """Delete a directory that should be empty by now."""
         if self._dry:
-            self._tally.changed = True
+            self._foresee(place)
         else:
             self._call(os.rmdir, place)
+
+    def _foresee(self, place: Place) -> None:
+        """Look in a dry run whether it may be deleted."""
+        try:
+            check_may_write(place, "delete")
+        except OperationError as error:
+            self.fail(error)
+        else:
+            self._tally.changed = True
 
     def _call(self, delete: Callable[..., None], place: Place) -> None:
         try:

@@ -1,13 +1,15 @@
 """Copy whole trees: everything is done relative to open directories, their metadata last."""
 
 import os
-from stat import S_ISDIR, S_ISLNK
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure
+from batchrun.ops.foresee import check_may_read, check_may_write
 from batchrun.ops.tree.copying import FileCopier, Rules, in_the_way
 from batchrun.ops.tree.folders import Folders, Place
+from batchrun.ops.tree.temporary import remove_leftovers
 from batchrun.ops.tree.walking import Step, walk
 
 __all__ = ["Copier"]
@@ -59,6 +61,8 @@ class Copier:
                         return
                     make_directory(target, self._rules)
                 with Folders(target, follow=True) as targets:
+                    if old is not None and not self._dry:
+                        remove_leftovers(targets.fd)
                     self._below(sources, targets)
                     # Not by the last name: the user may have named a symlink to the root.
                     here = Place(sources.fd, ".", sources.prefix)
@@ -95,7 +99,11 @@ class Copier:
     def _below(self, sources: Folders, targets: Folders | None) -> None:
         """Copy what lies in a directory; without `targets` (in a dry run) there is no copy yet."""
         descent = _Descent(self, self._files, targets, self._rules, dry=self._dry)
-        for step in walk(sources, self._tally.fail, selection=self._rules.selection):
+        rules = self._rules
+        steps = walk(
+            sources, self._tally.fail, selection=rules.selection, temporaries=rules.temporaries
+        )
+        for step in steps:
             self._context.check()
             try:
                 descent.take(step, sources.at(step.name))
@@ -130,6 +138,8 @@ class _Descent:
         """Do what a step of the walk asks for."""
         if self._targets is None or self._missing:
             # Only in a dry run: everything here would be made.
+            if S_ISREG(step.st.st_mode):
+                check_may_read(source)
             self.changed = True
             if step.is_dir:
                 self._missing += -1 if step.left else 1
@@ -147,15 +157,19 @@ class _Descent:
         target = targets.at(step.name)
         old = target.lstat()
         if old is None:
-            self.changed = True
             if self._dry:
+                check_may_write(target)
+                self.changed = True
                 self._missing = 1
                 return
+            self.changed = True
             make_directory(target, self._rules)
         elif not S_ISDIR(old.st_mode):
             raise in_the_way(source, target, "not a directory")
         targets.enter(step.name)
         self._before.append(old)
+        if old is not None and not self._dry:
+            remove_leftovers(targets.fd)
 
 
 def make_directory(target: Place, rules: Rules) -> None:

@@ -8,6 +8,7 @@ from batchrun.errors import OperationError
 from batchrun.ops.failures import failure
 from batchrun.ops.tree.folders import Folders
 from batchrun.ops.tree.selection import Selection
+from batchrun.ops.tree.temporary import is_temporary
 
 __all__ = ["Step", "walk"]
 
@@ -41,6 +42,7 @@ def walk(
     *,
     selection: Selection | None = None,
     ordered: bool = False,
+    temporaries: bool = False,
 ) -> Iterator[Step]:
     """Yield everything below the directory where `folders` stands.
 
@@ -51,6 +53,7 @@ def walk(
         fail: Told of what cannot be looked at; the walk goes on, unless it raises.
         selection: What is meant; None: everything.
         ordered: Bytewise by whole path, at the price of holding one directory for each level.
+        temporaries: Also what this program is writing, or has left half-written.
     """
     listing = _names(folders, fail, None, ordered=ordered)
     stack: list[tuple[Step | None, Iterator[str]]] = [(None, listing)]
@@ -63,6 +66,8 @@ def walk(
                 folders.leave()
                 parent.left = True
                 yield parent
+            continue
+        if not temporaries and is_temporary(name):
             continue
         step = _look(folders, fail, name, parent, selection)
         if step is None:

@@ -1,0 +1,104 @@
+"""The open streams of a run: opened, drawn from and closed as the scheduler asks."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+from batchrun.engine.messages import Message, SourceReady
+from batchrun.engine.scheduler import Scheduler
+from batchrun.errors import SourceError
+from batchrun.model.ports import Drawn, UnitSource, UnitStream
+
+__all__ = ["Planner"]
+
+#: Units planned before the loop has its turn again.
+_SLICE = 256
+
+
+class Planner:
+    """Draws units for the scheduler; only for the loop's thread.
+
+    Args:
+        source: Where units come from.
+        scheduler: Who says from which task to draw, and hears of each unit.
+        queue: Where a stream that had nothing says that it has something again.
+        scope_of: Names added to the templates' scope of a task.
+        failed: Told when a source cannot be opened or read to its end.
+    """
+
+    def __init__(
+        self,
+        source: UnitSource,
+        scheduler: Scheduler,
+        queue: "SimpleQueue[Message]",
+        scope_of: Callable[[str], Mapping[str, Any]],
+        failed: Callable[[str, SourceError], None],
+    ) -> None:
+        self._source = source
+        self._scheduler = scheduler
+        self._queue = queue
+        self._scope_of = scope_of
+        self._failed = failed
+        self._streams: dict[str, UnitStream] = {}
+        # Tasks without a unit so far whose source did not know its total when it was opened.
+        self._unmeasured: set[str] = set()
+
+    def plan(self, clock: Callable[[], float]) -> None:
+        """Draw as many units as the scheduler wants, up to a slice."""
+        scheduler = self._scheduler
+        for _ in range(_SLICE):
+            task_id = scheduler.hungry()
+            if task_id is None:
+                return
+            try:
+                drawn = self._streams[task_id].draw()
+            except SourceError as error:
+                self._failed(task_id, error)
+            else:
+                if drawn is Drawn.PENDING:
+                    scheduler.pending(task_id)
+                elif drawn is Drawn.EXHAUSTED:
+                    scheduler.exhausted(task_id, clock())
+                else:
+                    if self._unmeasured:
+                        self._measure(task_id)
+                    scheduler.drawn(task_id, drawn, clock())
+
+    def _measure(self, task_id: str) -> None:
+        """Look once more for the total: a source that was read to its end first knows it now."""
+        if task_id in self._unmeasured:
+            self._unmeasured.discard(task_id)
+            total = self._streams[task_id].total
+            if total is not None:
+                self._scheduler.measured(task_id, total)
+
+    def open(self, task_id: str) -> None:
+        """Open the stream of a task."""
+        waker = partial(self._wake, task_id)
+        try:
+            stream = self._source.open(task_id, self._scope_of(task_id), waker)
+        except SourceError as error:
+            self._failed(task_id, error)
+        else:
+            self._streams[task_id] = stream
+            total = stream.total
+            if total is None:
+                self._unmeasured.add(task_id)
+            self._scheduler.opened(task_id, total)
+
+    def close(self, task_id: str) -> None:
+        """Close the stream of a task, if it was opened."""
+        self._unmeasured.discard(task_id)
+        stream = self._streams.pop(task_id, None)
+        if stream is not None:
+            stream.close()
+
+    def close_all(self) -> None:
+        """Close what is still open."""
+        for task_id in tuple(self._streams):
+            self.close(task_id)
+
+    def _wake(self, task_id: str) -> None:
+        """Called by a source from any thread."""
+        self._queue.put(SourceReady(task_id))

@@ -1,0 +1,188 @@
+"""`batch`: the units of a task go in waves, each only after the one before; pure bookkeeping.
+
+    planned ──► the wave under way ──all ended──► judged ──► pause, question ──► the next wave
+                     │ full                         │
+                     ▼                              ▼
+          one more unit is drawn:           too many failures, or
+          only then is there a next wave    nothing was ok: the end
+
+Only one unit is ever planned beyond the wave under way. Retries of a unit belong to its wave.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import Enum
+from fractions import Fraction
+
+from batchrun.engine.fail_limit import exceeded, limit_text
+from batchrun.model.job import Batch, FailLimit, Job, Task, WaveSize
+
+__all__ = ["Between", "Waves", "count_waves", "unhurried", "wave_size"]
+
+
+class Between(Enum):
+    """What a task waits for before its next wave."""
+
+    #: A wave is under way, or there is no next one yet.
+    NOTHING = "nothing"
+    PAUSE = "pause"
+    ANSWER = "answer"
+
+
+def wave_size(sizes: Sequence[WaveSize], number: int, total: int | None) -> int:
+    """Return how many units a wave may have.
+
+    >>> [wave_size([WaveSize(count=1), WaveSize(percent=10)], n, 25) for n in (1, 2, 3)]
+    [1, 2, 2]
+
+    Args:
+        sizes: What `batch` says; the last one repeats.
+        number: Which wave, from 1.
+        total: Units of the task; a percentage of an unknown total is one unit.
+    """
+    size = sizes[min(number, len(sizes)) - 1]
+    if size.count is not None:
+        return max(size.count, 1)
+    if total is None or size.percent is None:
+        return 1
+    # By the digits that were written: 33.3 % of 1000 are 333, though 33.3 * 10 is a bit less.
+    return max(int(Fraction(str(size.percent)) * total / 100), 1)
+
+
+def count_waves(sizes: Sequence[WaveSize], total: int) -> int:
+    """Return how many waves `total` units make.
+
+    >>> count_waves([WaveSize(count=1), WaveSize(count=10)], 25)
+    4
+    """
+    left = total
+    for number in range(1, len(sizes)):
+        if left <= 0:
+            return number - 1
+        left -= wave_size(sizes, number, total)
+    last = wave_size(sizes, len(sizes), total)
+    return len(sizes) - 1 + max(-(-left // last), 0)
+
+
+def unhurried(job: Job) -> Job:
+    """Return a job as a dry run goes through it: no pause, no question, one slot for each unit."""
+
+    def plain(task: Task) -> Task:
+        batch = task.batch and replace(task.batch, pause_s=0.0, ask=False)
+        return replace(task, batch=batch, slots=1)
+
+    return replace(
+        job, tasks=tuple(map(plain, job.tasks)), final_tasks=tuple(map(plain, job.final_tasks))
+    )
+
+
+class Waves:
+    """How far the waves of one task have come.
+
+    A wave lets the next one begin unless more of its units failed than `max_fail` allows (0 when
+    the task has none), or something was tried in it and nothing was ok. Units that were skipped,
+    and failures that `ignore_errors` excuses, are no reason to stop: a wave of nothing else had
+    nothing that could go wrong, and lets the next one begin.
+
+    Args:
+        task: Its id and its `max_fail`, which counts anew in each wave.
+        batch: Its sizes.
+    """
+
+    def __init__(self, task: Task, batch: Batch) -> None:
+        self._task_id = task.id
+        self._limit = task.max_fail or FailLimit(count=0)
+        self._sizes = batch.sizes
+        self.batch = batch
+        #: What the task waits for now.
+        self.between = Between.NOTHING
+        #: Units of the whole task, when that is known.
+        self.total: int | None = None
+        #: Which wave is under way, from 1; 0: none has begun.
+        self.number = 0
+        self.size = 0
+        # Units of earlier waves; of this one: planned, ended, and of these those that were ok,
+        # that count against the limit, and that did not end well at all.
+        self._before = 0
+        self._planned = 0
+        self._ended = 0
+        self._ok = 0
+        self._failures = 0
+        self._bad = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the next unit belongs to the next wave."""
+        return self._planned == self.size
+
+    @property
+    def over(self) -> bool:
+        """Whether every unit of a full wave has ended."""
+        return self._planned == self._ended == self.size
+
+    def begin(self) -> None:
+        """Begin the next wave."""
+        self.between = Between.NOTHING
+        self.number += 1
+        self._before += self._planned
+        self._planned = self._ended = self._ok = self._failures = self._bad = 0
+        self.size = wave_size(self._sizes, self.number, self.total)
+
+    def plan(self) -> None:
+        """Count a planned unit into the wave, which is not full."""
+        self._planned += 1
+
+    def exhausted(self) -> None:
+        """Take note that no unit will come any more: the wave is as big as it has become."""
+        self.size = self._planned
+        self.total = self._before + self._planned
+
+    def end(self, *, ok: bool, failed: bool, bad: bool) -> None:
+        """Count a unit of the wave that has ended, for good.
+
+        Args:
+            ok: It was ok.
+            failed: It counts against `max_fail`.
+            bad: It did not end well, and nothing excuses that.
+        """
+        self._ended += 1
+        self._ok += ok
+        self._failures += failed
+        self._bad += bad
+
+    def too_many(self) -> str:
+        """Say that more of this wave failed than may; empty: so far it did not."""
+        failures = self._failures
+        if not failures:
+            return ""
+        if not exceeded(self._limit, failures=failures, total=self.size, attempted=self._ended):
+            return ""
+        plural = "" if failures == 1 else "s"
+        return (
+            f"wave {self.number} of `{self._task_id}` had {failures} failure{plural},"
+            f" more than {limit_text(self._limit)} allowed"
+        )
+
+    def nothing_ok(self) -> str:
+        """Say that this wave, which is over, had no unit that was ok; empty: it may be followed."""
+        if self._ok or not self._bad:
+            return ""
+        return f"no unit of wave {self.number} of `{self._task_id}` was ok"
+
+    def describe(self) -> str:
+        """Say which wave is under way, and how big it is as far as that is known."""
+        if self.total is None:
+            return f"wave {self.number} ({_units(self.size, 'at most ')})"
+        waves = max(count_waves(self._sizes, self.total), self.number)
+        size = max(min(self.size, self.total - self._before), 1)
+        return f"wave {self.number} of {waves} ({_units(size)})"
+
+    def question(self) -> str:
+        """Ask whether to go on, saying how the wave that is over went."""
+        number = self.number
+        went = f"{self._ok} ok, {self._failures} failed"
+        return f"`{self._task_id}`: wave {number} is over ({went}); begin wave {number + 1}?"
+
+
+def _units(count: int, most: str = "") -> str:
+    return f"{most}{count} unit{'' if count == 1 else 's'}"

@@ -1,0 +1,243 @@
+"""What templates see of how units ended: `results.NAME` and `mine.NAME`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from batchrun.jobfile.problems import did_you_mean
+from batchrun.model.outcome import Captured, Outcome, Skipped
+
+__all__ = [
+    "Lookup",
+    "Origin",
+    "Registration",
+    "TaskResult",
+    "UnitResult",
+    "UnknownUntilRunError",
+    "empty_result",
+    "text_of_stream",
+]
+
+#: How a task ended whose units ended differently: the first of these that one of them has.
+_WORST_FIRST = (
+    *("failed", "timed_out", "lost", "unreachable", "cancelled", "aborted"),
+    *("ok", "skipped"),
+)
+_GOOD = frozenset({"ok", "skipped"})
+
+
+class UnknownUntilRunError(Exception):
+    """A template asks for the result of a command that a dry run did not run.
+
+    No ValueError: nobody may take it for a mistake of the template on its way up.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """Where a name is registered."""
+
+    name: str
+    task_id: str
+    #: The task has exactly one unit.
+    single: bool
+    #: The task stands under `finally`.
+    final: bool = False
+    #: Its section and position, when a step registers it.
+    step: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which unit a result is of."""
+
+    index: int
+    item: Any = None
+    label: str = ""
+    key: str = ""
+
+
+class _Record(Mapping[str, Any]):
+    """A mapping with fixed entries, each made when it is asked for."""
+
+    __slots__ = ()
+    entries: ClassVar[Mapping[str, Callable[[Any], Any]]]
+
+    def __getitem__(self, name: str) -> Any:
+        """Return an entry.
+
+        Raises:
+            ValueError: there is none of this name.
+        """
+        make = self.entries.get(name)
+        if make is None:
+            message = f"a result has no `{name}`{did_you_mean(str(name), self.entries)}"
+            raise ValueError(message)
+        return make(self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+class UnitResult(_Record):
+    """How one unit ended, and what it wrote."""
+
+    __slots__ = ("_data", "_origin", "_outcome", "_unknown")
+
+    def __init__(self, origin: Origin, outcome: Outcome, data: bytes, unknown: str = "") -> None:
+        self._origin = origin
+        self._outcome = outcome
+        self._data = data
+        #: Why nothing is known of it; empty: it is.
+        self._unknown = unknown
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it keeps."""
+        return len(self._data)
+
+    @property
+    def index(self) -> int:
+        """The unit's position in its task."""
+        return self._origin.index
+
+    @property
+    def key(self) -> str:
+        """Which item it is of."""
+        return self._origin.key
+
+    @property
+    def kind(self) -> str:
+        """The kind of its outcome."""
+        return self.known.kind
+
+    @property
+    def known(self) -> Outcome:
+        """Its outcome.
+
+        Raises:
+            UnknownUntilRunError: a dry run cannot know it.
+        """
+        self.raise_if_unknown()
+        return self._outcome
+
+    def raise_if_unknown(self) -> None:
+        """Stop a template that needs more than a dry run can know.
+
+        Raises:
+            UnknownUntilRunError: this is such a result.
+        """
+        if self._unknown:
+            raise UnknownUntilRunError(self._unknown)
+
+    @property
+    def text(self) -> str:
+        """Its standard output, without the newlines at its end; bytes that are no UTF-8 stay."""
+        self.raise_if_unknown()
+        return _decoded(self._data)
+
+    entries: ClassVar[Mapping[str, Callable[["UnitResult"], Any]]] = {
+        "item": lambda self: self._origin.item,
+        "index": lambda self: self._origin.index,
+        "label": lambda self: self._origin.label,
+        "outcome": lambda self: self.kind,
+        "changed": lambda self: getattr(self.known, "changed", False),
+        "failed": lambda self: self.kind not in _GOOD,
+        "exit_status": lambda self: getattr(self.known, "exit_status", None),
+        "message": lambda self: _message(self.known),
+        "stdout": lambda self: self.text,
+        "lines": lambda self: self.text.splitlines(),
+    }
+
+
+def empty_result(origin: Origin) -> UnitResult:
+    """Make the result of a unit, or a step, that was not run."""
+    return UnitResult(origin, Skipped(because="not run"), b"")
+
+
+def _message(outcome: Outcome) -> str:
+    for name in ("message", "because", "note"):
+        text = getattr(outcome, name, "")
+        if text:
+            return str(text)
+    return ""
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def text_of_stream(captured: Captured) -> str:
+    """Return what was kept of a stream as text."""
+    return _decoded(captured.head + captured.tail)
+
+
+class TaskResult(_Record):
+    """How the units of one task ended."""
+
+    __slots__ = ("_by_index", "_registration", "_sorted")
+
+    def __init__(self, registration: Registration, by_index: Mapping[int, UnitResult]) -> None:
+        self._registration = registration
+        self._by_index = by_index
+        self._sorted: list[UnitResult] = []
+
+    @property
+    def units(self) -> list[UnitResult]:
+        """The results of its units, in their order; sorted once, when all have ended."""
+        if len(self._sorted) != len(self._by_index):
+            self._sorted = [self._by_index[index] for index in sorted(self._by_index)]
+        return self._sorted
+
+    @property
+    def kind(self) -> str:
+        """The worst outcome among them; none at all: `skipped`."""
+        kinds = {unit.kind for unit in self.units}
+        return next((kind for kind in _WORST_FIRST if kind in kinds), "skipped")
+
+    def only(self, name: str) -> Any:
+        """Return an entry of its one unit.
+
+        Raises:
+            ValueError: it has more than one, or none.
+        """
+        registration, units = self._registration, self.units
+        if len(units) == 1:
+            return units[0][name]
+        if not units and registration.single:
+            return empty_result(Origin(index=1))[name]
+        message = (
+            f"`results.{registration.name}.{name}` is for exactly one unit, and "
+            f"`{registration.task_id}` has {len(units)}; take `mine.{registration.name}` for that "
+            f"of the same item, or go through `results.{registration.name}.units`"
+        )
+        raise ValueError(message)
+
+    entries: ClassVar[Mapping[str, Callable[["TaskResult"], Any]]] = {
+        "units": lambda self: self.units,
+        "outcome": lambda self: self.kind,
+        "changed": lambda self: any(unit["changed"] for unit in self.units),
+        "failed": lambda self: any(unit["failed"] for unit in self.units),
+        "stdout": lambda self: self.only("stdout"),
+        "lines": lambda self: self.only("lines"),
+        "exit_status": lambda self: self.only("exit_status"),
+        "message": lambda self: self.only("message"),
+    }
+
+
+class Lookup:
+    """`results` and `mine` in templates: names that are looked up when they are asked for."""
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[str], Any]) -> None:
+        self._find = find
+
+    def __getitem__(self, name: str) -> Any:
+        return self._find(name)

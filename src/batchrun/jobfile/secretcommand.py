@@ -1,0 +1,155 @@
+"""Secrets that a program prints, such as `pass show db`: started once, and ended for certain."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Sequence
+from secrets import token_hex
+from typing import IO
+
+from batchrun.errors import SourceError
+from batchrun.model.secret import SHORTEST, Mask
+from batchrun.ops.paths import shown
+from batchrun.ops.processes import end_command
+
+__all__ = ["MOST_BYTES", "SecretCommands"]
+
+#: Nobody's password is longer; a wrong path often leads to something that is.
+MOST_BYTES = 1024 * 1024
+_KILL_GRACE_S = 2.0
+_STDERR_BYTES = 4096
+_STDERR_CHARACTERS = 300
+
+
+class SecretCommands:
+    """Runs the commands of one job, one at a time.
+
+    `read` may be called from any one thread; `close` from another one ends what it waits for.
+
+    Args:
+        base_dir: Where they run.
+        patience_s: How long one may take.
+    """
+
+    def __init__(self, base_dir: str, *, patience_s: float = 60.0) -> None:
+        self._base_dir = base_dir
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        #: The process that is waited for, and the entry of its environment that it is known by.
+        self._running: tuple[int, str] | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """End the command that runs, if there is one; no other is started."""
+        with self._lock:
+            self._closed = True
+            running = self._running
+        if running is not None:
+            pid, mark = running
+            end_command(pid, mark, 0.0)
+
+    def read(self, name: str, argv: Sequence[str]) -> str:
+        """Run a command without a shell and without input; return what it prints.
+
+        Args:
+            name: The secret, for messages.
+            argv: The program and its arguments.
+
+        Raises:
+            SourceError: it failed, or took too long, or wrote too much.
+        """
+        mark = f"BATCHRUN_SECRET={token_hex(8)}"
+        key, _, value = mark.partition("=")
+        with self._lock:
+            if self._closed:
+                raise SourceError(_over(name))
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=self._base_dir,
+                    env={**os.environ, key: value},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                reason = f"{error.strerror}: {shown(str(error.filename or argv[0]))}"
+                message = f"the command for the secret `{name}` cannot be started: {reason}"
+                raise SourceError(message) from None
+            self._running = (process.pid, mark)
+        value = reason = ""
+        try:
+            value = _finished(name, process, mark, self._patience_s)
+        except SourceError as error:
+            reason = str(error)
+        if self._is_closed():  # what was read until then may be half of it
+            raise SourceError(_over(name))
+        if reason:
+            raise SourceError(reason)
+        return value
+
+    def _is_closed(self) -> bool:
+        """Forget the command that has ended; tell whether the run is over as well."""
+        with self._lock:
+            self._running = None
+            return self._closed
+
+
+def _over(name: str) -> str:
+    return f"the secret `{name}` is not read any more: the run is over"
+
+
+def _finished(name: str, process: "subprocess.Popen[bytes]", mark: str, patience_s: float) -> str:
+    """Wait for a command that prints a secret.
+
+    Raises:
+        SourceError: it took too long, wrote too much, or failed.
+    """
+    killed = threading.Event()
+
+    def end() -> None:
+        killed.set()
+        end_command(process.pid, mark, _KILL_GRACE_S)
+
+    timer = threading.Timer(patience_s, end)
+    timer.daemon = True
+    timer.start()
+    complaints = bytearray()
+    reader = threading.Thread(target=_drain, args=(process.stderr, complaints), daemon=True)
+    reader.start()
+    with process:
+        output = process.stdout.read(MOST_BYTES + 1) if process.stdout else b""
+        if len(output) > MOST_BYTES:
+            end_command(process.pid, mark, 0.0)
+            reason = f"wrote more than {MOST_BYTES} bytes"
+        else:
+            process.wait()
+            reader.join()
+            reason = f"failed with exit status {process.returncode}" if process.returncode else ""
+            reason += _said(bytes(complaints), output) if reason else ""
+        timer.cancel()
+    if killed.is_set():
+        reason = f"did not end within {patience_s:g} s"
+    if reason:
+        message = f"the command for the secret `{name}` {reason}"
+        raise SourceError(message)
+    return os.fsdecode(output)
+
+
+def _drain(stream: IO[bytes], tail: bytearray) -> None:
+    """Read to the end, and keep the last of it."""
+    while block := stream.read1(_STDERR_BYTES):  # type: ignore[attr-defined]  # it is buffered
+        tail += block
+        del tail[:-_STDERR_BYTES]
+
+
+def _said(errors: bytes, output: bytes) -> str:
+    """Quote the end of what a command complained about, without what may be the secret."""
+    text = os.fsdecode(errors).strip()
+    if not text:
+        return ""
+    written = os.fsdecode(output).strip()
+    if len(written) >= SHORTEST:
+        text = Mask([written]).text(text)
+    return f": {shown(text[-_STDERR_CHARACTERS:])}"

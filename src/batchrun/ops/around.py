@@ -1,0 +1,230 @@
+"""What is looked at before an operation begins, and the one file that it makes.
+
+Promised of `output`: under its final name there is never half a file. The temporary one is
+removed when the attempt ends in any other way than well; when its worker is killed, by whoever
+ends what the worker has left behind; and at last by the next attempt of the same unit. Only when
+everything dies at once, as in a power cut, and the unit is never run again, does it stay.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+
+from batchrun.errors import OperationError
+from batchrun.model.around import Around, OutputFile
+from batchrun.model.operation import Context, Done
+from batchrun.model.outcome import Ok, Skipped
+from batchrun.model.values import Glob
+from batchrun.ops.failures import failure, refusal
+from batchrun.ops.paths import expand, shown
+
+__all__ = ["discard_output", "within"]
+
+
+def within(around: Around, operation: Callable[[], Done], context: Context) -> Done:
+    """Run an operation if its guards let it, and see to its output file.
+
+    Raises:
+        OperationError: a guard could not be asked, or something is not as it must be.
+        UnitStoppedError: the unit was stopped, or its time is over.
+    """
+    _check_mounted(around, context)
+    because = _reason_to_skip(around, context)
+    if because:
+        return Done(outcome=Skipped(because=because))
+    if around.output is None:
+        return operation()
+    return _make_output(_absolute(around.output, context), operation, context)
+
+
+def discard_output(around: Around | None, base_dir: str) -> None:
+    """Remove what a unit whose worker has died may have written under the temporary name."""
+    if around is not None and around.output is not None:
+        try:
+            _remove(os.path.join(base_dir, around.output.temporary))
+        except OSError:
+            return  # the next attempt meets it, and says why
+
+
+def _path(path: str, context: Context) -> str:
+    return os.path.join(context.settings.base_dir, path)
+
+
+def _check_mounted(around: Around, context: Context) -> None:
+    """Fail unless each path of `mounted` is a mount point."""
+    if not around.mounted:
+        return
+    from batchrun.ops.protected import mount_points  # noqa: PLC0415 - few tasks ask for it
+
+    for path in around.mounted:
+        place = _path(path, context)
+        try:
+            os.stat(os.path.join(place, "."))  # has an automounter mount it
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            message = f"{shown(path)} is not mounted (`mounted`): {reason}; mount it first"
+            raise OperationError(message, errno=getattr(error, "errno", None)) from error
+        if os.path.realpath(place) not in mount_points():
+            message = f"{shown(path)} is no mount point (`mounted`): nothing was done; mount it"
+            raise OperationError(message)
+
+
+def _reason_to_skip(around: Around, context: Context) -> str:
+    """Say because of what there is nothing to do; empty when there is."""
+    if around.creates and not _first_missing(around.creates, context):
+        return f"creates: {_names(around.creates)} {_is_there(around.creates)}"
+    if missing := _first_missing(around.removes, context):
+        return f"removes: {missing} is not there"
+    if because := _answer(around, context):
+        return because
+    output = around.output
+    if output is not None and _is_fresh(_absolute(output, context), context):
+        newer = " and not older than what it is made from" if output.sources else ""
+        return f"output: {shown(output.path)} is there{newer}"
+    return ""
+
+
+def _answer(around: Around, context: Context) -> str:
+    """Ask the commands."""
+    if around.unless is None and around.onlyif is None:
+        return ""
+    from batchrun.ops.guards import Guard  # noqa: PLC0415 - needs what commands need
+    from batchrun.ops.launch import CommandFields  # noqa: PLC0415 - likewise
+
+    fields = CommandFields(**around.command)
+    if around.unless is not None:
+        guard = Guard(name="unless", command=around.unless, fields=fields)
+        if guard.status(context) == 0:
+            return f"unless: {guard} succeeded"
+    if around.onlyif is not None:
+        guard = Guard(name="onlyif", command=around.onlyif, fields=fields)
+        if status := guard.status(context):
+            return f"onlyif: {guard} ended with exit status {status}"
+    return ""
+
+
+def _first_missing(paths: tuple[str | Glob, ...], context: Context) -> str:
+    """Return the first of the paths that is not there, as people may see it; empty: none."""
+    for path in paths:
+        if isinstance(path, Glob):
+            there = next(expand(Glob(_path(path.pattern, context))), None) is not None
+        else:
+            there = os.path.lexists(_path(path, context))
+        if not there:
+            return _name(path)
+    return ""
+
+
+def _name(path: str | Glob) -> str:
+    return shown(path.pattern if isinstance(path, Glob) else path)
+
+
+def _names(paths: tuple[str | Glob, ...]) -> str:
+    return ", ".join(map(_name, paths))
+
+
+def _is_there(paths: tuple[str | Glob, ...]) -> str:
+    return "is there" if len(paths) == 1 else "are there"
+
+
+def _absolute(output: OutputFile, context: Context) -> OutputFile:
+    """Resolve the names against the job's directory."""
+    return OutputFile(
+        path=_path(output.path, context),
+        temporary=_path(output.temporary, context),
+        sources=tuple(_path(source, context) for source in output.sources),
+    )
+
+
+def _is_fresh(output: OutputFile, context: Context) -> bool:
+    """Tell whether the file is there and older than none of its sources."""
+    made_ns = _changed_ns(output.path)
+    if made_ns is None:
+        return False
+    for source in output.sources:
+        context.check()
+        source_ns = _changed_ns(source)
+        if source_ns is not None and source_ns > made_ns:
+            return False
+    return True
+
+
+def _changed_ns(path: str) -> int | None:
+    """Return when a file was changed last; None when there is none.
+
+    Raises:
+        OperationError: that cannot be found out, or it is a directory where a file is meant.
+    """
+    try:
+        return os.stat(path).st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise failure(error, "look at", path) from error
+
+
+def _make_output(output: OutputFile, operation: Callable[[], Done], context: Context) -> Done:
+    """Run the operation; what it has written gets its name if it ends well."""
+    if os.path.isdir(output.path):
+        raise refusal(f"{shown(output.path)} is a directory; `output` needs the name of a file")
+    if context.settings.dry_run:
+        return Done.changed(f"would write {shown(output.path)}")
+    _prepare(output)
+    complete = False
+    try:
+        done = operation()
+        if isinstance(done.outcome, Ok):
+            _publish(output)
+            complete = True
+            return replace(done, outcome=replace(done.outcome, changed=True))
+        return done
+    finally:
+        if not complete:
+            discard_output(Around(output=output), "")
+
+
+def _prepare(output: OutputFile) -> None:
+    """Make the directory, and have nothing under the temporary name."""
+    folder = os.path.dirname(output.path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise failure(error, "make the directory", folder) from error
+    try:
+        _remove(output.temporary)
+    except OSError as error:
+        raise failure(error, "remove", output.temporary) from error
+
+
+def _remove(path: str) -> None:
+    """Remove a file of ours, or the tree that a command has made instead of one."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        import shutil  # noqa: PLC0415 - hardly ever
+
+        shutil.rmtree(path)
+
+
+def _publish(output: OutputFile) -> None:
+    """Give the file its name."""
+    temporary = output.temporary
+    try:
+        mode = os.lstat(temporary).st_mode
+    except FileNotFoundError:
+        message = (
+            "the command ended well but wrote no {{ output }}: nothing is at "
+            f"{shown(temporary)}; have it write to {{{{ output }}}}"
+        )
+        raise refusal(message) from None
+    except OSError as error:
+        raise failure(error, "look at", temporary) from error
+    if stat.S_ISDIR(mode):
+        raise refusal(f"the command has made a directory of {shown(temporary)}, not a file")
+    try:
+        os.rename(temporary, output.path)
+    except OSError as error:
+        raise failure(error, "rename what was written to", output.path) from error

@@ -1,0 +1,190 @@
+"""What all commands have in common: what they are given, and how one is started and waited for."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+from batchrun.errors import OperationError
+from batchrun.model.operation import Context
+from batchrun.model.values import Doc, Mark, PathText, Seconds
+from batchrun.ops.processes import cookie
+from batchrun.ops.spawn import Launch, encode, start
+from batchrun.ops.sudo import find_sudo, prelude, refusal, sudo_argv
+from batchrun.ops.watch import Ending, Listening, watch
+
+__all__ = ["CommandFields", "execute", "shell_argv"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandFields:
+    """What every command takes, whatever it runs."""
+
+    shell: Annotated[
+        str,
+        Doc("The shell that runs a command text: a path, or a name that is looked up in PATH."),
+    ] = "/bin/sh"
+    env: Annotated[
+        Mapping[str, str],
+        Doc("Environment variables, added to those that batchrun itself was started with."),
+        Mark.MAY_HOLD_SECRET,
+    ] = field(default_factory=dict)
+    cwd: Annotated[
+        PathText | None,
+        Doc("The working directory; without it the directory of the job file."),
+    ] = None
+    stdin: Annotated[
+        str | None,
+        Doc("Text that the command reads from its standard input; without it that is empty."),
+        Mark.MAY_HOLD_SECRET,
+    ] = None
+    ok_codes: Annotated[
+        tuple[int, ...],
+        Doc("The exit statuses that mean success."),
+    ] = (0,)
+    changed_codes: Annotated[
+        tuple[int, ...],
+        Doc(
+            "The exit statuses that mean success and a change; then the other ones that mean "
+            "success stand for no change. Without it every success is a change."
+        ),
+    ] = ()
+    readonly: Annotated[
+        bool,
+        Doc("It changes nothing: never counted as a change, run in a dry run too."),
+    ] = False
+    idle_timeout: Annotated[
+        Seconds | None,
+        Doc("Ended as timed out when it writes nothing for so long."),
+    ] = None
+    sudo: Annotated[
+        bool | str,
+        Doc(
+            "Run by sudo, without a password: true as root, or the name of a user. Of the "
+            "environment it gets `env` and what sudo lets through."
+        ),
+    ] = False
+
+
+def shell_argv(shell: str, text: str) -> tuple[str, ...]:
+    """Wrap a command text for a shell."""
+    # A text such as `-x` would be taken for an option; `--` is not known to every shell.
+    return (shell, "-c", f" {text}" if text.startswith(("-", "+")) else text)
+
+
+def execute(
+    argv: Sequence[str], fields: CommandFields, context: Context, listening: Listening
+) -> Ending:
+    """Start a command and wait until it has ended, or was ended.
+
+    Raises:
+        OperationError: it could not be started.
+    """
+    mark = cookie(context.settings.run_id, context.number, context.attempt)
+    child = start(_launch(argv, fields, context, mark))
+    if child.stdin_fd is None:
+        return watch(child, context, mark, listening)
+    try:
+        ending = watch(child, context, mark, listening)
+        stderr = ending.output.stderr
+        said = stderr.head + stderr.tail
+        refused = refusal(child.stdin_fd, ending.exit_status, said, _user(fields.sudo))
+        return replace(ending, refused=refused)
+    finally:
+        os.close(child.stdin_fd)
+
+
+def _launch(argv: Sequence[str], fields: CommandFields, context: Context, mark: str) -> Launch:
+    """Put together what is to be started.
+
+    Raises:
+        OperationError: an argument or a variable cannot be given to a command.
+    """
+    if not argv:
+        message = "The command is empty; give a program."
+        raise OperationError(message, retryable=False)
+    words = [encode(argument, "An argument of the command") for argument in argv]
+    cwd = encode(os.path.join(context.settings.base_dir, fields.cwd or ""), "The working directory")
+    stdin = None if fields.stdin is None else _stdin(fields.stdin)
+    shell = encode(fields.shell, "The name of the shell")
+    own = _given(fields.env) | _ours(context, mark)
+    inherited = _inherited(context)
+    if not fields.sudo:
+        return Launch(argv=words, env=inherited | own, cwd=cwd, shell=shell, stdin=stdin)
+    text = prelude(own)
+    user = encode(_user(fields.sudo), "The user in `sudo`")
+    return Launch(
+        argv=[*sudo_argv(find_sudo(inherited), user, os.path.abspath(cwd), text), *words],
+        env=inherited | _ours(context, mark),
+        cwd=encode(context.settings.base_dir, "The job's directory"),
+        shell=shell,
+        stdin=text + (stdin or b""),
+        keep_stdin=True,
+    )
+
+
+def _user(sudo: bool | str) -> str:  # noqa: FBT001 - the value of the parameter
+    """Return who is to run a command."""
+    return sudo if isinstance(sudo, str) else "root"
+
+
+def _inherited(context: Context) -> dict[bytes, bytes]:
+    """Return the environment that batchrun was started with, without what is not for commands."""
+    # 25 µs, read afresh on purpose: a copy kept here would go stale in a program that embeds us.
+    environment = dict(os.environb)
+    environment.pop(b"BATCHRUN_ITEM", None)  # of a run that runs us
+    for name in context.settings.withheld_env:
+        environment.pop(os.fsencode(name), None)
+    return environment
+
+
+def _given(added: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Encode what the job file adds to the environment."""
+    environment: dict[bytes, bytes] = {}
+    for name, value in added.items():
+        if not name or "=" in name:
+            message = f"{name!r} cannot be the name of an environment variable; correct `env`."
+            raise OperationError(message, retryable=False)
+        key = encode(name, "The name of an environment variable")
+        environment[key] = _encode_value(value, name)
+    return environment
+
+
+def _encode_value(value: str, name: str) -> bytes:
+    """Encode a value, which may be secret: no message may show it."""
+    try:
+        data = os.fsencode(value)
+    except UnicodeEncodeError:
+        data = b"\0"
+    if b"\0" in data:
+        message = (
+            f"The environment variable {name!r} holds a NUL, or a character that no encoding has; "
+            "remove it."
+        )
+        raise OperationError(message, retryable=False)
+    return data
+
+
+def _ours(context: Context, mark: str) -> dict[bytes, bytes]:
+    """Return what batchrun tells a command about itself."""
+    name, _, value = os.fsencode(mark).partition(b"=")
+    environment = {
+        b"BATCHRUN_RUN": encode(context.settings.run_id, "The id of the run"),
+        b"BATCHRUN_TASK": encode(context.task_id, "The id of the task"),
+        b"BATCHRUN_ATTEMPT": b"%d" % context.attempt,
+        b"BATCHRUN_SLOT": b"%d" % context.terms.slot,
+        name: value,
+    }
+    if context.label:
+        environment[b"BATCHRUN_ITEM"] = encode(context.label, "The item")
+    return environment
+
+
+def _stdin(text: str) -> bytes:
+    """Encode standard input, which may hold NUL."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        # Without the cause: its text would show what may be secret.
+        message = "`stdin` holds a character that no encoding has; remove it."
+        raise OperationError(message, retryable=False) from None

@@ -1,0 +1,50 @@
+"""The temporary files of this program: how their names look, and when one is a leftover."""
+
+import os
+import re
+import time
+from contextlib import suppress
+from stat import S_ISLNK, S_ISREG
+
+__all__ = ["is_leftover", "is_temporary", "remove_leftovers"]
+
+_PREFIX = ".br-"
+_NAME = re.compile(r"\.br-[0-9A-Za-z][0-9A-Za-z-]*-\d+-\d+-\d+(?:\.[0-9A-Za-z]{1,16})?")
+#: Nobody writes a file for a day without the filesystem noticing.
+_OLD_S = 24 * 3600
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a name is one that this program gives to what is not complete yet.
+
+    >>> is_temporary(".br-20260131-120000-7f3a-12-1-3"), is_temporary(".br-notes")
+    (True, False)
+    """
+    return name.startswith(_PREFIX) and _NAME.fullmatch(name) is not None
+
+
+def is_leftover(name: str, st: os.stat_result, now_s: float) -> bool:
+    """Tell whether a temporary file was left by a run that died.
+
+    It is ours, and nothing has happened to it for a day. A temporary file is never the only copy
+    of anything: should its writer have slept so long, its unit fails and nothing is lost.
+    Directories may be more than that, and stay.
+    """
+    return (
+        is_temporary(name)
+        and (S_ISREG(st.st_mode) or S_ISLNK(st.st_mode))
+        and st.st_uid == os.geteuid()
+        and now_s - st.st_ctime > _OLD_S
+    )
+
+
+def remove_leftovers(directory: int) -> None:
+    """Remove from an open directory what runs that died have left there.
+
+    What cannot be removed stays: it is in nobody's way.
+    """
+    with suppress(OSError), os.scandir(directory) as entries:
+        for name in [entry.name for entry in entries if is_temporary(entry.name)]:
+            st = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if is_leftover(name, st, time.time()):
+                os.unlink(name, dir_fd=directory)
