@@ -190,7 +190,7 @@ class Scheduler:
         if state.waves is not None and not self._waves.planned(one, state.waves):
             self._follow_news()
             return
-        if state.plain and unit.verdict is None:
+        if state.plain and unit.verdict is None and unit.later is None:
             self._dispatcher.make_ready(one)
         else:
             self._place(one)
@@ -300,7 +300,10 @@ class Scheduler:
             self._finish(one, report_of_unbegun(one, one.unit.verdict))
             return
         answer = self._items.check(one)
-        if answer is None:
+        if answer is None and one.unit.later is not None:
+            one.resolve(one.unit.later())
+            self._place(one)
+        elif answer is None:
             self._dispatcher.make_ready(one)
         elif isinstance(answer, Aborted):
             self._finish(one, report_of_unbegun(one, answer))

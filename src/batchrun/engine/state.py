@@ -76,6 +76,11 @@ class UnitState:
         #: What the order said about its duration.
         self.expected_s: float | None = None
 
+    def resolve(self, unit: Unit) -> None:
+        """Take the unit that was planned when its item's needs had ended."""
+        self.unit = unit
+        self.resources = resources_of(self.task.task, unit)
+
 
 def resources_of(task: Task, unit: Unit) -> tuple[str, ...]:
     """Name what a unit holds while it runs, in one order for everybody."""

@@ -1,6 +1,6 @@
 """The smallest thing that is scheduled: one operation on one target."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,10 @@ class Unit:
     capture_bytes: int | None = None
     #: Its steps; then `operation` is `steps` and no runner ever sees this unit itself.
     program: "UnitProgram | None" = None
+    #: Resolves it once its item's `needs` have ended well, for templates that use their results;
+    #: until then only `index`, `label` and `key` mean something. Called from the aggregator's
+    #: thread, never blocks, never raises; None: it is resolved.
+    later: "Callable[[], Unit] | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """`needs` per item: no barrier, every item for itself."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -246,4 +247,33 @@ def test_a_need_per_item_on_a_task_without_items_ends_in_words_and_not_in_a_hang
     play = Play(task("a", single=True), follower("b", "a"), plans={"b": items("b", "x")})
     play.end_all()
     assert play.outcomes()["b.x"] == Aborted(because="needs a, which had no item b.x")
+    assert play.scheduler.done
+
+
+def test_a_unit_may_be_resolved_only_when_its_item_ended_well() -> None:
+    log: list[str] = []
+    resolved = Unit(
+        task_id="b", index=1, label="b.x", key="x", operation="noop", locks=("l",)
+    )  # fmt: skip
+
+    def later() -> Unit:
+        log.append("resolved")
+        return resolved
+
+    plans = {"a": items("a", "x"), "b": [replace(resolved, locks=(), later=later)]}
+    other = [Unit(task_id="c", index=1, label="c", operation="noop", locks=("l",))]
+    play = Play(task("a"), follower("b", "a"), task("c"), plans={**plans, "c": other})
+    assert (log, play.running) == ([], ["a.x", "c"])
+    play.end("a.x")
+    assert (log, play.running) == (["resolved"], ["c"])
+    play.end("c")
+    assert play.order("b.x").unit is resolved
+
+
+def test_a_unit_that_turns_out_to_be_skipped_when_it_is_resolved_never_runs() -> None:
+    skipped = items("b", "x", verdict=Skipped(because="when"))[0]
+    held = replace(skipped, verdict=None, later=lambda: skipped)
+    play = Play(task("a"), follower("b", "a"), plans={"a": items("a", "x"), "b": [held]})
+    play.end("a.x")
+    assert play.outcomes()["b.x"] == Skipped(because="when")
     assert play.scheduler.done

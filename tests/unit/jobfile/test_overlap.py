@@ -193,6 +193,7 @@ def test_when_the_advice_is_followed_nothing_is_left_to_tell() -> None:
     ]
     for order in itertools.permutations(tasks):
         needs: dict[int, set[int]] = {at: set() for at in range(len(order))}
+        problems: list[str] = []
         for _ in range(20):
             lines = [
                 f"- {{id: t{at}, {task}, needs: [{', '.join(f't{n}' for n in sorted(needs[at]))}]}}"
