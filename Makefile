@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n auto
 DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
 	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo
 
-.PHONY: help demo install test soak lint format types layers bench clean
+.PHONY: help demo install test soak lint format docs bench clean
 
 help:
 	@echo 'make demo     install into $(DEV) and run the guided tour, examples.yml'
@@ -16,6 +16,7 @@ help:
 	@echo 'make soak     10 000 rounds of killing workers and commands'
 	@echo 'make lint     ruff, mypy, import-linter, codespell'
 	@echo 'make format   let ruff format the code'
+	@echo 'make docs     write docs/reference/ from the program itself'
 	@echo 'make bench    measure beside the peers, print the table'
 
 # ---- use it ---------------------------------------------------------------------------------
@@ -65,6 +66,9 @@ lint: $(LINT)/.installed
 format: $(LINT)/.installed
 	$(LINT)/bin/ruff check --fix .
 	$(LINT)/bin/ruff format .
+
+docs: install
+	$(DEV)/bin/python docs/generate.py
 
 bench:
 	@.ci/debian parallel:parallel

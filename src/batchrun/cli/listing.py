@@ -12,10 +12,11 @@ from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.readers import expected
 from batchrun.jobfile.shapes import Parameter, Shape, parameters_of
 from batchrun.model.exitcode import ExitCode
+from batchrun.model.operation import Operation
 from batchrun.plugins import distributions
 from batchrun.report.manual import Described, Listed, list_text, operation_text
 
-__all__ = ["print_operations", "print_schema"]
+__all__ = ["described", "print_operations", "print_schema"]
 
 _MOST_COLUMNS = 100
 _LEAST_COLUMNS = 30
@@ -50,13 +51,21 @@ def print_operations(name: str | None) -> int:
         hint = did_you_mean(name, table) or "; `batchrun ops` lists them"
         message = f"there is no operation `{name}`{hint}"
         raise UsageError(message)
-    parameters = sorted(parameters_of(table[name]).values(), key=lambda one: not one.required)
-    described = [_described(one) for one in parameters]
     text = operation_text(
-        table[name], described, package=foreign.get(name, ""), columns=columns, palette=palette
+        table[name],
+        described(table[name]),
+        package=foreign.get(name, ""),
+        columns=columns,
+        palette=palette,
     )
     sys.stdout.write(text)
     return ExitCode.OK
+
+
+def described(operation: Operation) -> list[Described]:
+    """Put the parameters of an operation into words, those that must be given first."""
+    parameters = sorted(parameters_of(operation).values(), key=lambda one: not one.required)
+    return [_described(one) for one in parameters]
 
 
 def _described(parameter: Parameter) -> Described:

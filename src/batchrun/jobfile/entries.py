@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -270,7 +270,16 @@ def _at_load(key: str, raw: Any, path: Path, context: TaskContext) -> Any:
     """Compute a modifier that is the same for all units of its task."""
     if key in PER_UNIT or not isinstance(raw, str) or not is_template(raw):
         return raw
-    return compute_now(raw, path, context.compiler, context.names)
+    compiler = context.compiler
+    told = {**compiler.elsewhere, **_one_for_all(key)}
+    return compute_now(raw, path, replace(compiler, elsewhere=told), context.names)
+
+
+def _one_for_all(key: str) -> dict[str, str]:
+    """Say why a modifier that is computed once knows no item."""
+    advice = "; leave it out, each unit is shown with its item" if key == "name" else ""
+    message = "`{}` differs from unit to unit, and `{}` is the same for all units of a task{}"
+    return {name: message.format(name, key, advice) for name in ("item", "index")}
 
 
 def compute_now(raw: str, path: Path, compiler: Compiler, names: Names) -> Any:

@@ -106,6 +106,7 @@ def _is_possible(
     elif need not in known:
         usable = set(known) - automatic
         by_name = [one.id for one in known.values() if one.modifiers.name == need]
+        by_name += sorted(one for one in usable if one.startswith(f"{need}-"))
         hint = f"; did you mean `{by_name[0]}`?" if by_name else did_you_mean(need, usable)
         message = f"there is no task `{need}`{hint}"
     elif known[need].final and not entry.final:

@@ -8,10 +8,11 @@ from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.plainvalues import plain_path
 from batchrun.jobfile.prepared import SECRET_FLAG, prepare
-from batchrun.jobfile.problems import Path, did_you_mean
+from batchrun.jobfile.problems import Path
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.schema import COMMAND_MODIFIERS
 from batchrun.jobfile.shapes import Parameter, parameters_of
+from batchrun.jobfile.synonyms import what_was_meant
 from batchrun.model.operation import Operation
 
 __all__ = ["compile_parameters"]
@@ -68,14 +69,20 @@ def _given(
             if key in parameters:
                 given[key] = (value, (*path, key))
             else:
-                message = f"`{operation.name}` has no `{key}`{did_you_mean(key, parameters)}"
-                compiler.problems.add((*path, key), message)
+                compiler.problems.add((*path, key), _unknown(key, operation, raw))
     elif is_null(raw):
         compiler.problems.add(path, f"has no value; write {_example(operation)}")
     else:
         given[operation.main.removesuffix("_")] = (raw, path)
     _give_modifiers(entry, operation, given, compiler)
     return given
+
+
+def _unknown(key: str, operation: Operation, raw: Mapping[str, Any]) -> str:
+    """Say that an operation has no such parameter, and which one may be meant."""
+    free = [one for one in parameters_of(operation) if one not in raw]
+    hint = what_was_meant(key, free) or f"; `batchrun ops {operation.name}` lists what it has"
+    return f"`{operation.name}` has no `{key}`{hint}"
 
 
 def _give_modifiers(

@@ -125,6 +125,9 @@ def _value(line: str, column: int, said: str) -> str:
     if "mapping values" in said:
         return _second_colon(line, column)
     value = _value_at(line, column)
+    inside = re.match(r"[^\s\"'{\[,][^\"',]*?\{\{.*?\}\}[^\s,\]}]*", value)
+    if inside:
+        return f"`{{{{` inside a mapping or list in brackets; {_QUOTE.format(inside[0])}"
     if value.startswith("{{") or ("{{" in line[: column + 2] and value[:1] not in "\"'"):
         example = value.rstrip(",]} ") if value.startswith("{{") else "{{ x }}"
         example = example + " }}" if example.count("{{") > example.count("}}") else example

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from batchrun.model.operation import Operation
 from batchrun.report.text import PLAIN, Palette, measure, visible
 
-__all__ = ["Described", "Listed", "list_text", "operation_text"]
+__all__ = ["Described", "Listed", "list_text", "notes_of", "operation_text"]
 
 _INDENT = "      "
 
@@ -62,7 +62,7 @@ def operation_text(
     lines += ["", "parameters"]
     for parameter in parameters:
         lines += _parameter(parameter, operation, columns, palette)
-    notes = list(_notes(operation))
+    notes = list(notes_of(operation))
     lines += ["", *(line for note in notes for line in _wrapped(note, columns))] if notes else []
     if operation.example:
         lines += ["", "example", *textwrap.indent(operation.example.strip(), "  ").splitlines()]
@@ -83,7 +83,7 @@ def _parameter(
     yield from _wrapped(visible(parameter.doc), columns, _INDENT, _INDENT) if parameter.doc else ()
 
 
-def _notes(operation: Operation) -> Iterator[str]:
+def notes_of(operation: Operation) -> Iterator[str]:
     """Say what follows from the kind of operation."""
     main = operation.main.removesuffix("_")
     yield f"A text or a list instead of a mapping is `{main}`."
