@@ -188,11 +188,17 @@ def later_message(key: str) -> str:
     return f"`{key}` is not supported by this version of batchrun yet"
 
 
+#: What stands beside a source of items, and is looked for beside `foreach`.
+_BESIDE_A_SOURCE = frozenset({"chunk", "require", "null_separated"})
+
+
 def _unknown_key(key: str, path: Path, context: TaskContext, *, taken: bool) -> None:
     if key in LATER_MODIFIERS or key in LATER_OPERATIONS:
         message = later_message(key)
     elif key == "newer_than":
         message = "`newer_than` belongs into `output: {path: PATH, newer_than: OTHER}`"
+    elif key in _BESIDE_A_SOURCE:
+        message = f"`{key}` belongs into `foreach`, beside the source: `{{SOURCE: ..., {key}: ...}}`"
     else:
         known = MODIFIER_KEYS if taken else MODIFIER_KEYS | set(context.table)
         message = f"`{key}` is not a key here{did_you_mean(key, known)}"

@@ -4,6 +4,9 @@ import posixpath
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
 from batchrun.jobfile.scalars import text_of
 
 __all__ = ["FILTERS"]
@@ -64,13 +67,18 @@ def _with_suffix(path: object, suffix: object) -> str:
     return posixpath.splitext(_name(path))[0] + ending
 
 
-def _relative_to(path: object, base: object) -> str:
+@pass_context
+def _relative_to(context: Context, path: object, base: object) -> str:
     """Return the path as seen from a directory above it.
 
-    >>> _relative_to("/srv/www/img/a.png", "/srv/www/")
-    'img/a.png'
+    Items of `foreach` are absolute, and what people compare them with is as they wrote it: when
+    one of the two is absolute, the other one begins at the job file's directory.
     """
     text, above = posixpath.normpath(text_of(path)), posixpath.normpath(text_of(base))
+    if text.startswith("/") != above.startswith("/"):
+        start = str(context.get("job", {}).get("dir", ""))
+        text, above = posixpath.join(start, text), posixpath.join(start, above)
+        text, above = posixpath.normpath(text), posixpath.normpath(above)
     if text == above:
         return "."
     inside = above.rstrip("/") + "/"

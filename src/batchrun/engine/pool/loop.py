@@ -138,8 +138,9 @@ class PoolLoop:
     def _wait_s(self) -> float | None:
         """Fall asleep: say so first, then see whether anybody came in between."""
         desk = self._desk
-        # With all workers busy and calls queued already, one call more changes nothing.
-        self._hungry = not desk.queue or len(desk.workers) < desk.processes
+        # With all workers busy and calls queued already, one call more changes nothing. An idle
+        # one beside a queue means that a call came after the last look.
+        self._hungry = not desk.queue or bool(desk.idle) or len(desk.workers) < desk.processes
         self._asleep = True
         if self._requests or (self._hungry and self._news):
             return 0.0
