@@ -320,10 +320,11 @@ class Run:
     def _ended(self, report: Report) -> None:
         unit = self._scheduler.unit(report.number)
         if unit is not None:
-            if unit.task_id in self._memo.reviewed:
-                report = self._source.review(unit, report)
+            # Judged first: what `register` keeps must be what counts.
             if self._rehearsal is not None:
                 report = self._rehearsal.judge(unit.task_id, report)
+            if unit.task_id in self._memo.reviewed:
+                report = self._source.review(unit, report)
         self._scheduler.ended(report, self._now())
 
     def _told(self, message: Started | UnitOutput | UnitProgress) -> None:

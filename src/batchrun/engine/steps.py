@@ -135,9 +135,9 @@ class Steps:
         self.begun = True
         report = replace(report, number=self.order.number)
         self.ledger.attempt(report)
-        report = self.program.review(self._section, self._at, report)
         if self._rules.judge is not None:
             report = self._rules.judge(self.order.unit.task_id, report, self.ledger.changed)
+        report = self.program.review(self._section, self._at, report)
         delay_s = self._delay_of_retry(step, report.outcome)
         if delay_s is None:
             self._settle(step, report)

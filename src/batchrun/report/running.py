@@ -36,6 +36,8 @@ class Active:
     #: By the fold's monotonic clock.
     since: float
     bytes_done: int = 0
+    #: The step that runs now; empty: its task has no steps.
+    step: str = ""
 
 
 class Running:
@@ -103,6 +105,8 @@ class Running:
     def _progress(self, event: UnitProgress) -> None:
         """Count data of a unit that runs; its number is a total of the attempt."""
         active = self.active.get(event.number)
+        if active is not None and event.step:
+            active.step = event.step
         if active is not None and event.bytes_done > active.bytes_done:
             self.bytes_done += event.bytes_done - active.bytes_done
             active.bytes_done = event.bytes_done
@@ -155,7 +159,8 @@ def status_text(running: Running, counts: Counts) -> str:
 
 def _status_line(running: Running, active: Active, now: float) -> str:
     """Write how one unit is doing."""
-    stage = [f"attempt {active.attempt}"] if active.attempt > 1 else []
+    stage = [f"step {shorten(visible(active.step), 40)}"] if active.step else []
+    stage += [f"attempt {active.attempt}"] if active.attempt > 1 else []
     stage += [f"{size(active.bytes_done)} done"] if active.bytes_done else []
     stage += [visible(active.worker)] if active.worker else []
     what = shorten(running.what(active), _COLUMNS)
