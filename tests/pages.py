@@ -25,7 +25,7 @@ _FILE = re.compile(r"(?:#|\{#) ([\w./-]+\.\w+)(?: #\})?\n")
 _END = "-- end of a command --"
 _DIFFERS = (
     (re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{4}\b"), "RUN"),
-    (re.compile(r"\bin \d[\d.]* (?:ms|s|min)\b(?: \d+ s)?"), "in TIME"),
+    (re.compile(r"\b(in|after) \d[\d.]* (?:ms|s|min)\b(?: \d+ s)?"), r"\1 TIME"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DATE"),
     (re.compile(r"\b\d+ procs? \(the CPUs? here\)"), "PROCS"),
     (re.compile(r"[ \t]+$", re.MULTILINE), ""),

@@ -1,5 +1,6 @@
 """What the operations do to real files, with independent tools as the judges."""
 
+import errno
 import io
 import os
 import shutil
@@ -851,6 +852,39 @@ def test_sources_go_only_when_the_archive_holds_them(tmp_path: Path, form: str) 
     assert not changed(do("archive", **params))
     assert changed(do("extract", src=str(archive), dest=f"{tmp_path}/out"))
     assert (tmp_path / "out/tree/sub/late").read_text() == "late"
+
+
+@pytest.mark.parametrize("form", ["tar.gz", "zip"])
+def test_an_archive_that_is_the_last_copy_of_its_sources_is_not_replaced(
+    tmp_path: Path, form: str
+) -> None:
+    archive = tmp_path / f"a.{form}"
+    params: dict[str, Any] = {
+        "src": (f"{tmp_path}/one.log", f"{tmp_path}/two.log"),
+        "dest": str(archive),
+        "remove": True,
+    }
+    (tmp_path / "one.log").write_text("first night")
+    assert changed(do("archive", **params))
+    before = archive.read_bytes()
+
+    (tmp_path / "two.log").write_text("second night")
+    said = message_of(do("archive", **params))
+    assert "such as one.log, and would be the last copy of it" in said
+    (tmp_path / "one.log").write_text("another first")
+    assert said == message_of(do("archive", **params))
+    assert said == message_of(do("archive", FileContext(dry_run=True), **params))
+
+    assert archive.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == [archive.name, "one.log", "two.log"]
+
+
+def test_nothing_to_archive_yet_is_a_file_that_is_not_there(tmp_path: Path) -> None:
+    pattern = Glob(f"{tmp_path}/*.gz")
+    done = do("archive", src=(pattern,), dest=f"{tmp_path}/a.tar")
+    assert "there is nothing to put into" in message_of(done)
+    assert isinstance(done.outcome, Failed)
+    assert done.outcome.errno == errno.ENOENT
 
 
 def test_an_unreadable_file_means_no_archive(public: Path) -> None:

@@ -1,8 +1,12 @@
-"""One entry of `tasks:` taken apart: its operation, its modifiers, its id."""
+"""One entry of `tasks:` taken apart: its operation, its modifiers, its id.
+
+A file may have a hundred thousand tasks, and then most of them say the same beside their names,
+needs and parameters. What they say is checked once (`Kind`), and shared.
+"""
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +16,6 @@ from batchrun.jobfile.compiled import Constant
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.problems import Path, Problems, did_you_mean, slip_in
-from batchrun.jobfile.richvalues import NeedOf
 from batchrun.jobfile.schema import (
     COMMAND_MODIFIERS,
     LATER_MODIFIERS,
@@ -22,6 +25,7 @@ from batchrun.jobfile.schema import (
 )
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.template import is_template
+from batchrun.model.job import Need
 from batchrun.model.operation import Operation, OperationTable
 
 __all__ = [
@@ -31,6 +35,7 @@ __all__ = [
     "PER_UNIT",
     "SECTIONS",
     "Entry",
+    "Kind",
     "TaskContext",
     "compute_now",
     "later_message",
@@ -70,10 +75,24 @@ class TaskContext:
     defaults: Mapping[str, Any]
     variables: frozenset[str]
     limits: Mapping[str, int]
-    #: Compilers that tasks of the same kind share; grows with the kinds, not with the tasks.
-    compilers: dict[Any, tuple[Compiler, Compiler]] = field(default_factory=dict)
+    #: What tasks say that others have said before; grows with the kinds, not with the tasks.
+    kinds: dict[Hashable, "Kind"] = field(default_factory=dict)
     #: Numbers for the temporary names of `output`.
     outputs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    #: The names in `table`: asking that one is slow.
+    operations: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the names of the operations, once."""
+        object.__setattr__(self, "operations", frozenset(self.table))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kind:
+    """What many tasks have in common: all that they say, but for names, needs and parameters."""
+
+    operation: Operation
+    modifiers: Modifiers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +105,17 @@ class Entry:
     operation: Operation | None
     #: What the operation is given.
     raw: Any
-    #: As written in the task, without the defaults.
+    #: As written in the task, without the defaults; the operation may be among it.
     written: Mapping[str, Any]
+    #: What it has from there and from the defaults; its name, id and needs are below.
     modifiers: Modifiers
+    #: Shown to people; empty: the id is.
+    name: str = ""
     #: Its id; empty: it gets one by its position.
     id: str
+    needs: tuple[Need, ...] = ()
+    #: None: it has something that no other task can share, or a mistake.
+    kind: Kind | None = None
     final: bool = False
     #: Where modifiers are written that it has from elsewhere; others: here, or in the defaults.
     origins: Mapping[str, Path] = field(default_factory=dict)
@@ -116,20 +141,103 @@ def take_entry(raw: Any, path: Path, context: TaskContext) -> Entry | None:
         advice = f"; {slip}" if slip else ""
         problems.add(path, f"a task is a mapping with an operation, such as {example}{advice}")
         return None
+    said = _said(raw, path, context)
+    kind = None if said is None else context.kinds.get(said)
+    own = None if kind is None else _own(raw)
+    if kind is None or own is None:
+        return _taken(raw, path, context, said)
+    name, entry_id, needs = own
+    return Entry(
+        path=path,
+        line=getattr(raw, "line", None),
+        operation=kind.operation,
+        raw=raw[kind.operation.name],
+        written=raw,
+        modifiers=kind.modifiers,
+        name=name,
+        id=entry_id or _slug(name),
+        needs=needs,
+        final=path[0] == "finally",
+        kind=kind,
+    )
+
+
+def _taken(
+    raw: Mapping[str, Any], path: Path, context: TaskContext, said: Hashable | None
+) -> Entry:
+    """Take an entry apart, every key of it.
+
+    Args:
+        raw: The entry.
+        path: Where it stands.
+        context: What all tasks share.
+        said: What others of its kind say as well; None: it is one of its own.
+    """
+    before = len(context.problems)
     name, written = split_entry(raw, path, context)
     if not written.keys().isdisjoint(_STEP_KEYS):
         name = _check_steps(name, raw, path, context)
     modifiers = merged_modifiers(written, context.defaults, path, context)
+    operation = context.table.get(name)
+    kind: Kind | None = None
+    if said is not None and operation is not None and len(context.problems) == before:
+        shared = {key: value for key, value in written.items() if key not in _OWN_KEYS}
+        kind = context.kinds[said] = Kind(
+            operation=operation,
+            modifiers=merged_modifiers(shared, context.defaults, path, context),
+        )
     return Entry(
         path=path,
         line=getattr(raw, "line", None),
-        operation=context.table.get(name),
+        operation=operation,
         raw=raw.get(name),
         written=written,
-        modifiers=modifiers,
+        modifiers=modifiers if kind is None else kind.modifiers,
+        name=modifiers.name or "",
         id=modifiers.id or _slug(modifiers.name or ""),
+        needs=modifiers.needs,
         final=path[0] == "finally",
+        kind=kind,
     )
+
+
+#: Modifiers that are each task's own.
+_OWN_KEYS = frozenset({"name", "id", "needs"})
+#: Modifiers of which the place in the file matters later, or that are too long to be compared.
+_UNSHARED = frozenset({"foreach", "output", "vars", *SECTIONS})
+_MOST_SHARED = 16
+
+
+def _said(raw: Mapping[str, Any], path: Path, context: TaskContext) -> Hashable | None:
+    """Return what a task says that others may say as well, to be looked up; None: nobody may."""
+    said: list[Hashable] = [path[0]]
+    for key, value in raw.items():
+        said.append(key)
+        if key in _OWN_KEYS or (key in context.operations and key not in MODIFIER_KEYS):
+            continue
+        texts = value if type(value) is list and len(value) <= _MOST_SHARED else [value]
+        if key in _UNSHARED or any(not isinstance(one, str) or is_template(one) for one in texts):
+            return None
+        # `1` and "1" are equal as texts, and not the same.
+        said.append((type(value), *((type(one), one) for one in texts)))
+    return tuple(said)
+
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _own(raw: Mapping[str, Any]) -> tuple[str, str, tuple[Need, ...]] | None:
+    """Return the name, id and needs of a task; None: there is something in them to be checked."""
+    name, own_id, needs = raw.get("name", ""), raw.get("id", ""), raw.get("needs", ())
+    if type(name) is not str or type(own_id) is not str or is_template(name):
+        return None
+    if not _PLAIN_ID.fullmatch(own_id) and "id" in raw:
+        return None
+    listed = needs if isinstance(needs, list | tuple) else [needs]
+    for one in listed:
+        if type(one) is not str or is_template(one):
+            return None
+    return name, own_id, tuple([Need(task_id=one) for one in listed])
 
 
 def split_entry(
@@ -141,8 +249,8 @@ def split_entry(
         The operation's name, empty when there is none or more than one (that is noted, unless
         there are steps); and the modifiers.
     """
-    operations = [key for key in raw if key in context.table]
-    written = {key: value for key, value in raw.items() if key not in context.table}
+    operations = [key for key in raw if key in context.operations]
+    written = {key: value for key, value in raw.items() if key not in context.operations}
     found_later = False
     for key in [key for key in written if key not in MODIFIER_KEYS]:
         del written[key]
@@ -198,7 +306,9 @@ def _unknown_key(key: str, path: Path, context: TaskContext, *, taken: bool) -> 
     elif key == "newer_than":
         message = "`newer_than` belongs into `output: {path: PATH, newer_than: OTHER}`"
     elif key in _BESIDE_A_SOURCE:
-        message = f"`{key}` belongs into `foreach`, beside the source: `{{SOURCE: ..., {key}: ...}}`"
+        message = (
+            f"`{key}` belongs into `foreach`, beside the source: `{{SOURCE: ..., {key}: ...}}`"
+        )
     else:
         known = MODIFIER_KEYS if taken else MODIFIER_KEYS | set(context.table)
         message = f"`{key}` is not a key here{did_you_mean(key, known)}"
@@ -237,8 +347,6 @@ def merged_modifiers(
             merged[key] = {**defaults[key], **written[key]}
     if not merged:
         return _NO_MODIFIERS
-    if not defaults and (simple := _simple(written)) is not None:
-        return simple
     ready = {key: _at_load(key, value, (*path, key), context) for key, value in merged.items()}
     ready = {key: value for key, value in ready.items() if value is not BROKEN}
     try:
@@ -247,26 +355,6 @@ def merged_modifiers(
         report(error, context.problems, path, MODIFIER_KEYS)
         bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
     return Modifiers.model_validate({key: ready[key] for key in ready if key not in bad})
-
-
-_SIMPLE_KEYS = frozenset({"name", "id", "needs"})
-_SIMPLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-def _simple(written: Mapping[str, Any]) -> Modifiers | None:
-    """Take texts that have nothing to be checked, as most tasks of a very long file do."""
-    if not written.keys() <= _SIMPLE_KEYS:
-        return None
-    name, own, needs = written.get("name", ""), written.get("id", "a"), written.get("needs", [])
-    listed = needs if isinstance(needs, list) else [needs]
-    if any(type(one) is not str or is_template(one) for one in (name, own, *listed)):
-        return None
-    if not _SIMPLE_ID.fullmatch(own):
-        return None
-    given: dict[str, Any] = dict(written)
-    if listed or "needs" in given:
-        given["needs"] = tuple(NeedOf(task=one) for one in listed)
-    return _NO_MODIFIERS.model_copy(update=given)
 
 
 BROKEN = object()

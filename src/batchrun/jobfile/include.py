@@ -55,6 +55,9 @@ class _Merged:
         for key in _MAPPINGS:
             if isinstance(data.get(key), dict):
                 self._take_mapping(key, data[key], problems)
+        if "inventory" in data:
+            self.data["inventory"] = data["inventory"]
+            self.origins["inventory",] = _Origin(problems=problems, path=("inventory",))
         entries = data.get("finally")
         if isinstance(entries, list):
             together = self.data.setdefault("finally", [])

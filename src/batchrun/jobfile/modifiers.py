@@ -22,7 +22,9 @@ __all__ = [
     "Factor",
     "Flag",
     "Foreach",
+    "HostKey",
     "Identifier",
+    "Inventory",
     "Limits",
     "Order",
     "RetryOn",
@@ -114,6 +116,31 @@ def _order(raw: object) -> str:
     return text
 
 
+_HOST_KEY = ("strict", "accept-new", "off")
+
+
+def _host_key(raw: object) -> str:
+    text = _text(raw)
+    if text not in _HOST_KEY:
+        message = f"write {', '.join(_HOST_KEY)}, not {text!r}{did_you_mean(text, _HOST_KEY)}"
+        raise ValueError(message)
+    return text
+
+
+def _inventory(raw: object) -> Any:
+    if isinstance(raw, list) or is_null(raw) or raw == "":
+        message = "write a path, a mapping with `hosts:`, or {command: [PROGRAM, ARGUMENT]}"
+        raise ValueError(message)
+    if not isinstance(raw, dict):
+        return _text(raw)
+    parts = ("defaults", "hosts", "groups", "command")
+    for key in raw:
+        if key not in parts:
+            message = f"`{key}` is no part of an inventory{did_you_mean(key, parts)}"
+            raise ValueError(message)
+    return raw
+
+
 def _texts(raw: object) -> tuple[str, ...]:
     return tuple(_text(one) for one in (raw if isinstance(raw, list) else [raw]))
 
@@ -172,6 +199,12 @@ Factor: TypeAlias = Annotated[
 ]
 Duration: TypeAlias = Annotated[float, PlainValidator(_duration), WithJsonSchema(_DURATION)]
 Share: TypeAlias = Annotated[FailLimit, PlainValidator(_fail_limit), WithJsonSchema(_SHARE)]
+HostKey: TypeAlias = Annotated[
+    str, PlainValidator(_host_key), WithJsonSchema({"enum": list(_HOST_KEY)})
+]
+Inventory: TypeAlias = Annotated[
+    Any, PlainValidator(_inventory), WithJsonSchema({"type": ["string", "object"]})
+]
 Texts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_texts), WithJsonSchema(_TEXT_OR_LIST)]
 RetryOn: TypeAlias = Annotated[
     tuple[str | int, ...], PlainValidator(_retry_on), WithJsonSchema(_TEXT_OR_LIST)

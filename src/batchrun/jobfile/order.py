@@ -42,8 +42,8 @@ def with_ids(entries: Sequence[Entry], problems: Problems) -> tuple[list[Entry],
 
 def _note_double(first: Entry, entry: Entry, problems: Problems) -> None:
     places = [problems.place(one.path) for one in (first, entry)]
-    key = "id" if entry.modifiers.id else "name"
-    made = "" if entry.modifiers.id else " (made of the name)"
+    key = "id" if "id" in entry.written else "name"
+    made = "" if key == "id" else " (made of the name)"
     message = (
         f"the id `{entry.id}`{made} is there twice, for the tasks on {places[0]} and on "
         f"{places[1]}; give one of them another `id`"
@@ -60,9 +60,11 @@ def find_needs(
     before: dict[bool, str] = {}
     for entry in entries:
         found = dict.fromkeys(
-            need.task
-            for need in entry.modifiers.needs
-            if _is_possible(need.task, entry, known, automatic, problems)
+            [
+                need.task_id
+                for need in entry.needs
+                if _is_possible(need.task_id, entry, known, automatic, problems)
+            ]
         )
         _check_per_item(entry, known, problems)
         if sequential and entry.final in before:
@@ -79,9 +81,8 @@ def find_needs(
 
 def _check_per_item(entry: Entry, known: Mapping[str, Entry], problems: Problems) -> None:
     """Note needs per item between a task with items and one without."""
-    for need in entry.modifiers.needs:
-        other = known.get(need.task)
-        if need.per == "all" or other is None:
+    for need in entry.needs:
+        if need.per == "all" or (other := known.get(need.task_id)) is None:
             continue
         with_items = [one for one in (entry, other) if one.modifiers.foreach is not None]
         if len(with_items) == 1:
@@ -100,12 +101,11 @@ def _is_possible(
     automatic: frozenset[str],
     problems: Problems,
 ) -> bool:
-    path = (*entry.path, "needs")
     if need in automatic:
         message = f"`{need}` is only a position; give that task an `id` and use it here"
     elif need not in known:
         usable = set(known) - automatic
-        by_name = [one.id for one in known.values() if one.modifiers.name == need]
+        by_name = [one.id for one in known.values() if one.name == need]
         by_name += sorted(one for one in usable if one.startswith(f"{need}-"))
         hint = f"; did you mean `{by_name[0]}`?" if by_name else did_you_mean(need, usable)
         message = f"there is no task `{need}`{hint}"
@@ -115,7 +115,7 @@ def _is_possible(
         message = f"tasks under `finally` run after all others; take `{need}` away"
     else:
         return True
-    problems.add(path, message)
+    problems.add((*entry.path, "needs"), message)
     return False
 
 
@@ -140,6 +140,8 @@ def select(entries: Sequence[Entry], options: LoadOptions) -> frozenset[str]:
         if tag not in by_tag:
             message = f"--tags {tag}: no task has this tag{did_you_mean(tag, by_tag)}"
             raise UsageError(message)
+    if not (options.task_ids or options.tags or options.skip_tags):
+        return frozenset(known)
     return frozenset(entry.id for entry in entries if _is_selected(entry, options))
 
 

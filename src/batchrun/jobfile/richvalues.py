@@ -19,7 +19,6 @@ __all__ = [
     "IoPriority",
     "LockName",
     "Locks",
-    "NeedOf",
     "Needs",
     "Niceness",
     "OutputOf",
@@ -36,14 +35,6 @@ _IO_CLASSES = ("idle", "best-effort", "realtime")
 #: The kernel's own middle; the idle class has no levels, and ionice(1) writes 7 for it.
 _IO_LEVEL = 4
 _IDLE_LEVEL = 7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeedOf:
-    """One entry of `needs`."""
-
-    task: str
-    per: Literal["all", "item"] = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +66,13 @@ def _choice(raw: object, known: tuple[str, ...]) -> str:
     return text
 
 
-def _needs(raw: object) -> tuple[NeedOf, ...]:
+def _needs(raw: object) -> tuple[Need, ...]:
     return tuple(_need(one) for one in _listed(raw))
 
 
-def _need(raw: object) -> NeedOf:
+def _need(raw: object) -> Need:
     if not isinstance(raw, dict):
-        return NeedOf(task=_text(raw))
+        return Need(task_id=_text(raw))
     if "task" not in raw or not set(raw) <= {"task", "per"}:
         message = "write the id of a task, or {task: ID, per: item}"
         raise ValueError(message)
@@ -92,7 +83,7 @@ def _need(raw: object) -> NeedOf:
     if per not in ("all", "item"):
         message = f"write `per: item`, or leave `per` away to wait for all of it, not {per!r}"
         raise ValueError(message)
-    return NeedOf(task=_text(raw["task"]), per="item" if per == "item" else "all")
+    return Need(task_id=_text(raw["task"]), per="item" if per == "item" else "all")
 
 
 def _locks(raw: object) -> tuple[LockName, ...]:
@@ -232,7 +223,7 @@ _IO = {
 _STEPS = {"type": "array", "minItems": 1}  # what a step is, the whole schema says
 
 Needs: TypeAlias = Annotated[
-    tuple[NeedOf, ...], PlainValidator(_needs), WithJsonSchema(_one_or_many(_NEED))
+    tuple[Need, ...], PlainValidator(_needs), WithJsonSchema(_one_or_many(_NEED))
 ]
 Locks: TypeAlias = Annotated[
     tuple[LockName, ...], PlainValidator(_locks), WithJsonSchema(_one_or_many(_LOCK))

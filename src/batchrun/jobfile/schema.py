@@ -14,7 +14,9 @@ from batchrun.jobfile.modifiers import (
     Factor,
     Flag,
     Foreach,
+    HostKey,
     Identifier,
+    Inventory,
     Limits,
     Order,
     RetryOn,
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 #: Keys of the language that this version does not know yet; the modifiers all need `hosts`.
-LATER_TOP = frozenset({"fanout", "host_key", "hosts", "inventory", "notify", "reports"})
+LATER_TOP = frozenset({"hosts", "notify", "reports"})
 LATER_MODIFIERS = frozenset(
     {
         "at",
@@ -127,6 +129,9 @@ class JobText(BaseModel):
     defaults: Block = Field({}, description="Modifiers for every task.")
     limits: Limits = Field({}, description="Named semaphores and how many may hold each.")
     order: Order = Field("concurrent", description="sequential: each task needs the one before.")
+    inventory: Inventory = Field(None, description="The hosts; no task uses them yet.")
+    fanout: Count | None = Field(None, description="Most hosts at once; no task has hosts yet.")
+    host_key: HostKey | None = Field(None, description="Unknown hosts; no task has hosts yet.")
     procs: CountOrZero | None = Field(None, description="Worker processes; 0: in this process.")
     max_fail: Share | None = Field(None, description="More failures than this stop the run.")
     deadline: Duration | None = Field(None, description="Wall time of the whole run.")

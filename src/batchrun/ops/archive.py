@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathPattern, PathText
-from batchrun.ops.archives import ArchiveFormat, check_member, kept_by, new_writer, read_members
+from batchrun.ops.archives import (
+    ArchiveFormat,
+    check_member,
+    kept_by,
+    new_writer,
+    only_there,
+    read_members,
+)
 from batchrun.ops.atomic import new_file
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_read, check_may_write
@@ -84,10 +91,13 @@ class _Archiving:
         if not sources and params.remove and os.path.isfile(params.dest):
             return Done.unchanged("the sources are gone and the archive is there")
         if not sources:
-            raise refusal(f"there is nothing to put into {shown(params.dest)}")
+            message = f"there is nothing to put into {shown(params.dest)}"
+            raise OperationError(message, errno=errno.ENOENT, retryable=False)
         make_parents(params.dest, dry=self._dry)
         if not self._is_current():
             self._tally.changed = True
+            if params.remove:
+                self._check_nothing_lost()
             if self._dry:
                 self._foresee()
             else:
@@ -150,6 +160,24 @@ class _Archiving:
         except OperationError:
             # What is there is no archive of this format, or a broken one: it is replaced.
             return False
+
+    def _check_nothing_lost(self) -> None:
+        """Refuse to replace an archive whose members were deleted when it was made.
+
+        So it is after an attempt that died while it deleted, and when a name is used again.
+        """
+        dest, kept = self._params.dest, kept_by(self._format)
+        if not os.path.lexists(dest):
+            return
+        # Grows with the number of members, and only where an archive is to be replaced.
+        known = {entry.member.name: kept(entry.member) for entry in self._plan()}
+        name = only_there(dest, self._format, known, self._count)
+        if name:
+            raise refusal(
+                f"{shown(dest)} holds what is not among its sources (any more), such as "
+                f"{shown(name)}, and would be the last copy of it; take another name for the "
+                "new archive, or move this one away"
+            )
 
     def _count(self, size: int) -> None:
         """Count bytes, and stop when the unit has to."""

@@ -1,7 +1,7 @@
 """The formats of archives, behind one small interface; their libraries load when used."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +13,7 @@ from batchrun.ops.tree.data import Beat
 if TYPE_CHECKING:
     from batchrun.ops.members import Member, Reader, Writer
 
-__all__ = ["ArchiveFormat", "check_member", "kept_by", "new_writer", "read_members"]
+__all__ = ["ArchiveFormat", "check_member", "kept_by", "new_writer", "only_there", "read_members"]
 
 ArchiveFormat = Literal["tar", "tar.gz", "tar.zst", "tar.xz", "zip"]
 
@@ -79,3 +79,19 @@ def read_members(
         raise OperationError(message, errno=error.errno, retryable=error.retryable) from error
     finally:
         os.close(fd)
+
+
+def only_there(path: str, form: str, known: "Mapping[str, Member]", beat: Beat) -> str:
+    """Return the first member of an archive, directories apart, that is not among these.
+
+    Returns:
+        Its name. Empty: there is none, no archive, or one that cannot be read.
+    """
+    try:
+        with read_members(path, form, beat) as members:
+            for member, _ in members:
+                if member.kind != "directory" and known.get(member.name) != member:
+                    return member.name
+    except OperationError:
+        return ""
+    return ""

@@ -276,7 +276,21 @@ def test_what_is_no_path_is_refused(tmp_path: Path, include: str, told: str) -> 
     assert mistakes(job) == [f"job.yml:1: {told}"]
 
 
-@pytest.mark.parametrize("key", ["inventory", "notify"])
+def test_an_inventory_may_be_included_and_later_ones_win(tmp_path: Path) -> None:
+    tasks = "include: [one.yml, two.yml]\ntasks: [{run: a}]\n"
+    job = written(tmp_path, one="inventory: a.yml\n", two="inventory: b.yml\n", job=tasks)
+    assert [task.id for task in read(job).job.tasks] == ["run-1"]
+
+    job = written(tmp_path, two="inventory: [b.yml]\n", job=tasks)
+    assert mistakes(job) == [
+        (
+            "two.yml:1: inventory: write a path, a mapping with `hosts:`, "
+            "or {command: [PROGRAM, ARGUMENT]}"
+        )
+    ]
+
+
+@pytest.mark.parametrize("key", ["notify"])
 def test_what_comes_later_is_said_of_included_files_too(tmp_path: Path, key: str) -> None:
     job = written(tmp_path, one=f"{key}: x\n", job="include: one.yml\ntasks: [{run: a}]\n")
 
