@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from batchrun.jobfile.plan import Work
-from batchrun.jobfile.records import Origin, UnknownUntilRunError, text_of_stream
+from batchrun.jobfile.records import Origin, UnknownUntilRunError, lines_of, text_of_stream
 from batchrun.jobfile.rendering import Desk
 from batchrun.jobfile.scope import Names
 from batchrun.model.outcome import Failed, Ok, Outcome, Report
@@ -43,7 +43,7 @@ def _seen(work: Work, scope: Names, report: Report, outcome: Ok) -> Names:
         names.update(
             stdout=stdout,
             stderr=text_of_stream(report.output.stderr),
-            lines=stdout.splitlines(),
+            lines=lines_of(stdout),
             exit_status=outcome.exit_status,
         )
     return names

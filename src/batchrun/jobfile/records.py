@@ -15,6 +15,7 @@ __all__ = [
     "UnitResult",
     "UnknownUntilRunError",
     "empty_result",
+    "lines_of",
     "text_of_stream",
 ]
 
@@ -102,6 +103,10 @@ class UnitResult(_Record):
         """How much it keeps."""
         return len(self._data)
 
+    def __str__(self) -> str:
+        """Say which unit it is of, for the name of a unit whose item it is."""
+        return self._origin.label or str(self._origin.index)
+
     @property
     def index(self) -> int:
         """The unit's position in its task."""
@@ -152,7 +157,7 @@ class UnitResult(_Record):
         "exit_status": lambda self: getattr(self.known, "exit_status", None),
         "message": lambda self: _message(self.known),
         "stdout": lambda self: self.text,
-        "lines": lambda self: self.text.splitlines(),
+        "lines": lambda self: lines_of(self.text),
     }
 
 
@@ -171,6 +176,17 @@ def _message(outcome: Outcome) -> str:
 
 def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def lines_of(text: str) -> list[str]:
+    r"""Return the lines of a text that has no newline at its end; only a newline ends a line.
+
+    `str.splitlines` would also break names in which a form feed or U+2028 stands.
+
+    >>> lines_of("a\x0cb\nc"), lines_of("")
+    (['a\x0cb', 'c'], [])
+    """
+    return text.split("\n") if text else []
 
 
 def text_of_stream(captured: Captured) -> str:

@@ -10,7 +10,7 @@ from batchrun.errors import SourceError
 from batchrun.jobfile.compiled import Render
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.program import LateProgram, ReviewedUnit, StepsProgram, Target
-from batchrun.jobfile.records import Lookup, Origin, UnknownUntilRunError
+from batchrun.jobfile.records import Lookup, Origin, UnitResult, UnknownUntilRunError
 from batchrun.jobfile.rendering import Desk, Rendering, skipped_unknown
 from batchrun.jobfile.scalars import text_of
 from batchrun.jobfile.scope import Names
@@ -247,6 +247,8 @@ def _label(item: Any, *, chunked: bool) -> str:
     try:
         return text_of(item)
     except ValueError:
+        if isinstance(item, UnitResult):
+            return str(item)
         text = _chunk_label(item) if chunked else json.dumps(item, **_AS_JSON)
         return text if len(text) <= _LONGEST_LABEL else text[:_LONGEST_LABEL] + "…"
 
