@@ -8,6 +8,7 @@ as run ids and durations, may differ; a line `...` stands for any lines.
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,8 @@ def _shell(script: str, directory: Path, *options: str) -> subprocess.CompletedP
         cwd=directory,
         env={
             **os.environ,
-            "PATH": path_with_batchrun(directory.parent / "bin"),
+            # `python3` is the one that has batchrun.
+            "PATH": f"{Path(sys.executable).parent}:{path_with_batchrun(directory.parent / 'bin')}",
             "COLUMNS": "100",
             "LC_ALL": "C.UTF-8",
         },

@@ -443,10 +443,13 @@ tasks:
     foreach: ["", goes]
     delete: "{{ item }}"
   - id: below
+    overlap: allow
     delete: "tree/{{ nothing }}"
   - id: glob
+    overlap: allow
     delete: "tree/{{ nothing }}*"
   - id: forced
+    overlap: allow
     delete: {path: "/{{ nothing }}", force: ["/"]}
 """)
     ended = program.run(job, "--output", "json")

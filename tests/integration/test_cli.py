@@ -433,6 +433,28 @@ def test_a_part_of_a_job_can_be_run(program: Program, words: list[str], ran: lis
     assert sorted((program.dir / "ran").read_text().split()) == ran
 
 
+def test_a_dry_run_says_of_which_units_it_cannot_tell(program: Program) -> None:
+    job = program.job("""
+tasks:
+  - {id: made, run: "echo x > made; cat made", register: M}
+  - {id: told, needs: [made], foreach: [a], write: {dest: b, text: "{{ results.M.stdout }}"}}
+  - {id: copy, needs: [made], copy: {src: made, dest: copied}}
+""")
+    ended = program.run(job, "--dry-run")
+    *lines, recap = ended.out.splitlines()
+    assert sorted(lines) == [
+        f"cannot tell  copy  unknown until run: cannot copy {program.dir}/made: "
+        "No such file or directory",
+        "cannot tell  told  a: unknown until run: it uses the result of `M`, "
+        "which a dry run does not run",
+        "would change made  would run echo x > made; cat made",
+    ]
+    match = RECAP.fullmatch(recap)
+    assert match
+    assert match["numbers"] == "1 ok (1 would change), 2 skipped"
+    assert program.run(job, "--dry-run", "-q").out == ""
+
+
 def test_a_dry_run_says_what_would_change_and_changes_nothing(program: Program) -> None:
     (program.dir / "there").mkdir()
     (program.dir / "src").write_text("x")

@@ -47,16 +47,28 @@ def option_defaults(app: typer.Typer, environ: Mapping[str, str]) -> dict[str, A
     """
     found: dict[str, dict[str, Any]] = {}
     for path in config_files(environ):
+        if not _is_there(path):
+            continue
         try:
             text = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
         except OSError as error:
             message = f"{path}: cannot be read: {error.strerror}"
             raise UsageError(message) from error
         for option, value in _values(app, text, str(path)):
             found.setdefault(option.command.name, {})[option.parameter.name] = value
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file; in a directory that may not be entered there is none for us.
+
+    `sudo -u USER` often keeps the HOME of who called it.
+    """
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _values(app: typer.Typer, text: bytes, file: str) -> Iterator[tuple[_Option, Any]]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from batchrun.engine.joining import joined
-from batchrun.engine.rehearsal import UNKNOWN
 from batchrun.model.outcome import (
     NO_OUTPUT,
     Aborted,
@@ -78,7 +77,7 @@ class Ledger:
                 self.changed |= changed
                 if note:
                     self._notes.append(f"`{step}`: {note}")
-            case Skipped(because=because) if because.startswith(UNKNOWN):
+            case Skipped(because=because, is_unknown=True):
                 self._notes.append(f"`{step}`: {because}")
             case _:
                 pass

@@ -12,11 +12,11 @@ from batchrun.model.counts import Counts
 from batchrun.model.job import Job
 from batchrun.model.outcome import Failed, Report, Skipped
 
-__all__ = ["UNKNOWN", "Rehearsal"]
+__all__ = ["Rehearsal"]
 
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 #: What such a unit is said to be.
-UNKNOWN = "unknown until run"
+_UNKNOWN = "unknown until run"
 
 
 class Rehearsal:
@@ -48,7 +48,7 @@ class Rehearsal:
             return report
         if not after_change and not self.follows_a_change(task_id):
             return report
-        return replace(report, outcome=Skipped(because=f"{UNKNOWN}: {outcome.message}"))
+        return replace(report, outcome=_unknown(outcome.message))
 
     def judge_step(self, task_id: str, report: Report, after_change: bool) -> Report:  # noqa: FBT001  # called by position only
         """Judge a step of a unit of this task, after steps that would change something or not."""
@@ -69,3 +69,7 @@ class Rehearsal:
                 return True
             waiting += self._needs[before]
         return False
+
+
+def _unknown(message: str) -> Skipped:
+    return Skipped(because=f"{_UNKNOWN}: {message}", is_unknown=True)

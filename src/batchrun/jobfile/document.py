@@ -6,6 +6,7 @@ libyaml's events are turned into data directly: no code runs for a tag, nothing 
 
 import json
 from collections.abc import Callable
+from sys import intern
 from typing import Any
 
 import yaml
@@ -229,7 +230,8 @@ class _Builder:
         merged: list[Any] = []
         following = self._next
         while type(event := following()) is not yaml.MappingEndEvent:
-            key = event.value if self._is_plain(event) else self._key(event, path)
+            # Few keys stand a hundred thousand times: one text of each is enough.
+            key = intern(event.value if self._is_plain(event) else self._key(event, path))
             value = self._value(following(), path, key)
             if key == "<<" and getattr(event, "implicit", (False,))[0]:
                 merged.append((value, event.start_mark))

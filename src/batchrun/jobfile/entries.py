@@ -95,6 +95,10 @@ class Kind:
     modifiers: Modifiers
 
 
+#: Shared by all entries that have nothing from elsewhere.
+_NOWHERE: Mapping[str, Path] = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One entry of `tasks:` taken apart, not compiled yet."""
@@ -118,7 +122,12 @@ class Entry:
     kind: Kind | None = None
     final: bool = False
     #: Where modifiers are written that it has from elsewhere; others: here, or in the defaults.
-    origins: Mapping[str, Path] = field(default_factory=dict)
+    origins: Mapping[str, Path] = field(default_factory=lambda: _NOWHERE)
+
+    @property
+    def has_own_id(self) -> bool:
+        """Whether its id is written; otherwise it is made of the name or of the position."""
+        return "id" in self.written and (self.kind is not None or self.modifiers.id is not None)
 
     @property
     def has_steps(self) -> bool:
@@ -181,11 +190,11 @@ def _taken(
     operation = context.table.get(name)
     kind: Kind | None = None
     if said is not None and operation is not None and len(context.problems) == before:
-        shared = {key: value for key, value in written.items() if key not in _OWN_KEYS}
-        kind = context.kinds[said] = Kind(
-            operation=operation,
-            modifiers=merged_modifiers(shared, context.defaults, path, context),
-        )
+        kind = context.kinds.get(said)
+        if kind is None and name not in MODIFIER_KEYS:
+            shared = {key: value for key, value in written.items() if key not in _OWN_KEYS}
+            shared_modifiers = merged_modifiers(shared, context.defaults, path, context)
+            kind = context.kinds[said] = Kind(operation=operation, modifiers=shared_modifiers)
     return Entry(
         path=path,
         line=getattr(raw, "line", None),
@@ -213,7 +222,7 @@ def _said(raw: Mapping[str, Any], path: Path, context: TaskContext) -> Hashable 
     said: list[Hashable] = [path[0]]
     for key, value in raw.items():
         said.append(key)
-        if key in _OWN_KEYS or (key in context.operations and key not in MODIFIER_KEYS):
+        if key in _OWN_KEYS or key in context.operations:
             continue
         texts = value if type(value) is list and len(value) <= _MOST_SHARED else [value]
         if key in _UNSHARED or any(not isinstance(one, str) or is_template(one) for one in texts):

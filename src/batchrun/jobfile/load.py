@@ -33,7 +33,7 @@ from batchrun.jobfile.references import (
 from batchrun.jobfile.schema import JobText
 from batchrun.jobfile.secrets import SecretNames
 from batchrun.jobfile.secretsource import Secrets, take_secrets
-from batchrun.jobfile.tasks import compile_task
+from batchrun.jobfile.tasks import TaskCompiler
 from batchrun.jobfile.template import is_template
 from batchrun.jobfile.toplevel import good_defaults, top_level, validated
 from batchrun.jobfile.trust import Trust
@@ -138,10 +138,11 @@ class _Loading:
         before = len(self._problems)
         needs = find_needs(entries, automatic, self._problems, sequential=top.order == "sequential")
         is_sound = len(self._problems) == before
+        compiler_of_tasks = TaskCompiler(context)
         plans = {
             entry.id: plan
             for entry in entries
-            if (plan := compile_task(entry, needs[entry.id], context)) is not None
+            if (plan := compiler_of_tasks.compile(entry, needs[entry.id])) is not None
         }
         registered = find_registrations(entries, self._problems)
         plans = self._with_results(plans, entries, registered, needs)

@@ -42,8 +42,8 @@ def with_ids(entries: Sequence[Entry], problems: Problems) -> tuple[list[Entry],
 
 def _note_double(first: Entry, entry: Entry, problems: Problems) -> None:
     places = [problems.place(one.path) for one in (first, entry)]
-    key = "id" if "id" in entry.written else "name"
-    made = "" if key == "id" else " (made of the name)"
+    key = "id" if entry.has_own_id else "name"
+    made = "" if entry.has_own_id else " (made of the name)"
     message = (
         f"the id `{entry.id}`{made} is there twice, for the tasks on {places[0]} and on "
         f"{places[1]}; give one of them another `id`"

@@ -44,13 +44,11 @@ def note_overlaps(
         base_dir: Against which relative paths resolve.
     """
     texts: dict[str, int] = {}
-    uses = [
-        use
-        for number, plan in enumerate(plans)
-        if plan.entry.modifiers.overlap is None
-        for use in uses_of(plan, number, texts, base_dir)
-    ]
-    if not any(use.writes for use in uses):
+    uses: list[Use] = []
+    for number, plan in enumerate(plans):
+        if plan.entry.modifiers.overlap is None:
+            uses += uses_of(plan, number, texts, base_dir)
+    if not any(use.effect != "reads" for use in uses):
         return
     order = _Order(plans, needs)
     told: set[tuple[int, int]] = set()
@@ -109,21 +107,33 @@ def _sentence(
 
 def _meeting(uses: Sequence[Use], order: _Order) -> Iterator[tuple[Use, Use]]:
     """Yield pairs of uses that cannot both go on at the same time."""
-    literal: dict[str, list[Use]] = {}
-    patterns: dict[str, list[Use]] = defaultdict(list)
-    for use in uses:
-        if use.pattern is not None:
-            patterns[use.path].append(use)
-        elif not use.unknown:
-            same = literal.get(use.path)
-            if same is None:
-                literal[use.path] = [use]
-            else:
-                same.append(use)
-    for same in literal.values():
-        if len(same) > 1:
-            yield from _neighbours(same, order)
-    yield from _nested(uses, literal, patterns)
+    places = _Places(uses)
+    for path, others in places.more.items():
+        yield from _neighbours([places.first[path], *others], order)
+    yield from _nested(uses, places)
+
+
+class _Places:
+    """The uses by where they are; most paths are used once, so that no list is made for each."""
+
+    def __init__(self, uses: Sequence[Use]) -> None:
+        #: The first use of each path without glob characters, and the others.
+        self.first: dict[str, Use] = {}
+        self.more: dict[str, list[Use]] = defaultdict(list)
+        #: By the directory in which they begin.
+        self.patterns: dict[str, list[Use]] = defaultdict(list)
+        first = self.first
+        for use in uses:
+            if use.pattern is not None:
+                self.patterns[use.path].append(use)
+            elif not use.unknown and first.setdefault(use.path, use) is not use:
+                self.more[use.path].append(use)
+
+    def trees(self, directory: str) -> list[Use]:
+        """Return the uses of a directory and all that is in it."""
+        first = self.first.get(directory)
+        uses = [] if first is None else [first, *self.more.get(directory, ())]
+        return [use for use in uses if use.whole]
 
 
 def _neighbours(same: list[Use], order: _Order) -> Iterator[tuple[Use, Use]]:
@@ -150,12 +160,11 @@ def _share(one: Use, other: Use) -> bool:
     return (not one.writes and not other.writes) or (one.made and other.made)
 
 
-def _nested(
-    uses: Sequence[Use], literal: Mapping[str, list[Use]], patterns: Mapping[str, list[Use]]
-) -> Iterator[tuple[Use, Use]]:
+def _nested(uses: Sequence[Use], places: _Places) -> Iterator[tuple[Use, Use]]:
     """Yield uses of something below a tree that is used whole, and what patterns meet."""
     left = _MOST_COMPARED
-    above = _Above(literal, patterns)
+    above = _Above(places)
+    patterns = places.patterns
     for use in uses:
         is_place = use.pattern is None and not use.unknown
         begin = above.parent(use.path) if is_place else use.path
@@ -176,9 +185,8 @@ class _Above:
     Found once for each directory: most files have few directories and many paths in them.
     """
 
-    def __init__(self, literal: Mapping[str, list[Use]], patterns: Mapping[str, list[Use]]) -> None:
-        self._literal = literal
-        self._patterns = patterns
+    def __init__(self, places: _Places) -> None:
+        self._places = places
         self._known: dict[str, list[Use]] = {"": []}
 
     def parent(self, path: str) -> str:
@@ -193,8 +201,7 @@ class _Above:
             directory = self.parent(directory)
         found = self._known[directory]
         for one in reversed(missing):
-            trees = [use for use in self._literal.get(one, ()) if use.whole]
-            own = [*trees, *self._patterns.get(one, ())]
+            own = [*self._places.trees(one), *self._places.patterns.get(one, ())]
             found = self._known[one] = [*own, *found] if own else found
         return found
 

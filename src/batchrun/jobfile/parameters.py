@@ -11,9 +11,9 @@ from batchrun.jobfile.prepared import SECRET_FLAG, prepare
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.schema import COMMAND_MODIFIERS
-from batchrun.jobfile.shapes import Parameter, parameters_of
+from batchrun.jobfile.shapes import Parameter, parameters_of, required_of
 from batchrun.jobfile.synonyms import what_was_meant
-from batchrun.model.operation import Operation
+from batchrun.model.operation import NOT_KNOWN_YET, Operation
 
 __all__ = ["compile_parameters"]
 
@@ -32,14 +32,15 @@ def compile_parameters(
     constants: dict[str, Any] = {}
     computed: list[tuple[str, Path, Render]] = []
     before, secrets_before = len(compiler.problems), len(compiler.secrets.used)
-    for key, (raw, path) in given.items():
+    for key, raw in given.items():
         parameter = parameters[key]
-        if is_null(raw) and not parameter.required and not parameter.shape.nullable:
-            continue
-        plain = plain_path(parameter.shape, raw)
+        plain = plain_path(parameter, raw)
         if plain is not None:
             constants[parameter.field] = plain
             continue
+        if is_null(raw) and not parameter.required and not parameter.shape.nullable:
+            continue
+        path = _place_of(key, entry, operation)
         compiled = compiler.of_parameter(parameter, operation).value(parameter.shape, raw, path)
         if isinstance(compiled, Constant):
             constants[parameter.field] = compiled.value
@@ -53,29 +54,40 @@ def compile_parameters(
     prepare(operation, constants, computed, (*entry.path, operation.name), compiler)
     _check_missing(entry, operation, given, compiler)
     if operation.check is not None and len(compiler.problems) == before:
-        for sentence in operation.check(constants):
+        later = dict.fromkeys((name for name, _, _ in computed), NOT_KNOWN_YET)
+        for sentence in operation.check({**later, **constants}):
             compiler.problems.add((*entry.path, operation.name), sentence)
     return constants, computed
 
 
 def _given(
     entry: Entry, operation: Operation, parameters: Mapping[str, Parameter], compiler: Compiler
-) -> dict[str, tuple[Any, Path]]:
+) -> Mapping[str, Any]:
     """Collect what an operation is given, by key: from its mapping, and from modifiers."""
     raw, path = entry.raw, (*entry.path, operation.name)
-    given: dict[str, tuple[Any, Path]] = {}
+    given: Mapping[str, Any] = {}
     if isinstance(raw, dict):
-        for key, value in raw.items():
-            if key in parameters:
-                given[key] = (value, (*path, key))
-            else:
+        given = raw
+        if not raw.keys() <= parameters.keys():
+            given = {key: value for key, value in raw.items() if key in parameters}
+            for key in [key for key in raw if key not in given]:
                 compiler.problems.add((*path, key), _unknown(key, operation, raw))
     elif is_null(raw):
         compiler.problems.add(path, f"has no value; write {_example(operation)}")
     else:
-        given[operation.main.removesuffix("_")] = (raw, path)
-    _give_modifiers(entry, operation, given, compiler)
-    return given
+        given = {operation.main.removesuffix("_"): raw}
+    added = _from_modifiers(entry, operation, given, compiler)
+    return {**given, **added} if added else given
+
+
+def _place_of(key: str, entry: Entry, operation: Operation) -> Path:
+    """Return where a parameter that is given is written."""
+    if isinstance(entry.raw, dict):
+        if key in entry.raw:
+            return (*entry.path, operation.name, key)
+    elif key == operation.main.removesuffix("_"):
+        return (*entry.path, operation.name)
+    return entry.place_of(key)
 
 
 def _unknown(key: str, operation: Operation, raw: Mapping[str, Any]) -> str:
@@ -85,30 +97,30 @@ def _unknown(key: str, operation: Operation, raw: Mapping[str, Any]) -> str:
     return f"`{operation.name}` has no `{key}`{hint}"
 
 
-def _give_modifiers(
-    entry: Entry, operation: Operation, given: dict[str, tuple[Any, Path]], compiler: Compiler
-) -> None:
-    """Add the modifiers that are parameters of commands."""
+def _from_modifiers(
+    entry: Entry, operation: Operation, given: Mapping[str, Any], compiler: Compiler
+) -> dict[str, Any]:
+    """Collect the modifiers that are parameters of commands."""
+    added: dict[str, Any] = {}
     for key in COMMAND_MODIFIERS:
         value = getattr(entry.modifiers, key)
-        path = entry.place_of(key)
         if value is None or (not operation.is_command and key not in entry.written):
             continue  # a default for commands says nothing to operations on files
         if not operation.is_command:
             message = f"`{key}` is for commands (run, script); `{operation.name}` is none"
-            compiler.problems.add(path, message)
+            compiler.problems.add(entry.place_of(key), message)
         elif key not in given:
-            given[key] = (value, path)
+            added[key] = value
         elif key in entry.written:
             message = f"`{key}` is given twice, beside `{operation.name}` and inside it; keep one"
-            compiler.problems.add(path, message)
+            compiler.problems.add(entry.place_of(key), message)
+    return added
 
 
 def _check_missing(
     entry: Entry, operation: Operation, given: Mapping[str, Any], compiler: Compiler
 ) -> None:
-    parameters = parameters_of(operation)
-    missing = [key for key, one in parameters.items() if one.required and key not in given]
+    missing = [key for key in required_of(operation) if key not in given]
     if missing and not is_null(entry.raw):
         listed = " and ".join(f"`{key}`" for key in missing)
         message = f"{listed} {'is' if len(missing) == 1 else 'are'} missing; write "
@@ -116,8 +128,8 @@ def _check_missing(
 
 
 def _example(operation: Operation) -> str:
-    required = [key for key, one in parameters_of(operation).items() if one.required]
-    if required == [operation.main] or not required:
+    required = required_of(operation)
+    if not required or required == (operation.main,):
         return f"`{operation.name}: {operation.main.upper()}`"
     inside = ", ".join(f"{key}: {key.upper()}" for key in required)
     return f"`{operation.name}: {{{inside}}}`"

@@ -150,7 +150,7 @@ class Rendering:
 
 def skipped_unknown(error: UnknownUntilRunError) -> Skipped:
     """End what a dry run cannot go on with."""
-    return Skipped(because=str(error))
+    return Skipped(because=str(error), is_unknown=True)
 
 
 def _value(compiled: Compiled, names: Names) -> Any:

@@ -118,7 +118,7 @@ class Results:
 
 def _unknown(name: str, outcome: Outcome, *, rehearsed: bool = False) -> str:
     """Say why a result is not known; empty: it is."""
-    if isinstance(outcome, Skipped) and outcome.because.startswith(_UNKNOWN):
+    if isinstance(outcome, Skipped) and outcome.is_unknown:
         return outcome.because
     if rehearsed:
         return f"{_UNKNOWN}: it uses the result of `{name}`, which a dry run does not run"

@@ -2,14 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import PlainValidator, WithJsonSchema
 
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.readers import read_int
 from batchrun.jobfile.scalars import is_null, text_of
-from batchrun.model.job import WaveSize
+from batchrun.model.job import Need, WaveSize
 from batchrun.model.values import parse_duration
 
 __all__ = [

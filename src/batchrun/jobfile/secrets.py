@@ -69,6 +69,8 @@ class SecretNames:
 
     def take(self) -> tuple[str, ...]:
         """Return the names used since the last call, sorted, each once."""
+        if not self.used:
+            return ()
         names = tuple(sorted(set(self.used)))
         self.used.clear()
         return names

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from batchrun.model.operation import Operation
 from batchrun.model.values import Doc, Glob, Kind, Mark
 
-__all__ = ["Parameter", "Scalar", "Shape", "parameters_of"]
+__all__ = ["Parameter", "Scalar", "Shape", "parameters_of", "required_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,8 @@ class Parameter:
     doc: str = ""
     #: A secret may be inserted into it, or into its entries.
     may_hold_secret: bool = False
+    #: It is one path, or a list of paths of which one may be given alone; None: neither.
+    paths: Literal["one", "many"] | None = None
 
 
 _NARROWEST_FIRST = (bool, int, float, str, object)
@@ -79,17 +81,28 @@ def _parameters(params: type[Any]) -> Mapping[str, Parameter]:
         marks = _marks(hints[field.name])
         if Mark.GIVEN in marks:
             continue
-        key = field.name.removesuffix("_")
+        key, shape = field.name.removesuffix("_"), _shape(hints[field.name])
         found[key] = Parameter(
             field=field.name,
             key=key,
-            shape=_shape(hints[field.name]),
+            shape=shape,
             required=field.default is MISSING and field.default_factory is MISSING,
             default=None if field.default is MISSING else field.default,
             doc=_doc(hints[field.name]),
             may_hold_secret=Mark.MAY_HOLD_SECRET in marks,
+            paths=_paths(shape),
         )
     return found
+
+
+def _paths(shape: Shape) -> Literal["one", "many"] | None:
+    if shape.entries is not None:
+        return None
+    inner = shape if shape.scalars or shape.items is None else shape.items
+    kinds = [scalar.kind for scalar in inner.scalars]
+    if kinds not in ([Kind.PATH], [Kind.PATTERN]) or inner.items or inner.entries:
+        return None
+    return "one" if inner is shape else "many"
 
 
 def parameters_of(operation: Operation) -> Mapping[str, Parameter]:
@@ -97,6 +110,18 @@ def parameters_of(operation: Operation) -> Mapping[str, Parameter]:
     if operation.params not in _READ:
         _READ[operation.params] = _parameters(operation.params)
     return _READ[operation.params]
+
+
+#: The same for those that must be given.
+_REQUIRED: dict[type[Any], tuple[str, ...]] = {}
+
+
+def required_of(operation: Operation) -> tuple[str, ...]:
+    """Return the keys of the parameters that an operation must be given, in order."""
+    if operation.params not in _REQUIRED:
+        found = parameters_of(operation).items()
+        _REQUIRED[operation.params] = tuple(key for key, one in found if one.required)
+    return _REQUIRED[operation.params]
 
 
 def _marks(hint: Any) -> frozenset[Mark]:

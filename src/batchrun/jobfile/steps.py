@@ -17,7 +17,7 @@ from batchrun.jobfile.guards import AROUND_KEYS
 from batchrun.jobfile.plan import StepPlan, StepsPlan
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.schema import COMMAND_MODIFIERS, LATER_MODIFIERS
-from batchrun.jobfile.works import FRAGILE, compile_work, retry_policy, shell_of
+from batchrun.jobfile.works import FRAGILE, compile_frame, compile_given, retry_policy, shell_of
 from batchrun.model.steps import Section
 
 __all__ = ["STEP_KEYS", "check_beside_steps", "compile_steps"]
@@ -100,15 +100,18 @@ def _step(
         origins=origins,
     )
     compiler = replace(compiler, shell=shell_of(entry, context), fragile=operation.name in FRAGILE)
-    work = compile_work(entry, operation, compiler, context)
+    frame = compile_frame(entry, operation, compiler, context)
+    given = compile_given(entry, operation, compiler)
     modifiers = entry.modifiers
     return StepPlan(
-        **work,
+        **frame,
+        **given,
+        entry=entry,
         timeout_s=modifiers.timeout,
         name=modifiers.name or operation.name,
         operation=operation.name,
         retry=retry_policy(
-            modifiers, modifiers.retries, [(operation, work["constants"])], repeat_lost=False
+            modifiers, modifiers.retries, [(operation, given["constants"])], repeat_lost=False
         ),
         ignore_errors=modifiers.ignore_errors,
     )

@@ -1,12 +1,16 @@
-"""One entry of `tasks:` compiled to a plan: parameters, conditions, items, limits."""
+"""One entry of `tasks:` compiled to a plan: parameters, conditions, items, limits.
 
-from collections.abc import Sequence
-from dataclasses import replace
+Entry ──► _Frame: everything but what the operation is given; once for all tasks of a kind
+      └─► what the operation is given, id, name, needs; for each task
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 from batchrun.jobfile.chunked import ChunkedSource
-from batchrun.jobfile.compiled import Compiled, Constant
-from batchrun.jobfile.entries import Entry, TaskContext
+from batchrun.jobfile.compiled import Compiled, Constant, Render
+from batchrun.jobfile.entries import Entry, Kind, TaskContext
 from batchrun.jobfile.fields import Compiler, Reference
 from batchrun.jobfile.foreach import compile_source, items_required
 from batchrun.jobfile.plan import StepsPlan, TaskPlan
@@ -18,17 +22,20 @@ from batchrun.jobfile.steps import check_beside_steps, compile_steps
 from batchrun.jobfile.variables import check_names, compile_variables
 from batchrun.jobfile.works import (
     FRAGILE,
-    WorkFields,
+    FrameFields,
+    GivenFields,
     compile_condition,
-    compile_work,
+    compile_frame,
+    compile_given,
+    is_harmless,
     retry_policy,
     shell_of,
 )
-from batchrun.model.job import Batch, Need, Task
+from batchrun.model.job import Batch, FailLimit, Need, RetryPolicy, Task
 from batchrun.model.operation import Operation
 from batchrun.model.steps import Section
 
-__all__ = ["compile_task"]
+__all__ = ["TaskCompiler"]
 
 _TEXT = Shape(scalars=(Scalar(type=str),))
 _NO_ITEM = {name: f"`{name}` is known only in a task with `foreach`" for name in ("item", "index")}
@@ -39,67 +46,198 @@ _NOT_HERE = {
 _NOT_IN_FOREACH = {**_NOT_HERE, "mine": "`mine` is the result of the same item; write `results`"}
 
 
-def compile_task(entry: Entry, needs: tuple[str, ...], context: TaskContext) -> TaskPlan | None:
-    """Compile an entry; None: it has no operation (said already)."""
-    operation, modifiers = entry.operation, entry.modifiers
-    outer, inner = _compilers(entry, context)
-    before = len(inner.references)
-    source = _source(entry, outer)
-    variables = compile_variables(
-        check_names(modifiers.vars, context.problems, context.variables, (*entry.path, "vars")),
-        inner,
-        (*entry.path, "vars"),
-    )
-    limits = _names(modifiers.limit, (*entry.path, "limit"), inner)
-    locks = _names(_lock_names(entry, machine=False), (*entry.path, "lock"), inner)
-    machine_locks = _names(_lock_names(entry, machine=True), (*entry.path, "lock"), inner)
-    _check_limits(limits, entry, context)
-    _check_batch(entry, context)
-    steps: StepsPlan | None = None
-    if operation is not None:
-        work = compile_work(entry, operation, inner, context)
-        done = [(operation, work["constants"])]
-    elif entry.has_steps:
-        work, steps, done = _steps(entry, inner, context)
-    else:
-        compile_condition(modifiers.when, (*entry.path, "when"), inner)
-        return None
-    given_s = context.options.timeout_s
-    return TaskPlan(
-        **work,
-        task=_task(entry, needs, done, context),
-        timeout_s=modifiers.timeout if given_s is None else given_s,
-        source=source,
-        require=items_required(modifiers.foreach),
-        variables=variables,
-        limits=_fixed(limits),
-        locks=_fixed(locks),
-        machine_locks=_fixed(machine_locks),
-        computed_limits=_computed(limits),
-        computed_locks=_computed(locks),
-        computed_machine_locks=_computed(machine_locks),
-        steps=steps,
-        **_uses(inner.references[before:]),
-        chunked=isinstance(source, ChunkedSource),
-    )
+class _FrameOfPlan(FrameFields):
+    """The fields of a `TaskPlan` that are not what its operation is given."""
+
+    timeout_s: float | None
+    source: Source | None
+    require: bool
+    variables: Mapping[str, Compiled]
+    limits: tuple[str, ...]
+    locks: tuple[str, ...]
+    machine_locks: tuple[str, ...]
+    computed_limits: tuple[Render, ...]
+    computed_locks: tuple[Render, ...]
+    computed_machine_locks: tuple[Render, ...]
+    steps: StepsPlan | None
+    chunked: bool
+
+
+class _FrameOfTask(TypedDict):
+    """The fields of a `Task` that say neither who it is nor what it needs."""
+
+    operation: str
+    max_fail: FailLimit | None
+    max_parallel: int | None
+    slots: int
+    batch: Batch | None
+    ignore_errors: bool
+    single: bool
+    is_command: bool
+    reviewed: bool
+    print_always: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    """A task without what its operation is given; the same for all tasks of a kind."""
+
+    #: Of what its units compute.
+    compiler: Compiler
+    plan: _FrameOfPlan
+    task: _FrameOfTask
+    #: What is done, with the parameters that are known, where that is not the one operation.
+    done: Sequence[tuple[Operation, Mapping[str, Any]]]
+    #: By whether what is done is harmless; filled when it is asked for.
+    retries: dict[bool, RetryPolicy] = field(default_factory=dict)
+
+
+class TaskCompiler:
+    """Compiles the entries of one file, one after the other.
+
+    Args:
+        context: What all tasks share.
+    """
+
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        self._frames: dict[Kind, _Frame] = {}
+        self._compilers: dict[Hashable, tuple[Compiler, Compiler]] = {}
+
+    def compile(self, entry: Entry, needs: tuple[str, ...]) -> TaskPlan | None:
+        """Compile an entry; None: it has no operation (said already)."""
+        references = self._context.compiler.references
+        before = len(references)
+        frame = self._frame(entry)
+        if frame is None:
+            return None
+        given = _NOTHING_GIVEN
+        if entry.operation is not None:
+            given = compile_given(entry, entry.operation, frame.compiler)
+        return TaskPlan(
+            **frame.plan,
+            **given,
+            **_uses(references[before:]),
+            entry=entry,
+            task=Task(
+                **frame.task,
+                id=entry.id,
+                name=entry.name or entry.id,
+                needs=_needs(entry, needs),
+                retry=self._retry(entry, frame, given["constants"]),
+                line=entry.line,
+            ),
+        )
+
+    def _frame(self, entry: Entry) -> _Frame | None:
+        """Return the frame of an entry, compiled unless another of its kind has the same."""
+        kind = entry.kind
+        if kind is None or _has_own_shell(entry):
+            return self._compiled_frame(entry)
+        frame = self._frames.get(kind)
+        if frame is None:
+            before = self._noted()
+            frame = self._compiled_frame(entry)
+            if frame is not None and self._noted() == before:
+                self._frames[kind] = frame
+        return frame
+
+    def _noted(self) -> tuple[int, ...]:
+        """Count what is noted with the place of one task: then no other can share its frame."""
+        compiler = self._context.compiler
+        return len(compiler.problems), len(compiler.references), len(compiler.secrets.used)
+
+    def _compiled_frame(self, entry: Entry) -> _Frame | None:
+        context, modifiers, operation = self._context, entry.modifiers, entry.operation
+        outer, inner = self._compilers_of(entry)
+        source = _source(entry, outer)
+        held = _held(entry, inner)
+        variables = compile_variables(
+            check_names(modifiers.vars, context.problems, context.variables, (*entry.path, "vars")),
+            inner,
+            (*entry.path, "vars"),
+        )
+        _check_limits(held["limit"], entry, context)
+        _check_batch(entry, context)
+        steps: StepsPlan | None = None
+        done: Sequence[tuple[Operation, Mapping[str, Any]]] = ()
+        if operation is not None:
+            work = compile_frame(entry, operation, inner, context)
+        elif entry.has_steps:
+            work, steps, done = _steps(entry, inner, context)
+        else:
+            compile_condition(modifiers.when, (*entry.path, "when"), inner)
+            return None
+        given_s = context.options.timeout_s
+        plan = _FrameOfPlan(
+            **work,
+            timeout_s=modifiers.timeout if given_s is None else given_s,
+            source=source,
+            require=items_required(modifiers.foreach),
+            variables=variables,
+            limits=_fixed(held["limit"]),
+            locks=_fixed(held["lock"]),
+            machine_locks=_fixed(held["machine"]),
+            computed_limits=_computed(held["limit"]),
+            computed_locks=_computed(held["lock"]),
+            computed_machine_locks=_computed(held["machine"]),
+            steps=steps,
+            chunked=isinstance(source, ChunkedSource),
+        )
+        return _Frame(compiler=inner, plan=plan, task=_frame_of_task(entry, done), done=done)
+
+    def _compilers_of(self, entry: Entry) -> tuple[Compiler, Compiler]:
+        """Return the compiler of what is computed once, and that of what each unit computes."""
+        context, operation = self._context, entry.operation
+        fragile = operation is not None and operation.name in FRAGILE
+        with_items = entry.modifiers.foreach is not None
+        shell = shell_of(entry, context)
+        variables = frozenset(map(str, entry.modifiers.vars))
+        key = (entry.final, fragile, with_items, shell, variables)
+        if key not in self._compilers:
+            known = {"run", "run.summary", "results"} if entry.final else {"run", "results"}
+            outer = replace(
+                context.compiler.with_names(known), elsewhere={**_NO_ITEM, **_NOT_IN_FOREACH}
+            )
+            names = variables | {"item", "index"} if with_items else variables
+            inner = replace(
+                outer.with_names({*names, "mine"}),
+                elsewhere=_NOT_HERE if with_items else {**_NO_ITEM, **_NOT_HERE},
+                fragile=fragile,
+                shell=shell,
+            )
+            self._compilers[key] = (outer, inner)
+        return self._compilers[key]
+
+    def _retry(self, entry: Entry, frame: _Frame, constants: Mapping[str, Any]) -> RetryPolicy:
+        operation = entry.operation
+        harmless = operation is None or is_harmless(operation, constants)
+        if harmless not in frame.retries:
+            given = self._context.options.retries
+            frame.retries[harmless] = retry_policy(
+                entry.modifiers,
+                entry.modifiers.retries if given is None else given,
+                frame.done if operation is None else [(operation, constants)],
+                repeat_lost=not entry.has_steps,
+            )
+        return frame.retries[harmless]
+
+
+_NOTHING_GIVEN = GivenFields(constants={}, computed=(), secrets=())
 
 
 def _steps(
     entry: Entry, compiler: Compiler, context: TaskContext
-) -> tuple[WorkFields, StepsPlan, list[tuple[Operation, Any]]]:
+) -> tuple[FrameFields, StepsPlan, list[tuple[Operation, Mapping[str, Any]]]]:
     """Compile a task with steps: what it has itself, its steps, what is done in them."""
     check_beside_steps(entry, context)
     steps = compile_steps(entry, compiler, context)
-    work = WorkFields(
-        entry=entry,
-        constants={},
-        computed=(),
+    frame = FrameFields(
         when=compile_condition(entry.modifiers.when, entry.place_of("when"), compiler),
         around=None,
         changed_when=None,
         register=entry.modifiers.registers or "",
         is_command=False,
-        secrets=(),
         capture_bytes=None,
     )
     done = [
@@ -108,7 +246,23 @@ def _steps(
         for step in steps.sections[section]
         if step.entry.operation is not None
     ]
-    return work, steps, done
+    return frame, steps, done
+
+
+def _has_own_shell(entry: Entry) -> bool:
+    return isinstance(entry.raw, dict) and "shell" in entry.raw
+
+
+def _held(entry: Entry, compiler: Compiler) -> dict[str, list[Compiled]]:
+    """Compile the names of what its units hold: limits, locks, locks of the machine."""
+    modifiers, path = entry.modifiers, entry.path
+    own = [one.name for one in modifiers.lock if not one.machine]
+    machine = [one.name for one in modifiers.lock if one.machine]
+    return {
+        "limit": _names(modifiers.limit, (*path, "limit"), compiler),
+        "lock": _names(own, (*path, "lock"), compiler),
+        "machine": _names(machine, (*path, "lock"), compiler),
+    }
 
 
 class _Uses(TypedDict, total=False):
@@ -128,43 +282,12 @@ def _uses(references: Sequence[Reference]) -> _Uses:
     }
 
 
-def _lock_names(entry: Entry, *, machine: bool) -> list[str]:
-    return [one.name for one in entry.modifiers.lock if one.machine is machine]
-
-
 def _fixed(names: Sequence[Compiled]) -> tuple[str, ...]:
     return tuple(sorted({one.value for one in names if isinstance(one, Constant)}))
 
 
-def _computed(names: Sequence[Compiled]) -> tuple[Any, ...]:
+def _computed(names: Sequence[Compiled]) -> tuple[Render, ...]:
     return tuple(one for one in names if not isinstance(one, Constant))
-
-
-def _compilers(entry: Entry, context: TaskContext) -> tuple[Compiler, Compiler]:
-    """Return the compiler of what is computed once, and that of what each unit computes.
-
-    Tasks of the same kind share them: a file may have a hundred thousand.
-    """
-    operation = entry.operation
-    fragile = operation is not None and operation.name in FRAGILE
-    with_items = entry.modifiers.foreach is not None
-    shell = shell_of(entry, context)
-    variables = frozenset(map(str, entry.modifiers.vars))
-    key = (entry.final, fragile, with_items, shell, variables)
-    if key not in context.compilers:
-        known = {"run", "run.summary", "results"} if entry.final else {"run", "results"}
-        outer = replace(
-            context.compiler.with_names(known), elsewhere={**_NO_ITEM, **_NOT_IN_FOREACH}
-        )
-        names = variables | {"item", "index"} if with_items else variables
-        inner = replace(
-            outer.with_names({*names, "mine"}),
-            elsewhere=_NOT_HERE if with_items else {**_NO_ITEM, **_NOT_HERE},
-            fragile=fragile,
-            shell=shell,
-        )
-        context.compilers[key] = (outer, inner)
-    return context.compilers[key]
 
 
 def _source(entry: Entry, compiler: Compiler) -> Source | None:
@@ -198,32 +321,31 @@ def _check_batch(entry: Entry, context: TaskContext) -> None:
         context.problems.add((*entry.path, "pause"), message)
 
 
-def _task(
-    entry: Entry,
-    needs: tuple[str, ...],
-    done: Sequence[tuple[Operation, Any]],
-    context: TaskContext,
-) -> Task:
-    modifiers, options = entry.modifiers, context.options
-    retries = modifiers.retries if options.retries is None else options.retries
-    per = {need.task: need.per for need in reversed(modifiers.needs)}
-    return Task(
-        id=entry.id,
-        name=modifiers.name or entry.id,
-        operation=entry.operation.name if entry.operation else "steps",
-        needs=tuple(Need(task_id=one, per=per.get(one, "all")) for one in needs),
-        retry=retry_policy(modifiers, retries, done, repeat_lost=not entry.has_steps),
+def _frame_of_task(
+    entry: Entry, done: Sequence[tuple[Operation, Mapping[str, Any]]]
+) -> _FrameOfTask:
+    modifiers, operation = entry.modifiers, entry.operation
+    return _FrameOfTask(
+        operation="steps" if operation is None else operation.name,
         max_fail=modifiers.max_fail,
         max_parallel=modifiers.max_parallel,
         slots=modifiers.slots,
         batch=_batch(entry),
         ignore_errors=modifiers.ignore_errors,
         single=modifiers.foreach is None,
-        is_command=any(operation.is_command for operation, _ in done),
+        is_command=any(one.is_command for one, _ in done)
+        or (operation is not None and operation.is_command),
         reviewed=modifiers.registers is not None or modifiers.changed_when is not None,
         print_always=modifiers.print == "always",
-        line=entry.line,
     )
+
+
+def _needs(entry: Entry, needs: tuple[str, ...]) -> tuple[Need, ...]:
+    """Return what a task needs: what is written, and the task before it when that is the order."""
+    if needs == tuple([need.task_id for need in entry.needs]):
+        return entry.needs
+    written = {need.task_id: need for need in reversed(entry.needs)}
+    return tuple(written.get(one) or Need(task_id=one) for one in needs)
 
 
 def _batch(entry: Entry) -> Batch | None:

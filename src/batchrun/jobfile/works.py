@@ -1,4 +1,4 @@
-"""An operation with what stands around it, compiled: the same for a task and for a step."""
+"""An operation and what stands around it, compiled: the same for a task and for a step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,9 +21,12 @@ from batchrun.model.operation import Operation
 __all__ = [
     "FRAGILE",
     "OUTPUT_NAMES",
-    "WorkFields",
+    "FrameFields",
+    "GivenFields",
     "compile_condition",
-    "compile_work",
+    "compile_frame",
+    "compile_given",
+    "is_harmless",
     "retry_policy",
     "shell_of",
 ]
@@ -35,49 +38,56 @@ FRAGILE = frozenset({"delete", "prune"})
 OUTPUT_NAMES = frozenset({"stdout", "stderr", "lines", "exit_status", "changed"})
 
 
-class WorkFields(TypedDict):
-    """The fields of a `Work`, but for its time limit."""
+class FrameFields(TypedDict):
+    """The fields of a `Work` that say what stands around the operation."""
 
-    entry: Entry
-    constants: Mapping[str, Any]
-    computed: tuple[Computed, ...]
     when: Condition | None
     around: AroundPlan | None
     changed_when: Condition | None
     register: str
     is_command: bool
     capture_bytes: int | None
+
+
+class GivenFields(TypedDict):
+    """The fields of a `Work` that say what the operation is given."""
+
+    constants: Mapping[str, Any]
+    computed: tuple[Computed, ...]
     secrets: tuple[str, ...]
 
 
-def compile_work(
+def compile_frame(
     entry: Entry, operation: Operation, compiler: Compiler, context: TaskContext
-) -> WorkFields:
-    """Compile an operation and what stands around it."""
+) -> FrameFields:
+    """Compile what stands around an operation."""
     modifiers = entry.modifiers
     when = compile_condition(modifiers.when, entry.place_of("when"), compiler)
     around = compile_around(entry, compiler, context)
-    before = len(compiler.references)
-    named = "output" in entry.written  # also when it is written wrongly: one mistake is enough
-    inner = compiler.with_names({"output"}) if named else compiler
-    constants, computed = compile_parameters(entry, operation, inner)
-    if modifiers.output is not None and operation.is_command:
-        _check_output_used(entry, inner, before)
     changed_when = _changed_when(entry, operation, compiler)
     whole = modifiers.registers is not None or (
         changed_when is not None and not changed_when.names.isdisjoint({"stdout", "lines"})
     )
-    return WorkFields(
-        entry=entry,
-        constants=constants,
-        computed=tuple(computed),
+    return FrameFields(
         when=when,
         around=around,
         changed_when=changed_when,
         register=modifiers.registers or "",
         is_command=operation.is_command,
         capture_bytes=CAPTURE_BYTES if whole and operation.is_command else None,
-        secrets=compiler.secrets.take(),
+    )
+
+
+def compile_given(entry: Entry, operation: Operation, compiler: Compiler) -> GivenFields:
+    """Compile what an operation is given, after what stands around it."""
+    before = len(compiler.references)
+    named = "output" in entry.written  # also when it is written wrongly: one mistake is enough
+    inner = compiler.with_names({"output"}) if named else compiler
+    constants, computed = compile_parameters(entry, operation, inner)
+    if operation.is_command and entry.modifiers.output is not None:
+        _check_output_used(entry, inner, before)
+    return GivenFields(
+        constants=constants, computed=tuple(computed), secrets=compiler.secrets.take()
     )
 
 
@@ -164,6 +174,11 @@ def _truth(value: Any) -> bool:
     return bool(value) and value not in ("false", "False", "FALSE")
 
 
+def is_harmless(operation: Operation, constants: Mapping[str, Any]) -> bool:
+    """Tell whether nothing is done twice when an operation is begun again from the start."""
+    return not operation.is_command or constants.get("readonly") is True
+
+
 def retry_policy(
     modifiers: Modifiers,
     retries: int,
@@ -179,10 +194,7 @@ def retry_policy(
         operations: What is done, each with the parameters that are known at load.
         repeat_lost: Repeat what was lost with its worker, where that is harmless.
     """
-    harmless = all(
-        not operation.is_command or constants.get("readonly") is True
-        for operation, constants in operations
-    )
+    harmless = all(is_harmless(operation, constants) for operation, constants in operations)
     kinds = frozenset({"failed", "unreachable"})
     if harmless:
         kinds |= {"timed_out", "lost"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from batchrun.model.outcome import NO_OUTPUT, Ok, Outcome, Output
 from batchrun.model.unit import RunSettings
@@ -10,7 +10,18 @@ from batchrun.model.unit import RunSettings
 if TYPE_CHECKING:
     from batchrun.model.secret import Mask
 
-__all__ = ["Context", "Done", "Operation", "OperationTable", "PathUse", "Terms"]
+__all__ = [
+    "NOT_KNOWN_YET",
+    "Context",
+    "Done",
+    "Operation",
+    "OperationTable",
+    "PathUse",
+    "Terms",
+]
+
+#: What `Operation.check` gets for a parameter that is given, but computed for each unit.
+NOT_KNOWN_YET: Final = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +160,7 @@ class Operation:
     #: The field that a string or a list instead of a mapping stands for.
     main: str
     #: Fields that may not be given together with anything else, or combinations: checked here.
-    #: Gets the keyword arguments as far as they are known at load; returns sentences.
+    #: Gets the keyword arguments, `NOT_KNOWN_YET` for what each unit computes; returns sentences.
     check: Callable[[Mapping[str, Any]], list[str]] | None = None
     #: Runs a command: takes `env`, `cwd`, `stdin`, `shell`, `ok_codes`; never queued ahead.
     is_command: bool = False

@@ -112,6 +112,8 @@ class Skipped:
     kind: ClassVar[str] = "skipped"
     #: One sentence fragment: because of what.
     because: str
+    #: A dry run cannot know what the unit would do.
+    is_unknown: bool = False
 
 
 Outcome: TypeAlias = Ok | Failed | TimedOut | Unreachable | Lost | Cancelled | Aborted | Skipped

@@ -86,8 +86,9 @@ def _check(given: Mapping[str, Any]) -> list[str]:
     """Check the level against the format."""
     from batchrun.ops.codecs import level_problem  # noqa: PLC0415 - loads the libraries
 
-    level = given.get("level")
-    problem = level_problem(given.get("format", "gz"), level) if isinstance(level, int) else ""
+    level, form = given.get("level"), given.get("format", "gz")
+    known = isinstance(level, int) and isinstance(form, str)
+    problem = level_problem(form, level) if known else ""
     return [problem] if problem else []
 
 

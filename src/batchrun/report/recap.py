@@ -9,7 +9,15 @@ from batchrun.model.unit import Unit
 from batchrun.report.failures import Excerpt, Failure, Failures, Group
 from batchrun.report.text import PLAIN, Palette, count, duration, size, visible
 
-__all__ = ["Summary", "change_text", "details_text", "diff_text", "kind_words", "recap_text"]
+__all__ = [
+    "Summary",
+    "change_text",
+    "details_text",
+    "diff_text",
+    "kind_words",
+    "recap_text",
+    "unknown_text",
+]
 
 #: As wide as the longest kind, `UNREACHABLE`, and the space after it.
 _KIND_COLUMN = 13
@@ -102,6 +110,19 @@ def change_text(unit: Unit, task: str, note: str, palette: Palette = PLAIN) -> s
     what = unit.label or ("" if note else _target(unit))
     about = ": ".join(visible(part) for part in (what, note) if part)
     return f"{palette.yellow('would change')} {task}{'  ' if about else ''}{about}\n"
+
+
+def unknown_text(unit: Unit, task: str, because: str, palette: Palette = PLAIN) -> str:
+    """Write that a dry run cannot tell what a unit would do, as one line with its newline.
+
+    Args:
+        unit: Which.
+        task: The name for people of its task.
+        because: Why.
+        palette: Colours.
+    """
+    about = ": ".join(visible(part) for part in (unit.label, because) if part)
+    return f"{palette.yellow('cannot tell')}  {task}  {about}\n"
 
 
 def diff_text(unit: Unit, task: str, diff: str, palette: Palette = PLAIN) -> str:

@@ -7,11 +7,18 @@ from typing import TextIO
 
 from batchrun.model.event import Event, RunEnded, UnitEnded
 from batchrun.model.exitcode import ExitCode
-from batchrun.model.outcome import Ok
+from batchrun.model.outcome import Ok, Skipped
 from batchrun.report.lines import Lines, nothing
 from batchrun.report.live import LiveOutput
 from batchrun.report.printed import PrintedOutput
-from batchrun.report.recap import Summary, change_text, details_text, diff_text, recap_text
+from batchrun.report.recap import (
+    Summary,
+    change_text,
+    details_text,
+    diff_text,
+    recap_text,
+    unknown_text,
+)
 from batchrun.report.text import PLAIN, Palette
 
 __all__ = ["TextOptions", "TextSink"]
@@ -121,9 +128,13 @@ class TextSink:
     def _say_change(self, event: UnitEnded) -> None:
         """Say what a unit would change: at once, because there may be a million of them."""
         outcome = event.report.outcome
+        palette = self._options.palette
         if type(outcome) is Ok and outcome.changed:
             name = self.summary.task_name(event.unit.task_id)
-            self._stdout.write(change_text(event.unit, name, outcome.note, self._options.palette))
+            self._stdout.write(change_text(event.unit, name, outcome.note, palette))
+        elif type(outcome) is Skipped and outcome.is_unknown:
+            name = self.summary.task_name(event.unit.task_id)
+            self._stdout.write(unknown_text(event.unit, name, outcome.because, palette))
 
     def _result(self) -> str:
         """Write the failures with their output, then the recap: what is read last comes last."""

@@ -52,6 +52,26 @@ def test_the_result_of_one_unit_is_seen_by_tasks_that_need_it(expression: str, v
     assert command(job, 1) == (value,)
 
 
+def test_only_a_newline_ends_a_line_of_a_result() -> None:
+    job = probed("results.probe.lines | length")
+    (unit,) = units(job)
+
+    job.review(unit, written("a\x0cb\x85c\u2028d\re\n\nf\n\n".encode()))
+
+    assert command(job, 1) == ("3",)
+
+
+def test_a_unit_whose_item_is_a_result_is_named_after_the_unit_of_that_result() -> None:
+    job = loaded(
+        "tasks: [{id: a, run: p, register: probe, foreach: [x, y]},"
+        " {id: b, needs: a, foreach: '{{ results.probe.units }}', run: ['{{ item.stdout }}']}]"
+    )
+    for unit in units(job):
+        job.review(unit, written(unit.label.encode()))
+
+    assert [unit.label for unit in units(job, 1)] == ["x", "y"]
+
+
 @pytest.mark.parametrize(
     ("outcome", "expression", "value"),
     [
