@@ -276,11 +276,12 @@ def _filter(named: tuple[str, Callable[..., Any]]) -> Sequence[str]:
         return f"`{name}`", _MARKERS[name], ""
     sentence, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n")
     sentence = sentence.removeprefix("Return ")
-    lines = rest.strip().splitlines()
-    if not lines:
+    lines = [line.strip() for line in rest.splitlines()]
+    asked = next((at for at, line in enumerate(lines) if line.startswith(">>> ")), None)
+    if asked is None:
         return f"`{name}`", sentence, ""
-    shown = lines[0].removeprefix(">>> ").replace(f"_{name}(", f"{name}(")
-    return f"`{name}`", sentence, f"`{shown}` → `{lines[1]}`"
+    shown = lines[asked].removeprefix(">>> ").replace(f"_{name}(", f"{name}(")
+    return f"`{name}`", sentence, f"`{shown}` → `{lines[asked + 1]}`"
 
 
 # ---- command line ---------------------------------------------------------------------------

@@ -298,3 +298,17 @@ def test_closing_half_way_lets_go_of_everything(tmp_path: Path) -> None:
         stream.close()
         stream.close()
         assert stream.draw() is Drawn.EXHAUSTED
+
+
+def test_a_command_for_items_inherits_the_environment_without_what_holds_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BR_TOKEN", "hunter22")
+    monkeypatch.setenv("BR_OTHER", "kept")
+    text = (
+        "secrets: {token: {env: BR_TOKEN}, gone: {env: BR_UNSET}}\n"
+        "tasks:\n- run: a\n"
+        "  foreach: {command: [sh, -c, 'echo \"${BR_TOKEN-none}\"; echo \"$BR_OTHER\"']}\n"
+    )
+
+    assert labels(text, tmp_path) == [b"none", b"kept"]

@@ -16,6 +16,8 @@ from program import COMMAND
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
 ALL = [Path("README.md"), Path("CONTRIBUTING.md"), Path("CHANGELOG.md"), *PAGES]
+#: Job files that pages show because they are refused.
+REFUSED = {"greet.yml", "leak.yml", "race.yml"}
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -31,18 +33,21 @@ def check(job: str, directory: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_block_of_a_page_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "least"), [("tutorial", 15), ("how-to", 30), ("language", 10)])
+def test_every_block_of_a_page_does_what_the_page_says(
+    name: str, least: int, tmp_path: Path
+) -> None:
     (tmp_path / "demo").mkdir()
-    ran = walk(ROOT / page, tmp_path / "demo")
-    said = [one for one in blocks(ROOT / page) if one.language == "console"]
-    assert ran >= len(said)
+    assert walk(ROOT / "docs" / f"{name}.md", tmp_path / "demo") >= least
 
 
-def test_the_pages_for_beginners_show_commands_and_what_they_say() -> None:
-    for name, least in (("tutorial.md", 8), ("how-to.md", 8), ("language.md", 4)):
-        shown = [one for one in blocks(ROOT / "docs" / name) if one.language == "console"]
-        assert len(shown) >= least, name
+def test_no_other_page_shows_commands() -> None:
+    shown = {
+        page.stem
+        for page in PAGES
+        if any(one.language in ("sh", "console") for one in blocks(ROOT / page))
+    }
+    assert shown == {"tutorial", "how-to", "language"}
 
 
 @pytest.mark.parametrize("page", ALL, ids=name_of)
@@ -58,7 +63,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [Path("README.md"), *PAGES], ids=name_of)
 def test_every_whole_job_file_on_a_page_loads(page: Path, tmp_path: Path) -> None:
-    (tmp_path / "pw").write_text("a password of some length\n")
     files = [one for one in blocks(ROOT / page) if one.file]
     for one in files:
         (tmp_path / one.file).parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +70,8 @@ def test_every_whole_job_file_on_a_page_loads(page: Path, tmp_path: Path) -> Non
     for block in blocks(ROOT / page):
         if block.language == "yaml" and re.search(r"^tasks:", block.body, re.MULTILINE):
             ended = check(block.body, tmp_path)
-            assert ended.returncode == 0, f"{block.body}\n{ended.stderr}"
+            expected = 65 if block.file in REFUSED else 0
+            assert ended.returncode == expected, f"{block.body}\n{ended.stderr}"
 
 
 def test_every_example_of_an_operation_is_a_task(tmp_path: Path) -> None:
@@ -77,7 +82,7 @@ def test_every_example_of_an_operation_is_a_task(tmp_path: Path) -> None:
     assert len(examples) >= 17
     for block in examples:
         body = textwrap.indent(block.body, "    ").lstrip()
-        ended = check(f"limits: {{}}\ntasks:\n  - {body}", tmp_path)
+        ended = check(f"tasks:\n  - {body}", tmp_path)
         assert ended.returncode == 0, f"{block.body}\n{ended.stderr}"
 
 

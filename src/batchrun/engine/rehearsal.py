@@ -1,7 +1,8 @@
 """What a dry run cannot know: units that need what an earlier task would have made.
 
 A dry run looks at the real files. Where a task that would change something comes before, a file
-that is not there yet is no failure: whether the unit would do its work is unknown until run.
+that is not there yet is no failure, and neither is a command that says no: whether the unit would
+do its work is unknown until run.
 """
 
 import errno
@@ -36,7 +37,7 @@ class Rehearsal:
         self._counts = counts
 
     def judge(self, task_id: str, report: Report, *, after_change: bool = False) -> Report:
-        """Turn a failure for want of a file into "unknown until run", where that is what it is.
+        """Turn a failure that a change before would mend into "unknown until run".
 
         Args:
             task_id: Whose unit it was.
@@ -44,7 +45,7 @@ class Rehearsal:
             after_change: An earlier step of the same unit would change something.
         """
         outcome = report.outcome
-        if not isinstance(outcome, Failed) or outcome.errno not in _NOT_THERE:
+        if not isinstance(outcome, Failed) or not _may_be_mended(outcome):
             return report
         if not after_change and not self.follows_a_change(task_id):
             return report
@@ -73,3 +74,11 @@ class Rehearsal:
 
 def _unknown(message: str) -> Skipped:
     return Skipped(because=f"{_UNKNOWN}: {message}", is_unknown=True)
+
+
+def _may_be_mended(outcome: Failed) -> bool:
+    """Tell whether it would go well once what comes before is really done.
+
+    The only commands of a dry run are those that change nothing: they look at what is there.
+    """
+    return outcome.errno in _NOT_THERE or outcome.exit_status is not None

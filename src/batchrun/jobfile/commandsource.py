@@ -46,6 +46,8 @@ class CommandSource:
     #: Where it runs.
     base_dir: str
     null_separated: bool = False
+    #: Variables that it does not inherit: they hold secrets.
+    withheld_env: tuple[str, ...] = ()
     standard_input: bool = False
 
     @property
@@ -65,7 +67,10 @@ class CommandSource:
             SourceError: it cannot be started.
         """
         argv = list(value_of(self.argv, names))
-        program = _Program(argv, self.base_dir)
+        environment = {
+            key: value for key, value in os.environ.items() if key not in self.withheld_env
+        }
+        program = _Program(argv, self.base_dir, environment)
         splitter = LineSplitter(
             b"\0" if self.null_separated else b"\n", f"the output of {program.name}"
         )
@@ -81,7 +86,7 @@ class CommandSource:
 class _Program:
     """A running program; `batches` belongs to one thread, `stop` may come from any other."""
 
-    def __init__(self, argv: list[str], base_dir: str) -> None:
+    def __init__(self, argv: list[str], base_dir: str, environment: dict[str, str]) -> None:
         if not argv or not argv[0]:
             message = "the items cannot be computed: the command is empty"
             raise SourceError(message)
@@ -90,6 +95,7 @@ class _Program:
             self._child = subprocess.Popen(
                 argv,
                 cwd=base_dir,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -23,7 +23,7 @@ def describe(plan: TaskPlan, task: Task) -> TaskDescription:
         plan: What is known of it.
         task: As it stands in the job: without needs on tasks that are not selected.
     """
-    entry, source, modifiers = plan.entry, plan.source, plan.entry.modifiers
+    entry, source, modifiers = plan.entry, plan.frame.source, plan.entry.modifiers
     retry, batch = task.retry, task.batch
     return TaskDescription(
         id=task.id,
@@ -34,11 +34,11 @@ def describe(plan: TaskPlan, task: Task) -> TaskDescription:
         needs_per_item=tuple(need.task_id for need in task.needs if need.per == "item"),
         foreach="" if source is None else source.described,
         units=1 if source is None else source.total,
-        when="" if plan.when is None else plan.when.source,
+        when="" if plan.frame.when is None else plan.frame.when.source,
         limits=_sorted(modifiers.limit),
         locks=_sorted(one.name for one in modifiers.lock),
         machine_locks=_sorted(one.name for one in modifiers.lock if one.machine),
-        timeout_s=plan.timeout_s,
+        timeout_s=plan.frame.timeout_s,
         idle_timeout=_written(modifiers.idle_timeout),
         retries=retry.retries,
         retry_delay_s=retry.delay_s,
@@ -52,11 +52,11 @@ def describe(plan: TaskPlan, task: Task) -> TaskDescription:
         paths=_written_paths(entry),
         tags=modifiers.tags,
         final=entry.final,
-        register=plan.register,
+        register=plan.frame.register,
         uses_results=plan.uses_results,
         guards=_guards(entry),
-        output=_output(plan.around, entry),
-        changed_when="" if plan.changed_when is None else plan.changed_when.source,
+        output=_output(plan.frame.around, entry),
+        changed_when="" if plan.frame.changed_when is None else plan.frame.changed_when.source,
         readonly=_is_readonly(plan),
         sudo=_sudo(plan),
         nice=modifiers.nice,
@@ -65,17 +65,17 @@ def describe(plan: TaskPlan, task: Task) -> TaskDescription:
         print_always=task.print_always,
         overlap_allowed=modifiers.overlap is not None,
         steps=_steps(plan),
-        rescue_ok=plan.steps is not None and plan.steps.rescue_ok,
+        rescue_ok=plan.frame.steps is not None and plan.frame.steps.rescue_ok,
     )
 
 
 def _steps(plan: TaskPlan) -> tuple[StepDescription, ...]:
-    if plan.steps is None:
+    if plan.frame.steps is None:
         return ()
     return tuple(
         _step(step, section, position)
         for section in Section
-        for position, step in enumerate(plan.steps.sections[section], 1)
+        for position, step in enumerate(plan.frame.steps.sections[section], 1)
     )
 
 
@@ -86,12 +86,12 @@ def _step(step: StepPlan, section: Section, position: int) -> StepDescription:
         name=step.name,
         operation=step.operation,
         line=step.entry.line,
-        when="" if step.when is None else step.when.source,
-        timeout_s=step.timeout_s,
+        when="" if step.frame.when is None else step.frame.when.source,
+        timeout_s=step.frame.timeout_s,
         retries=step.retry.retries,
-        register=step.register,
+        register=step.frame.register,
         guards=_guards(step.entry),
-        output=_output(step.around, step.entry),
+        output=_output(step.frame.around, step.entry),
         paths=_written_paths(step.entry),
         readonly=_is_readonly(step),
         sudo=_sudo(step),
@@ -150,7 +150,7 @@ def _output(around: AroundPlan | None, entry: Entry) -> str:
 
 
 def _is_readonly(work: Work) -> bool:
-    return work.is_command and work.constants.get("readonly") is True
+    return work.frame.is_command and work.constants.get("readonly") is True
 
 
 def _sudo(work: Work) -> str:

@@ -231,7 +231,7 @@ class _Builder:
         following = self._next
         while type(event := following()) is not yaml.MappingEndEvent:
             # Few keys stand a hundred thousand times: one text of each is enough.
-            key = intern(event.value if self._is_plain(event) else self._key(event, path))
+            key = intern(self._key(event, path))
             value = self._value(following(), path, key)
             if key == "<<" and getattr(event, "implicit", (False,))[0]:
                 merged.append((value, event.start_mark))
@@ -247,25 +247,24 @@ class _Builder:
             _merge(block, value, mark)
         return block
 
-    def _is_plain(self, event: Any) -> bool:
-        """Tell whether an event is a scalar and nothing else, and count it if so."""
-        if type(event) is yaml.ScalarEvent and event.anchor is None and event.tag is None:
-            self._count += 1
-            return True
-        return False
-
     def _value(self, event: Any, path: Path, step: str | int) -> Any:
         """Build what stands at `path` and `step`."""
-        if self._is_plain(event):
-            text: str = event.value
-            if not event.implicit[0]:
-                return text
-            if text[:1] in SMART_QUOTES and text[-1:] in SMART_QUOTES:
-                self._problems.add((*path, step), SMART_QUOTE, line=event.start_mark.line + 1)
-            return resolve_word(text)
-        return self._build(event, (*path, step))
+        kind = type(event)
+        if kind is not yaml.ScalarEvent or event.anchor is not None or event.tag is not None:
+            return self._build(event, (*path, step))
+        self._count += 1
+        text: str = event.value
+        if not event.implicit[0]:
+            return text
+        if text[:1] in SMART_QUOTES and text[-1:] in SMART_QUOTES:
+            self._problems.add((*path, step), SMART_QUOTE, line=event.start_mark.line + 1)
+        return resolve_word(text)
 
     def _key(self, event: Any, path: Path) -> str:
+        if type(event) is yaml.ScalarEvent and event.anchor is None and event.tag is None:
+            self._count += 1
+            text: str = event.value
+            return text
         if type(event) is yaml.AliasEvent:
             value = self._alias(event)
             if isinstance(value, str):

@@ -24,6 +24,7 @@ from batchrun.jobfile.schema import (
     report,
 )
 from batchrun.jobfile.scope import Names
+from batchrun.jobfile.synonyms import key_meant_by
 from batchrun.jobfile.template import is_template
 from batchrun.model.job import Need
 from batchrun.model.operation import Operation, OperationTable
@@ -320,14 +321,21 @@ def _unknown_key(key: str, path: Path, context: TaskContext, *, taken: bool) -> 
         )
     else:
         known = MODIFIER_KEYS if taken else MODIFIER_KEYS | set(context.table)
-        message = f"`{key}` is not a key here{did_you_mean(key, known)}"
+        meant = key_meant_by(key, known)
+        hint = f"; did you mean `{meant}`?" if meant else did_you_mean(key, known)
+        message = f"`{key}` is not a key here{hint}"
     context.problems.add((*path, key), message)
 
 
 def _no_operation(raw: Mapping[str, Any], path: Path, context: TaskContext) -> None:
     unknown = [key for key in raw if key not in MODIFIER_KEYS and key not in LATER_MODIFIERS]
-    if any(did_you_mean(key, context.table) for key in unknown):
+    operations = context.table
+    if any(key_meant_by(key, operations) or did_you_mean(key, operations) for key in unknown):
         return  # said already, with what is meant
+    if "shell" in raw:
+        message = "`shell` says which shell runs a command; the command itself is `run: COMMAND`"
+        context.problems.add((*path, "shell"), message)
+        return
     listed = ", ".join(context.table)
     kind = _kind(path)
     context.problems.add(path, f"the {kind} has no operation; add one of {listed}")

@@ -168,7 +168,8 @@ def _parse(source: str) -> nodes.Expr:
         tree = parser.parse_expression()
         if not parser.stream.eos:
             token = parser.stream.current.value
-            message = f"`{source}` is not an expression: `{token}` is not expected there"
+            advice = "; to compare, write `==`" if token == "=" else ""
+            message = f"`{source}` is not an expression: `{token}` is not expected there{advice}"
             raise ValueError(message)
     except TemplateSyntaxError as error:
         said = str(error.message).replace("unexpected 'end of template'", "it ends too early")

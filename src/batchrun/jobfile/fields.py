@@ -122,6 +122,8 @@ class Compiler:
             return "`new`, the file before it gets its name, is known only in `validate`"
         if name in LATER:
             return f"`{name}` is not supported by this version of batchrun yet"
+        if name in self.secrets.declared:
+            return f"`{name}` is a secret; write `secrets.{name}`"
         hint = did_you_mean(name, (one for one in self.known if "." not in one))
         return f"`{name}` is not known here{hint or '; declare it in `vars`'}"
 

@@ -40,6 +40,7 @@ SOURCE_OPTIONS = {
     "matrix": (),
 }
 _FLAGS = ("hidden", "null_separated", "require")
+_PATTERN_MARKS = frozenset("*?[")
 _LISTED = ", ".join(SOURCE_OPTIONS)
 
 _TEXT = Scalar(type=str)
@@ -71,7 +72,10 @@ def compile_source(raw: Any, path: Path, compiler: Compiler) -> Source | None:
             return ValueSource(text=raw, compute=sole.evaluate)
         if parts is None:
             return None
-    if not is_null(raw) and not isinstance(raw, bool):
+    if isinstance(raw, str) and not is_null(raw) and _looks_like_a_pattern(raw):
+        message = f"a pattern of files is a source; write {{glob: {json.dumps(raw)}}}"
+        compiler.problems.add(path, message)
+    elif not is_null(raw) and not isinstance(raw, bool):
         message = (
             f'write a list, one "{{{{ EXPR }}}}" that is a list, or a source: one of {_LISTED}'
         )
@@ -79,6 +83,11 @@ def compile_source(raw: Any, path: Path, compiler: Compiler) -> Source | None:
     else:
         compiler.problems.add(path, "has no value; write a list, or {glob: ...}, {lines: ...}")
     return None
+
+
+def _looks_like_a_pattern(raw: str) -> bool:
+    """Tell whether a text is one of paths, not one with a template around it."""
+    return not is_template(raw) and not _PATTERN_MARKS.isdisjoint(raw)
 
 
 def _source(raw: dict[str, Any], path: Path, compiler: Compiler) -> Source | None:
@@ -200,6 +209,7 @@ def _command(written: Written) -> Source | None:
         text=written.text,
         base_dir=written.compiler.base_dir,
         null_separated=written.flags["null_separated"],
+        withheld_env=written.compiler.secrets.withheld_env,
     )
 
 

@@ -20,12 +20,12 @@ def judged(
         The report as it shall count; and whether it is only that of a rehearsal.
     """
     outcome = report.outcome
-    rehearsed = desk.dry_run and work.is_command and _not_run(outcome)
-    if work.changed_when is not None and isinstance(outcome, Ok) and not rehearsed:
+    rehearsed = desk.dry_run and work.frame.is_command and _not_run(outcome)
+    if work.frame.changed_when is not None and isinstance(outcome, Ok) and not rehearsed:
         names = _seen(work, scope, report, outcome)
         report = replace(report, outcome=_decided(work, desk, names, outcome))
-    if work.register:
-        report = desk.results.keep(work.register, origin, report, rehearsed=rehearsed)
+    if work.frame.register:
+        report = desk.results.keep(work.frame.register, origin, report, rehearsed=rehearsed)
     return report, rehearsed
 
 
@@ -38,7 +38,7 @@ def _seen(work: Work, scope: Names, report: Report, outcome: Ok) -> Names:
     """Return what `changed_when` sees: the unit's scope, and what the attempt made."""
     names = Names(outer=scope)
     names["changed"] = outcome.changed
-    if work.is_command:
+    if work.frame.is_command:
         stdout = text_of_stream(report.output.stdout)
         names.update(
             stdout=stdout,
@@ -50,7 +50,7 @@ def _seen(work: Work, scope: Names, report: Report, outcome: Ok) -> Names:
 
 
 def _decided(work: Work, desk: Desk, names: Names, outcome: Ok) -> Outcome:
-    condition = work.changed_when
+    condition = work.frame.changed_when
     if condition is None:
         return outcome
     try:

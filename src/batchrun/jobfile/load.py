@@ -38,7 +38,7 @@ from batchrun.jobfile.template import is_template
 from batchrun.jobfile.toplevel import good_defaults, top_level, validated
 from batchrun.jobfile.trust import Trust
 from batchrun.jobfile.variables import job_variables, new_scope
-from batchrun.model.job import Job, Need, Task
+from batchrun.model.job import Job, Task
 from batchrun.model.operation import OperationTable
 
 __all__ = ["read_file", "read_text"]
@@ -124,6 +124,9 @@ class _Loading:
         name = top.name or _stem(file)
         names["job"] = {"name": name, "dir": compiler.base_dir}
         secrets = self._secrets(top, names)
+        if secrets is not None:
+            known = replace(compiler.secrets, withheld_env=secrets.variables)
+            compiler = replace(compiler, secrets=known)
         context = TaskContext(
             problems=self._problems,
             table=self._table,
@@ -229,7 +232,7 @@ class _Loading:
 
 def _standard_input_readers(plans: Mapping[str, TaskPlan]) -> Iterator[TaskPlan]:
     for plan in plans.values():
-        if plan.source is not None and plan.source.standard_input:
+        if plan.frame.source is not None and plan.frame.source.standard_input:
             yield plan
 
 
@@ -257,8 +260,8 @@ def _job(top: JobText, name: str, base_dir: str, plans: Sequence[TaskPlan]) -> J
 def _without_unselected(plan: TaskPlan, chosen: set[str]) -> Task:
     """Take needs on tasks that are not selected as met."""
     needs = plan.task.needs
-    kept: tuple[Need, ...] = tuple(need for need in needs if need.task_id in chosen)
-    return plan.task if len(kept) == len(needs) else replace(plan.task, needs=kept)
+    kept = [need for need in needs if need.task_id in chosen]
+    return plan.task if len(kept) == len(needs) else replace(plan.task, needs=tuple(kept))
 
 
 def _warnings(top: JobText, entries: Sequence[Entry], plans: Mapping[str, TaskPlan]) -> list[str]:

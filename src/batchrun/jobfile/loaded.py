@@ -154,14 +154,14 @@ class LoadedJob:
         if isinstance(given.get("run"), Mapping):
             given["run"] = {**self._run, **given["run"]}
         given["results"] = self._desk.results.view
-        names = new_scope(plan.variables, given, outer=self._names)
+        names = new_scope(plan.frame.variables, given, outer=self._names)
         return PlannedStream(plan, names, self._items(plan, names, waker), self._desk)
 
     def _items(self, plan: TaskPlan, names: Names, waker: Waker) -> Items | None:
-        if plan.source is None:
+        if plan.frame.source is None:
             return None
         try:
-            items = plan.source.open(names, waker)
+            items = plan.frame.source.open(names, waker)
         except UnknownUntilRunError as error:
             return unknown_items(error)
         return collected(items, waker) if plan.needs_total else items

@@ -167,8 +167,7 @@ def _nested(uses: Sequence[Use], places: _Places) -> Iterator[tuple[Use, Use]]:
     patterns = places.patterns
     for use in uses:
         is_place = use.pattern is None and not use.unknown
-        begin = above.parent(use.path) if is_place else use.path
-        others = above.of(begin)
+        others = above.of(above.parent(use.path) if is_place else use.path)
         if is_place and use.path in patterns:
             others = [*patterns[use.path], *others]
         for other in others:
@@ -191,10 +190,14 @@ class _Above:
 
     def parent(self, path: str) -> str:
         """Return the directory above, empty for the uppermost."""
-        return "" if path == "/" else path[: path.rindex("/")] or "/"
+        return path.rpartition("/")[0] or ("" if path == "/" else "/")
 
     def of(self, directory: str) -> list[Use]:
         """Return them; not to be changed."""
+        found = self._known.get(directory)
+        return self._found(directory) if found is None else found
+
+    def _found(self, directory: str) -> list[Use]:
         missing: list[str] = []
         while directory not in self._known:
             missing.append(directory)

@@ -7,13 +7,14 @@ from batchrun.jobfile.compiled import Constant, Render
 from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.plainvalues import plain_path
-from batchrun.jobfile.prepared import SECRET_FLAG, prepare
+from batchrun.jobfile.prepared import PREPARED, SECRET_FLAG, prepare
 from batchrun.jobfile.problems import Path
-from batchrun.jobfile.scalars import is_null
+from batchrun.jobfile.scalars import Plain, is_null
 from batchrun.jobfile.schema import COMMAND_MODIFIERS
 from batchrun.jobfile.shapes import Parameter, parameters_of, required_of
 from batchrun.jobfile.synonyms import what_was_meant
 from batchrun.model.operation import NOT_KNOWN_YET, Operation
+from batchrun.model.values import Kind
 
 __all__ = ["compile_parameters"]
 
@@ -34,6 +35,7 @@ def compile_parameters(
     before, secrets_before = len(compiler.problems), len(compiler.secrets.used)
     for key, raw in given.items():
         parameter = parameters[key]
+        raw = _home_or(raw, parameter)
         plain = plain_path(parameter, raw)
         if plain is not None:
             constants[parameter.field] = plain
@@ -51,7 +53,8 @@ def compile_parameters(
         and SECRET_FLAG in operation.params.__dataclass_fields__
     ):
         constants[SECRET_FLAG] = True
-    prepare(operation, constants, computed, (*entry.path, operation.name), compiler)
+    if operation.name in PREPARED:
+        prepare(operation, constants, computed, (*entry.path, operation.name), compiler)
     _check_missing(entry, operation, given, compiler)
     if operation.check is not None and len(compiler.problems) == before:
         later = dict.fromkeys((name for name, _, _ in computed), NOT_KNOWN_YET)
@@ -60,19 +63,28 @@ def compile_parameters(
     return constants, computed
 
 
+def _home_or(raw: Any, parameter: Parameter) -> Any:
+    """Take a bare `~`, which YAML calls null, for the home directory where a path stands."""
+    if type(raw) is Plain and raw == "~" and Kind.PATH in parameter.shape.scalars:
+        return str(raw)
+    return raw
+
+
 def _given(
     entry: Entry, operation: Operation, parameters: Mapping[str, Parameter], compiler: Compiler
 ) -> Mapping[str, Any]:
     """Collect what an operation is given, by key: from its mapping, and from modifiers."""
-    raw, path = entry.raw, (*entry.path, operation.name)
+    raw = entry.raw
     given: Mapping[str, Any] = {}
     if isinstance(raw, dict):
         given = raw
         if not raw.keys() <= parameters.keys():
             given = {key: value for key, value in raw.items() if key in parameters}
             for key in [key for key in raw if key not in given]:
-                compiler.problems.add((*path, key), _unknown(key, operation, raw))
+                path = (*entry.path, operation.name, key)
+                compiler.problems.add(path, _unknown(key, operation, raw))
     elif is_null(raw):
+        path = (*entry.path, operation.name)
         compiler.problems.add(path, f"has no value; write {_example(operation)}")
     else:
         given = {operation.main.removesuffix("_"): raw}

@@ -148,15 +148,15 @@ class _Reader:
         self._number = number
         self._texts = texts
         self._base_dir = base_dir
-        self._own = _PER_UNIT | plan.variables.keys()
+        self._own = _PER_UNIT | plan.frame.variables.keys()
         self._items: list[_Place] | None = None
 
     def uses(self) -> Iterator[Use]:
         """Yield them, in the order in which they are written."""
         yield from self._source()
         yield from self._work(self._plan.entry)
-        if self._plan.steps is not None:
-            for steps in self._plan.steps.sections.values():
+        if self._plan.frame.steps is not None:
+            for steps in self._plan.frame.steps.sections.values():
                 for step in steps:
                     yield from self._work(step.entry)
 

@@ -15,9 +15,11 @@ __all__ = [
     "AroundPlan",
     "Computed",
     "Condition",
+    "Frame",
     "OutputPlan",
     "StepPlan",
     "StepsPlan",
+    "TaskFrame",
     "TaskPlan",
     "Work",
     "as_late",
@@ -64,14 +66,9 @@ class AroundPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What one operation is given, and what happens around it: of a task, or of a step."""
+class Frame:
+    """What stands around one operation: of a task, or of a step."""
 
-    #: As it stands in the file.
-    entry: Entry
-    #: Parameters without templates.
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    computed: tuple[Computed, ...] = ()
     when: Condition | None = None
     timeout_s: float | None = None
     around: AroundPlan | None = None
@@ -79,10 +76,22 @@ class Work:
     #: The name under which its result is kept; empty: it is not.
     register: str = ""
     is_command: bool = False
-    #: Names of the secrets in its parameters, sorted, each once.
-    secrets: tuple[str, ...] = ()
     #: Bytes of standard output that are needed whole.
     capture_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one operation is given, and what happens around it: of a task, or of a step."""
+
+    #: As it stands in the file.
+    entry: Entry
+    frame: Frame
+    #: Parameters without templates.
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    computed: tuple[Computed, ...] = ()
+    #: Names of the secrets in its parameters, sorted, each once.
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +115,14 @@ class StepsPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPlan(Work):
-    """Everything that is known of a task at load."""
+class TaskFrame(Frame):
+    """What stands around the units of a task; tasks that say the same share it."""
 
-    task: Task
     source: Source | None = None
     #: No item at all is an error.
     require: bool = False
+    #: Each item is a list of several (`chunk`).
+    chunked: bool = False
     variables: Mapping[str, Compiled] = field(default_factory=dict)
     #: Names without templates, sorted, each once.
     limits: tuple[str, ...] = ()
@@ -123,6 +133,14 @@ class TaskPlan(Work):
     computed_locks: tuple[Render, ...] = ()
     computed_machine_locks: tuple[Render, ...] = ()
     steps: StepsPlan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan(Work):
+    """Everything that is known of a task at load."""
+
+    task: Task
+    frame: TaskFrame
     #: It uses `mine`.
     uses_mine: bool = False
     #: Names of the results that it uses, sorted, each once.
@@ -130,13 +148,11 @@ class TaskPlan(Work):
     #: Its units are resolved when they are due, not when they are planned: they use the result
     #: of a unit of another task that may be running still.
     late: bool = False
-    #: Each item is a list of several (`chunk`).
-    chunked: bool = False
 
     @property
     def all_secrets(self) -> tuple[str, ...]:
         """The names of the secrets that its units, or their steps, may use."""
-        steps = self.steps.sections.values() if self.steps is not None else ()
+        steps = self.frame.steps.sections.values() if self.frame.steps is not None else ()
         return self.secrets + tuple(name for some in steps for one in some for name in one.secrets)
 
     @property
@@ -148,6 +164,6 @@ class TaskPlan(Work):
 
 def as_late(plan: TaskPlan) -> TaskPlan:
     """Mark a task whose units can be resolved only when they are due."""
-    if plan.steps is not None:  # steps always are
+    if plan.frame.steps is not None:  # steps always are
         return plan
     return replace(plan, late=True, task=replace(plan.task, reviewed=True))

@@ -16,7 +16,10 @@ from batchrun.model.operation import Operation
 from batchrun.model.secret import SecretText
 from batchrun.ops.paths import shown
 
-__all__ = ["SECRET_FLAG", "prepare"]
+__all__ = ["PREPARED", "SECRET_FLAG", "prepare"]
+
+#: The operations whose parameters are prepared.
+PREPARED = frozenset({"script", "template"})
 
 #: The parameter that says that a secret is in what is written.
 SECRET_FLAG = "secret"  # noqa: S105 - the name of a parameter

@@ -47,9 +47,9 @@ class Target:
             params=rendered.params,
             around=rendered.around,
             verdict=rendered.verdict,
-            timeout_s=work.timeout_s,
+            timeout_s=work.frame.timeout_s,
             secrets=named_in(rendered.params) if work.secrets else (),
-            capture_bytes=work.capture_bytes,
+            capture_bytes=work.frame.capture_bytes,
         )
 
 
@@ -64,7 +64,10 @@ class StepsProgram:
         #: Some command of this attempt was not run: a dry run does not know what it does.
         self.rehearsed = False
         self._names = frozenset(
-            step.register for steps in plan.sections.values() for step in steps if step.register
+            step.frame.register
+            for steps in plan.sections.values()
+            for step in steps
+            if step.frame.register
         )
         self._others = target.scope["mine"]
         target.scope["mine"] = Lookup(self._mine)
@@ -92,8 +95,8 @@ class StepsProgram:
         scope.forget()  # variables may use what an earlier step has registered
         scope["failed"] = _NOTHING_FAILED if failed is None else _as_seen(failed)
         rendered = Rendering(step, target.desk).resolve(scope, target.origin.index)
-        if rendered.verdict is not None and step.register:
-            self._keep_unrun(step.register, rendered.verdict)
+        if rendered.verdict is not None and step.frame.register:
+            self._keep_unrun(step.frame.register, rendered.verdict)
         return PlannedStep(
             name=step.name,
             unit=target.unit(step, step.operation, rendered),
@@ -106,9 +109,9 @@ class StepsProgram:
         step, target = self._step(section, at), self._target
         report, rehearsed = judged(step, target.desk, target.origin, target.scope, report)
         self.rehearsed = self.rehearsed or rehearsed
-        if step.register:
-            self._own[step.register] = target.desk.results.of_unit(
-                step.register, target.origin.index
+        if step.frame.register:
+            self._own[step.frame.register] = target.desk.results.of_unit(
+                step.frame.register, target.origin.index
             )
         return report
 
@@ -185,6 +188,6 @@ class ReviewedUnit(Unit):
             report = self.program.own(report)
         work, target = self.work, self.target
         if isinstance(self.program, StepsProgram) and self.program.rehearsed:
-            work = replace(work, is_command=True)
+            work = replace(work, frame=replace(work.frame, is_command=True))
         report, _ = judged(work, target.desk, target.origin, target.scope, report)
         return report

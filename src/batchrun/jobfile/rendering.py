@@ -60,7 +60,10 @@ class Rendering:
         """Resolve everything; whatever goes wrong becomes a verdict."""
         work = self._work
         try:
-            if work.when is not None and (skipped := self.skipped(work.when, names)) is not None:
+            if (
+                work.frame.when is not None
+                and (skipped := self.skipped(work.frame.when, names)) is not None
+            ):
                 return Rendered(verdict=skipped)
             output = self.output(names, index)
             params = self.params(names)
@@ -106,7 +109,7 @@ class Rendering:
             ValueError: its path cannot be computed.
             UnknownUntilRunError: it uses what a dry run cannot know.
         """
-        plan = None if self._work.around is None else self._work.around.output
+        plan = None if self._work.frame.around is None else self._work.frame.around.output
         if plan is None:
             return None
         self.place = plan.place
@@ -136,7 +139,7 @@ class Rendering:
             ValueError: some of it cannot be computed.
             UnknownUntilRunError: it uses what a dry run cannot know.
         """
-        plan = self._work.around
+        plan = self._work.frame.around
         if plan is None:
             return None
         fields = dict(plan.constants)

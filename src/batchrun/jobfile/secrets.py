@@ -39,6 +39,8 @@ class SecretNames:
     declared: frozenset[str] = frozenset()
     #: Named at a place where they may be, since `take`, in the order of reading.
     used: list[str] = field(default_factory=list)
+    #: Environment variables that hold one: what is run to find items does not inherit them.
+    withheld_env: tuple[str, ...] = ()
 
     def refusal(self, expression: Expression, not_here: str) -> str:
         """Say why an expression may not use secrets as it does, and note what it uses.

@@ -14,7 +14,7 @@ from batchrun.jobfile.entries import (
 )
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.guards import AROUND_KEYS
-from batchrun.jobfile.plan import StepPlan, StepsPlan
+from batchrun.jobfile.plan import Frame, StepPlan, StepsPlan
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.schema import COMMAND_MODIFIERS, LATER_MODIFIERS
 from batchrun.jobfile.works import FRAGILE, compile_frame, compile_given, retry_policy, shell_of
@@ -100,18 +100,19 @@ def _step(
         origins=origins,
     )
     compiler = replace(compiler, shell=shell_of(entry, context), fragile=operation.name in FRAGILE)
-    frame = compile_frame(entry, operation, compiler, context)
-    given = compile_given(entry, operation, compiler)
     modifiers = entry.modifiers
+    fields = compile_frame(entry, operation, compiler, context)
+    given = compile_given(entry, operation, compiler)
     return StepPlan(
-        **frame,
-        **given,
         entry=entry,
-        timeout_s=modifiers.timeout,
+        frame=Frame(**fields, timeout_s=modifiers.timeout),
+        constants=given.constants,
+        computed=given.computed,
+        secrets=given.secrets,
         name=modifiers.name or operation.name,
         operation=operation.name,
         retry=retry_policy(
-            modifiers, modifiers.retries, [(operation, given["constants"])], repeat_lost=False
+            modifiers, modifiers.retries, [(operation, given.constants)], repeat_lost=False
         ),
         ignore_errors=modifiers.ignore_errors,
     )

@@ -49,11 +49,17 @@ class PlannedStream:
         self._exhausted = False
         self._rendering = Rendering(plan, desk)
         self._held = bool(
-            plan.computed_limits or plan.computed_locks or plan.computed_machine_locks
+            plan.frame.computed_limits
+            or plan.frame.computed_locks
+            or plan.frame.computed_machine_locks
         )
         #: Something of a unit is computed after the next one was planned.
-        self._keeps_scope = plan.steps is not None or plan.late or plan.changed_when is not None
-        self._is_plain = not (self._keeps_scope or plan.register or plan.around is not None)
+        self._keeps_scope = (
+            plan.frame.steps is not None or plan.late or plan.frame.changed_when is not None
+        )
+        self._is_plain = not (
+            self._keeps_scope or plan.frame.register or plan.frame.around is not None
+        )
         self._key = ""
         if plan.uses_mine:
             names["mine"] = Lookup(lambda name: desk.results.mine(name, self._key))
@@ -94,7 +100,7 @@ class PlannedStream:
     def _end(self) -> Drawn:
         self._exhausted = True
         self.close()
-        if self._plan.require and not self._index:
+        if self._plan.frame.require and not self._index:
             message = (
                 f"foreach has no items ({self._described()}), and `require: true` "
                 "says that there must be some"
@@ -103,7 +109,7 @@ class PlannedStream:
         return Drawn.EXHAUSTED
 
     def _described(self) -> str:
-        return "" if self._plan.source is None else self._plan.source.described
+        return "" if self._plan.frame.source is None else self._plan.frame.source.described
 
     def close(self) -> None:
         """Let go of files and threads."""
@@ -115,11 +121,11 @@ class PlannedStream:
         label = self._enter(item)
         params: Mapping[str, Any] = {}
         around: Around | None = None
-        held = plan.limits, plan.locks, plan.machine_locks
+        held = plan.frame.limits, plan.frame.locks, plan.frame.machine_locks
         verdict: Skipped | Failed | None = None
         rendering.place = plan.entry.path
         try:
-            if plan.when is None or plan.late or (verdict := self._skipped()) is None:
+            if plan.frame.when is None or plan.late or (verdict := self._skipped()) is None:
                 if self._is_plain:
                     params = rendering.params(self._names)
                 elif not plan.late:
@@ -137,7 +143,7 @@ class PlannedStream:
             label=label,
             operation=plan.task.operation,
             params=params,
-            timeout_s=plan.timeout_s,
+            timeout_s=plan.frame.timeout_s,
             locks=locks,
             limits=limits,
             verdict=verdict,
@@ -145,30 +151,30 @@ class PlannedStream:
             machine_locks=machine_locks,
             around=around,
             secrets=named_in(params) if plan.secrets else (),
-            capture_bytes=plan.capture_bytes,
+            capture_bytes=plan.frame.capture_bytes,
         )
         return unit if self._is_plain else self._special(unit, item)
 
     def _enter(self, item: Any) -> str:
         """Put an item into the scope; return its label."""
         if self._keeps_scope:
-            self._names = new_scope(self._plan.variables, {}, outer=self._task_names)
+            self._names = new_scope(self._plan.frame.variables, {}, outer=self._task_names)
         names = self._names
         label = ""
         if self._with_item:
-            if self._plan.variables:
+            if self._plan.frame.variables:
                 names.forget()
             names["item"], names["index"] = item, self._index
             if type(item) is str:
                 label = self._key = item
             else:
-                label, self._key = _label(item, chunked=self._plan.chunked), _key(item)
+                label, self._key = _label(item, chunked=self._plan.frame.chunked), _key(item)
         if self._keeps_scope:
             names["mine"] = Lookup(partial(self._desk.results.mine, key=self._key))
         return label
 
     def _skipped(self) -> Skipped | None:
-        condition = self._plan.when
+        condition = self._plan.frame.when
         return None if condition is None else self._rendering.skipped(condition, self._names)
 
     def _surrounded(self) -> tuple[Mapping[str, Any], Around | None]:
@@ -185,12 +191,12 @@ class PlannedStream:
         if not self._with_item:
             origin = Origin(index=unit.index)
         if unit.verdict is not None:
-            if plan.register:
-                desk.results.keep_unrun(plan.register, origin, unit.verdict)
+            if plan.frame.register:
+                desk.results.keep_unrun(plan.frame.register, origin, unit.verdict)
             return unit
         target = Target(task_id=unit.task_id, origin=origin, desk=desk, scope=self._names)
-        if plan.steps is not None:
-            unit = replace(unit, program=StepsProgram(plan.steps, target))
+        if plan.frame.steps is not None:
+            unit = replace(unit, program=StepsProgram(plan.frame.steps, target))
         elif plan.late:
             unit = replace(unit, program=LateProgram(plan, target))
         if not plan.task.reviewed:
@@ -202,9 +208,11 @@ class PlannedStream:
         """Compute the names of what the unit holds while it runs."""
         plan = self._plan
         return (
-            self._names_of(plan.limits, plan.computed_limits, "limit", known=self._desk.limits),
-            self._names_of(plan.locks, plan.computed_locks, "lock"),
-            self._names_of(plan.machine_locks, plan.computed_machine_locks, "lock"),
+            self._names_of(
+                plan.frame.limits, plan.frame.computed_limits, "limit", known=self._desk.limits
+            ),
+            self._names_of(plan.frame.locks, plan.frame.computed_locks, "lock"),
+            self._names_of(plan.frame.machine_locks, plan.frame.computed_machine_locks, "lock"),
         )
 
     def _names_of(

@@ -1,19 +1,19 @@
 """One entry of `tasks:` compiled to a plan: parameters, conditions, items, limits.
 
-Entry ──► _Frame: everything but what the operation is given; once for all tasks of a kind
+Entry ──► _Common: everything but what the operation is given; once for all tasks of a kind
       └─► what the operation is given, id, name, needs; for each task
 """
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict
+from typing import Any, NamedTuple
 
 from batchrun.jobfile.chunked import ChunkedSource
 from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.entries import Entry, Kind, TaskContext
 from batchrun.jobfile.fields import Compiler, Reference
 from batchrun.jobfile.foreach import compile_source, items_required
-from batchrun.jobfile.plan import StepsPlan, TaskPlan
+from batchrun.jobfile.plan import StepsPlan, TaskFrame, TaskPlan
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.richvalues import ASK
 from batchrun.jobfile.shapes import Scalar, Shape
@@ -23,7 +23,7 @@ from batchrun.jobfile.variables import check_names, compile_variables
 from batchrun.jobfile.works import (
     FRAGILE,
     FrameFields,
-    GivenFields,
+    Given,
     compile_condition,
     compile_frame,
     compile_given,
@@ -31,7 +31,7 @@ from batchrun.jobfile.works import (
     retry_policy,
     shell_of,
 )
-from batchrun.model.job import Batch, FailLimit, Need, RetryPolicy, Task
+from batchrun.model.job import Batch, Need, RetryPolicy, Task
 from batchrun.model.operation import Operation
 from batchrun.model.steps import Section
 
@@ -46,46 +46,15 @@ _NOT_HERE = {
 _NOT_IN_FOREACH = {**_NOT_HERE, "mine": "`mine` is the result of the same item; write `results`"}
 
 
-class _FrameOfPlan(FrameFields):
-    """The fields of a `TaskPlan` that are not what its operation is given."""
-
-    timeout_s: float | None
-    source: Source | None
-    require: bool
-    variables: Mapping[str, Compiled]
-    limits: tuple[str, ...]
-    locks: tuple[str, ...]
-    machine_locks: tuple[str, ...]
-    computed_limits: tuple[Render, ...]
-    computed_locks: tuple[Render, ...]
-    computed_machine_locks: tuple[Render, ...]
-    steps: StepsPlan | None
-    chunked: bool
-
-
-class _FrameOfTask(TypedDict):
-    """The fields of a `Task` that say neither who it is nor what it needs."""
-
-    operation: str
-    max_fail: FailLimit | None
-    max_parallel: int | None
-    slots: int
-    batch: Batch | None
-    ignore_errors: bool
-    single: bool
-    is_command: bool
-    reviewed: bool
-    print_always: bool
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Frame:
+class _Common:
     """A task without what its operation is given; the same for all tasks of a kind."""
 
     #: Of what its units compute.
     compiler: Compiler
-    plan: _FrameOfPlan
-    task: _FrameOfTask
+    frame: TaskFrame
+    #: A task like all of them; `_task` makes the others of it.
+    like: Task
     #: What is done, with the parameters that are known, where that is not the one operation.
     done: Sequence[tuple[Operation, Mapping[str, Any]]]
     #: By whether what is done is harmless; filled when it is asked for.
@@ -101,53 +70,50 @@ class TaskCompiler:
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
-        self._frames: dict[Kind, _Frame] = {}
+        self._known: dict[Kind, _Common] = {}
         self._compilers: dict[Hashable, tuple[Compiler, Compiler]] = {}
 
     def compile(self, entry: Entry, needs: tuple[str, ...]) -> TaskPlan | None:
         """Compile an entry; None: it has no operation (said already)."""
         references = self._context.compiler.references
         before = len(references)
-        frame = self._frame(entry)
-        if frame is None:
+        common = self._common(entry)
+        if common is None:
             return None
         given = _NOTHING_GIVEN
         if entry.operation is not None:
-            given = compile_given(entry, entry.operation, frame.compiler)
+            given = compile_given(entry, entry.operation, common.compiler)
+        uses = _uses(references[before:])
         return TaskPlan(
-            **frame.plan,
-            **given,
-            **_uses(references[before:]),
             entry=entry,
-            task=Task(
-                **frame.task,
-                id=entry.id,
-                name=entry.name or entry.id,
-                needs=_needs(entry, needs),
-                retry=self._retry(entry, frame, given["constants"]),
-                line=entry.line,
-            ),
+            frame=common.frame,
+            task=_task(entry, needs, common.like, self._retry(entry, common, given.constants)),
+            constants=given.constants,
+            computed=given.computed,
+            secrets=given.secrets,
+            uses_mine=uses.mine,
+            uses_results=uses.results,
         )
 
-    def _frame(self, entry: Entry) -> _Frame | None:
-        """Return the frame of an entry, compiled unless another of its kind has the same."""
+    def _common(self, entry: Entry) -> _Common | None:
+        """Return the common of an entry, compiled unless another of its kind has the same."""
         kind = entry.kind
         if kind is None or _has_own_shell(entry):
-            return self._compiled_frame(entry)
-        frame = self._frames.get(kind)
-        if frame is None:
+            return self._compiled(entry)
+        common = self._known.get(kind)
+        if common is None:
             before = self._noted()
-            frame = self._compiled_frame(entry)
-            if frame is not None and self._noted() == before:
-                self._frames[kind] = frame
-        return frame
+            common = self._compiled(entry)
+            if common is not None and self._noted() == before:
+                self._known[kind] = common
+        return common
 
     def _noted(self) -> tuple[int, ...]:
-        """Count what is noted with the place of one task: then no other can share its frame."""
+        """Count what is noted with the place of one task: then no other can share its common."""
         compiler = self._context.compiler
         return len(compiler.problems), len(compiler.references), len(compiler.secrets.used)
 
-    def _compiled_frame(self, entry: Entry) -> _Frame | None:
+    def _compiled(self, entry: Entry) -> _Common | None:
         context, modifiers, operation = self._context, entry.modifiers, entry.operation
         outer, inner = self._compilers_of(entry)
         source = _source(entry, outer)
@@ -169,7 +135,7 @@ class TaskCompiler:
             compile_condition(modifiers.when, (*entry.path, "when"), inner)
             return None
         given_s = context.options.timeout_s
-        plan = _FrameOfPlan(
+        frame = TaskFrame(
             **work,
             timeout_s=modifiers.timeout if given_s is None else given_s,
             source=source,
@@ -184,7 +150,7 @@ class TaskCompiler:
             steps=steps,
             chunked=isinstance(source, ChunkedSource),
         )
-        return _Frame(compiler=inner, plan=plan, task=_frame_of_task(entry, done), done=done)
+        return _Common(compiler=inner, frame=frame, like=_task_like(entry, done), done=done)
 
     def _compilers_of(self, entry: Entry) -> tuple[Compiler, Compiler]:
         """Return the compiler of what is computed once, and that of what each unit computes."""
@@ -209,21 +175,21 @@ class TaskCompiler:
             self._compilers[key] = (outer, inner)
         return self._compilers[key]
 
-    def _retry(self, entry: Entry, frame: _Frame, constants: Mapping[str, Any]) -> RetryPolicy:
+    def _retry(self, entry: Entry, common: _Common, constants: Mapping[str, Any]) -> RetryPolicy:
         operation = entry.operation
         harmless = operation is None or is_harmless(operation, constants)
-        if harmless not in frame.retries:
+        if harmless not in common.retries:
             given = self._context.options.retries
-            frame.retries[harmless] = retry_policy(
+            common.retries[harmless] = retry_policy(
                 entry.modifiers,
                 entry.modifiers.retries if given is None else given,
-                frame.done if operation is None else [(operation, constants)],
+                common.done if operation is None else [(operation, constants)],
                 repeat_lost=not entry.has_steps,
             )
-        return frame.retries[harmless]
+        return common.retries[harmless]
 
 
-_NOTHING_GIVEN = GivenFields(constants={}, computed=(), secrets=())
+_NOTHING_GIVEN = Given({}, (), ())
 
 
 def _steps(
@@ -265,21 +231,24 @@ def _held(entry: Entry, compiler: Compiler) -> dict[str, list[Compiled]]:
     }
 
 
-class _Uses(TypedDict, total=False):
+class _Uses(NamedTuple):
     """What a task uses of results."""
 
-    uses_mine: bool
-    uses_results: tuple[str, ...]
+    mine: bool = False
+    results: tuple[str, ...] = ()
+
+
+_NO_USES = _Uses()
 
 
 def _uses(references: Sequence[Reference]) -> _Uses:
     if not references:
-        return {}
+        return _NO_USES
     pairs = [pair for _, expression in references for pair in expression.attributes]
-    return {
-        "uses_mine": any("mine" in expression.names for _, expression in references),
-        "uses_results": tuple(sorted({name for via, name in pairs if via in ("results", "mine")})),
-    }
+    return _Uses(
+        mine=any("mine" in expression.names for _, expression in references),
+        results=tuple(sorted({name for via, name in pairs if via in ("results", "mine")})),
+    )
 
 
 def _fixed(names: Sequence[Compiled]) -> tuple[str, ...]:
@@ -321,11 +290,12 @@ def _check_batch(entry: Entry, context: TaskContext) -> None:
         context.problems.add((*entry.path, "pause"), message)
 
 
-def _frame_of_task(
-    entry: Entry, done: Sequence[tuple[Operation, Mapping[str, Any]]]
-) -> _FrameOfTask:
+def _task_like(entry: Entry, done: Sequence[tuple[Operation, Mapping[str, Any]]]) -> Task:
+    """Make a task of what is said beside its name and needs."""
     modifiers, operation = entry.modifiers, entry.operation
-    return _FrameOfTask(
+    return Task(
+        id="",
+        name="",
         operation="steps" if operation is None else operation.name,
         max_fail=modifiers.max_fail,
         max_parallel=modifiers.max_parallel,
@@ -337,6 +307,27 @@ def _frame_of_task(
         or (operation is not None and operation.is_command),
         reviewed=modifiers.registers is not None or modifiers.changed_when is not None,
         print_always=modifiers.print == "always",
+    )
+
+
+def _task(entry: Entry, needs: tuple[str, ...], like: Task, retry: RetryPolicy) -> Task:
+    """Complete a task; written out, because `replace` takes four times as long."""
+    return Task(
+        id=entry.id,
+        name=entry.name or entry.id,
+        operation=like.operation,
+        needs=_needs(entry, needs),
+        retry=retry,
+        max_fail=like.max_fail,
+        max_parallel=like.max_parallel,
+        slots=like.slots,
+        batch=like.batch,
+        ignore_errors=like.ignore_errors,
+        single=like.single,
+        is_command=like.is_command,
+        reviewed=like.reviewed,
+        print_always=like.print_always,
+        line=entry.line,
     )
 
 

@@ -37,10 +37,8 @@ def job_variables(
     given = _from_files(declared, options.vars_files, compiler.trust)
     for name, value in options.variables.items():
         if name not in declared:
-            message = (
-                f"-e {name}: the job file does not declare this variable"
-                f"{did_you_mean(name, declared)}; add `{name}:` to its `vars`"
-            )
+            hint = did_you_mean(name, declared) or f"; add `{name}:` to its `vars`"
+            message = f"-e {name}: the job file does not declare this variable{hint}"
             raise UsageError(message)
         given[name] = Constant(_scalar(value) if isinstance(value, str) else value)
     written = {name: raw for name, raw in declared.items() if name not in given}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from batchrun.jobfile.entries import Entry, TaskContext, compute_now
 from batchrun.jobfile.expressions import Expression, parse_expression
@@ -22,7 +22,7 @@ __all__ = [
     "FRAGILE",
     "OUTPUT_NAMES",
     "FrameFields",
-    "GivenFields",
+    "Given",
     "compile_condition",
     "compile_frame",
     "compile_given",
@@ -39,7 +39,7 @@ OUTPUT_NAMES = frozenset({"stdout", "stderr", "lines", "exit_status", "changed"}
 
 
 class FrameFields(TypedDict):
-    """The fields of a `Work` that say what stands around the operation."""
+    """The fields of a `Frame`, but for its time limit."""
 
     when: Condition | None
     around: AroundPlan | None
@@ -49,8 +49,8 @@ class FrameFields(TypedDict):
     capture_bytes: int | None
 
 
-class GivenFields(TypedDict):
-    """The fields of a `Work` that say what the operation is given."""
+class Given(NamedTuple):
+    """What an operation is given: fields of a `Work`."""
 
     constants: Mapping[str, Any]
     computed: tuple[Computed, ...]
@@ -78,7 +78,7 @@ def compile_frame(
     )
 
 
-def compile_given(entry: Entry, operation: Operation, compiler: Compiler) -> GivenFields:
+def compile_given(entry: Entry, operation: Operation, compiler: Compiler) -> Given:
     """Compile what an operation is given, after what stands around it."""
     before = len(compiler.references)
     named = "output" in entry.written  # also when it is written wrongly: one mistake is enough
@@ -86,9 +86,7 @@ def compile_given(entry: Entry, operation: Operation, compiler: Compiler) -> Giv
     constants, computed = compile_parameters(entry, operation, inner)
     if operation.is_command and entry.modifiers.output is not None:
         _check_output_used(entry, inner, before)
-    return GivenFields(
-        constants=constants, computed=tuple(computed), secrets=compiler.secrets.take()
-    )
+    return Given(constants, tuple(computed), compiler.secrets.take())
 
 
 def _check_output_used(entry: Entry, compiler: Compiler, before: int) -> None:

@@ -3,12 +3,12 @@
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from stat import S_ISDIR
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
@@ -61,6 +61,19 @@ class Archive:
     remove: Annotated[
         bool, Doc("Delete the sources when the archive has been read again and compared.")
     ] = False
+
+
+def _check(given: Mapping[str, Any]) -> list[str]:
+    """Check while the job file is read that the format is known."""
+    from batchrun.ops.members import archive_format  # noqa: PLC0415 - heavy: only when used
+
+    dest = given.get("dest")
+    if isinstance(dest, str) and given.get("format") is None:
+        try:
+            archive_format(dest, None)
+        except OperationError as error:
+            return [str(error)]
+    return []
 
 
 def archive(params: Archive, context: Context) -> Done:
@@ -332,6 +345,7 @@ OPERATIONS = {
         params=Archive,
         function=archive,
         main="src",
+        check=_check,
         uses=(
             PathUse(field="src", effect="reads"),
             PathUse(field="src", effect="removes", only_if="remove"),

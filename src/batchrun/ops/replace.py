@@ -72,6 +72,8 @@ def _check(given: Mapping[str, Any]) -> list[str]:
     problems = check_text(given)
     if "find" in given and "regex" in given:
         problems.append("`find` and `regex` cannot be given together; keep one")
+    if "find" not in given and "regex" not in given:
+        problems.append("replace needs either `find` or `regex`: what is to be replaced")
     if given.get("find") == "":
         problems.append("`find` is empty; write the text that is to be replaced")
     expression, template = given.get("regex"), given.get("with_")

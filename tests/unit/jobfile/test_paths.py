@@ -55,6 +55,17 @@ def test_a_tilde_expands_only_where_it_is_written_at_the_start(
     assert deleted("~/*.tmp") == Glob("/home/me[*]/*.tmp")
 
 
+def test_a_bare_tilde_is_the_home_directory_though_yaml_calls_it_null(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    job = loaded("tasks: [{run: pwd, cwd: ~}, {run: pwd, cwd: null}, {write: {dest: ~, text: ''}}]")
+
+    assert units(job, 0)[0].params["cwd"] == "/home/me"
+    assert "cwd" not in units(job, 1)[0].params
+    assert units(job, 2)[0].params["dest"] == "/home/me"
+
+
 @pytest.mark.parametrize(
     ("written", "pattern"),
     [

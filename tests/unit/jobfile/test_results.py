@@ -526,7 +526,8 @@ def test_what_depends_on_a_command_that_was_not_run_is_unknown_until_run(entry: 
     (dependent,) = units(job, 1)
 
     assert dependent.verdict == Skipped(
-        because=("unknown until run: it uses the result of `probe`, which a dry run does not run")
+        because="unknown until run: it uses the result of `probe`, which a dry run does not run",
+        is_unknown=True,
     )
 
 
