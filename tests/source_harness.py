@@ -36,7 +36,7 @@ def no_leaks() -> Iterator[None]:
 def source_of(text: str, base_dir: Path, names: Names, waker: Waker) -> Items:
     """Open what `foreach: TEXT` means."""
     job = loaded(f"tasks: [{{run: a, foreach: {text}}}]", base_dir=str(base_dir))
-    source = job._plans["run-1"].source
+    source = job._plans["run-1"].frame.source
     assert source is not None
     return source.open(names, waker)
 

@@ -308,7 +308,7 @@ def test_a_command_for_items_inherits_the_environment_without_what_holds_secrets
     text = (
         "secrets: {token: {env: BR_TOKEN}, gone: {env: BR_UNSET}}\n"
         "tasks:\n- run: a\n"
-        "  foreach: {command: [sh, -c, 'echo \"${BR_TOKEN-none}\"; echo \"$BR_OTHER\"']}\n"
+        '  foreach: {command: [sh, -c, \'echo "${BR_TOKEN-none}"; echo "$BR_OTHER"\']}\n'
     )
 
     assert labels(text, tmp_path) == [b"none", b"kept"]

@@ -239,7 +239,7 @@ def test_the_size_of_a_matrix_and_of_its_chunks_is_known_at_load(tmp_path: Path)
         base_dir=str(tmp_path),
     )
 
-    source = job._plans["run-1"].source
+    source = job._plans["run-1"].frame.source
 
     assert source is not None
     assert source.total == 3

@@ -442,11 +442,11 @@ tasks:
 """)
     ended = program.run(job, "--dry-run")
     *lines, recap = ended.out.splitlines()
+    missing = f"cannot copy {program.dir}/made: No such file or directory"
+    result = "it uses the result of `M`, which a dry run does not run"
     assert sorted(lines) == [
-        f"cannot tell  copy  unknown until run: cannot copy {program.dir}/made: "
-        "No such file or directory",
-        "cannot tell  told  a: unknown until run: it uses the result of `M`, "
-        "which a dry run does not run",
+        f"cannot tell  copy  unknown until run: {missing}",
+        f"cannot tell  told  a: unknown until run: {result}",
         "would change made  would run echo x > made; cat made",
     ]
     match = RECAP.fullmatch(recap)

@@ -57,6 +57,9 @@ def test_the_tour_does_real_work_and_a_second_tour_copies_nothing_again(
     with tarfile.open(demo / "latest.tar.gz") as archive:
         assert "tree/src/batchrun/__init__.py" in archive.getnames()
     assert "guided-tour: " in (demo / "report.txt").read_text()
+    assert int((demo / "census.txt").read_text().split()[0]) > 100
+    assert (demo / "shout" / "app-007.log").read_text().startswith("THIS IS LOG 7 OF 40")
+    assert (demo / "services" / "mail.conf").read_text() == "port = 8003\n"
 
     ended = batchrun("examples.yml", "--output", "ndjson", cwd=top)
     assert ended.returncode == 0
@@ -66,7 +69,20 @@ def test_the_tour_does_real_work_and_a_second_tour_copies_nothing_again(
     }
     # Commands always count as a change; the archives' files are made and cleaned each time.
     assert changed.isdisjoint({"workspace", "copy-tree", "manifest", "pack", "logs", "latest"})
-    assert changed.isdisjoint({"compress-logs"})
+    assert changed.isdisjoint({"compress-logs", "census-note", "shout", "measure", "services"})
+
+
+def test_the_tour_prints_results_and_hides_its_secret(copy_of_repository: Path) -> None:
+    ended = batchrun("examples.yml", cwd=copy_of_repository)
+    assert ended.returncode == 0, ended.stderr
+    assert "logged in with ***" in ended.stdout
+    assert "open-sesame" not in ended.stdout + ended.stderr
+
+
+def test_a_rehearsed_tour_changes_nothing(copy_of_repository: Path) -> None:
+    ended = batchrun("examples.yml", "--dry-run", cwd=copy_of_repository)
+    assert ended.returncode == 0, ended.stdout
+    assert not (copy_of_repository / "demo").exists()
 
 
 def test_a_job_file_whose_variables_are_not_given_says_which(root: Path) -> None:

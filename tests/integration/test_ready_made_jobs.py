@@ -269,8 +269,8 @@ def test_a_configuration_that_breaks_its_service_is_taken_back(
         top / "vars.yml",
         f"template: {template}\ninto: {top}/etc\ninterval: 10ms\n"
         "instances: [{name: one, port: 8001}, {name: two, port: 8002}]\n"
-        "validate: grep -q listen \"$1\"\n"
-        f"reload: echo \"$INSTANCE\" >> {top}/reloads\n"
+        'validate: grep -q listen "$1"\n'
+        f'reload: echo "$INSTANCE" >> {top}/reloads\n'
         'health: grep -q "listen $PORT" "$CONFIG" && ! grep -q broken "$CONFIG"\n',
     )
     chore = Chore(program, root / "jobs/render-configuration.yml")
@@ -300,7 +300,7 @@ def test_a_configuration_that_breaks_its_service_is_taken_back(
 def test_databases_are_dumped_with_a_password_that_shows_nowhere(
     root: Path, program: Program
 ) -> None:
-    password = "correct-horse-battery"  # noqa: S105  # made up for this test
+    password = "correct-horse-battery"  # made up for this test
     dump = put(
         program.dir / "dump.sh",
         f'#!/bin/sh\n[ "$PGPASSWORD" = {password} ] || exit 3\necho "-- $DATABASE"\n'
@@ -350,7 +350,7 @@ def test_a_real_database_is_dumped_and_a_dump_that_fails_leaves_nothing(
     good = Chore(program, file, databases=database, dump=command, **given).run(env=env)
     assert good.code == 0
     dump = gzip.decompress((program.dir / "dumps/app.db-today.sql.gz").read_bytes())
-    assert b"INSERT INTO \"t\" VALUES(42)" in dump
+    assert b'INSERT INTO "t" VALUES(42)' in dump
 
     failing = Chore(program, file, databases="other", dump="echo half; exit 4", **given)
     ended = failing.run("--retries", "0", env=env)
@@ -387,9 +387,7 @@ def test_each_archive_of_the_inbox_goes_through_all_stages_by_itself(
     put(program.dir / "made/d/f", "inside\n")
     inbox.mkdir()
     for name in ("good.tar.gz", "also good.tar.gz"):
-        subprocess.run(
-            ["tar", "-czf", inbox / name, "-C", program.dir / "made", "d"], check=True
-        )
+        subprocess.run(["tar", "-czf", inbox / name, "-C", program.dir / "made", "d"], check=True)
     work = f'cat "$FOLDER/d/f" >> {program.dir}/taken'
     chore = Chore(program, root / "jobs/process-inbox.yml", inbox=inbox, work=work)
 

@@ -10,6 +10,7 @@ from sys import intern
 from typing import Any
 
 import yaml
+from yaml import MappingEndEvent, ScalarEvent
 
 from batchrun.errors import JobFileError, Problem
 from batchrun.jobfile.lines import Lines
@@ -37,7 +38,7 @@ class Block(dict[str, Any]):
     __slots__ = ("line",)
 
     def __init__(self, line: int | None) -> None:
-        super().__init__()
+        # `dict.__init__` has nothing to do, and there are hundreds of thousands of these.
         self.line = line
 
 
@@ -189,7 +190,7 @@ class _Builder:
         if event.anchor is not None:
             self._open.add(event.anchor)
         kind = type(event)
-        if kind is yaml.ScalarEvent:
+        if kind is ScalarEvent:
             data: Any = _scalar(event)
         elif kind is yaml.MappingStartEvent:
             data = self._mapping(event, path)
@@ -229,7 +230,7 @@ class _Builder:
         keys: list[Any] = []
         merged: list[Any] = []
         following = self._next
-        while type(event := following()) is not yaml.MappingEndEvent:
+        while type(event := following()) is not MappingEndEvent:
             # Few keys stand a hundred thousand times: one text of each is enough.
             key = intern(self._key(event, path))
             value = self._value(following(), path, key)
@@ -250,7 +251,7 @@ class _Builder:
     def _value(self, event: Any, path: Path, step: str | int) -> Any:
         """Build what stands at `path` and `step`."""
         kind = type(event)
-        if kind is not yaml.ScalarEvent or event.anchor is not None or event.tag is not None:
+        if kind is not ScalarEvent or event.anchor is not None or event.tag is not None:
             return self._build(event, (*path, step))
         self._count += 1
         text: str = event.value
@@ -261,7 +262,7 @@ class _Builder:
         return resolve_word(text)
 
     def _key(self, event: Any, path: Path) -> str:
-        if type(event) is yaml.ScalarEvent and event.anchor is None and event.tag is None:
+        if type(event) is ScalarEvent and event.anchor is None and event.tag is None:
             self._count += 1
             text: str = event.value
             return text
@@ -269,7 +270,7 @@ class _Builder:
             value = self._alias(event)
             if isinstance(value, str):
                 return str(value)
-        elif type(event) is yaml.ScalarEvent:
+        elif type(event) is ScalarEvent:
             return str(self._build(event, path))
         message = (
             "a key must be text; a value that begins with `{{` has to be put in quotes, as in "

@@ -80,12 +80,28 @@ class TaskContext:
     kinds: dict[Hashable, "Kind"] = field(default_factory=dict)
     #: Numbers for the temporary names of `output`.
     outputs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    #: The names in `table`: asking that one is slow.
-    operations: frozenset[str] = field(init=False)
+    #: Which keys are operations, as far as it was asked.
+    operations: "Operations" = field(init=False)
 
     def __post_init__(self) -> None:
-        """Read the names of the operations, once."""
-        object.__setattr__(self, "operations", frozenset(self.table))
+        """Begin with nothing asked."""
+        object.__setattr__(self, "operations", Operations(self.table))
+
+
+class Operations(dict[str, bool]):
+    """Which keys are operations.
+
+    The table is asked once for each key, and never for the language's own: what is not in it
+    makes it look through all installed packages.
+    """
+
+    def __init__(self, table: OperationTable) -> None:
+        super().__init__(dict.fromkeys((*MODIFIER_KEYS, *SECTIONS), False))
+        self._table = table
+
+    def __missing__(self, key: str) -> bool:
+        found = self[key] = key in self._table
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -223,7 +239,7 @@ def _said(raw: Mapping[str, Any], path: Path, context: TaskContext) -> Hashable 
     said: list[Hashable] = [path[0]]
     for key, value in raw.items():
         said.append(key)
-        if key in _OWN_KEYS or key in context.operations:
+        if key in _OWN_KEYS or context.operations[key]:
             continue
         texts = value if type(value) is list and len(value) <= _MOST_SHARED else [value]
         if key in _UNSHARED or any(not isinstance(one, str) or is_template(one) for one in texts):
@@ -259,8 +275,8 @@ def split_entry(
         The operation's name, empty when there is none or more than one (that is noted, unless
         there are steps); and the modifiers.
     """
-    operations = [key for key in raw if key in context.operations]
-    written = {key: value for key, value in raw.items() if key not in context.operations}
+    operations = [key for key in raw if context.operations[key]]
+    written = {key: value for key, value in raw.items() if not context.operations[key]}
     found_later = False
     for key in [key for key in written if key not in MODIFIER_KEYS]:
         del written[key]

@@ -167,9 +167,9 @@ def _parse(source: str) -> nodes.Expr:
         parser = Parser(_ENVIRONMENT, source, state="variable")
         tree = parser.parse_expression()
         if not parser.stream.eos:
-            token = parser.stream.current.value
-            advice = "; to compare, write `==`" if token == "=" else ""
-            message = f"`{source}` is not an expression: `{token}` is not expected there{advice}"
+            found = parser.stream.current.value
+            advice = "; to compare, write `==`" if found == "=" else ""
+            message = f"`{source}` is not an expression: `{found}` is not expected there{advice}"
             raise ValueError(message)
     except TemplateSyntaxError as error:
         said = str(error.message).replace("unexpected 'end of template'", "it ends too early")

@@ -33,13 +33,13 @@ def compile_parameters(
     constants: dict[str, Any] = {}
     computed: list[tuple[str, Path, Render]] = []
     before, secrets_before = len(compiler.problems), len(compiler.secrets.used)
-    for key, raw in given.items():
+    for key, written in given.items():
         parameter = parameters[key]
-        raw = _home_or(raw, parameter)
-        plain = plain_path(parameter, raw)
+        plain = plain_path(parameter, written)
         if plain is not None:
             constants[parameter.field] = plain
             continue
+        raw = _home_or(written, parameter)
         if is_null(raw) and not parameter.required and not parameter.shape.nullable:
             continue
         path = _place_of(key, entry, operation)
@@ -65,7 +65,8 @@ def compile_parameters(
 
 def _home_or(raw: Any, parameter: Parameter) -> Any:
     """Take a bare `~`, which YAML calls null, for the home directory where a path stands."""
-    if type(raw) is Plain and raw == "~" and Kind.PATH in parameter.shape.scalars:
+    is_bare = type(raw) is Plain and raw == "~"
+    if is_bare and any(scalar.kind is Kind.PATH for scalar in parameter.shape.scalars):
         return str(raw)
     return raw
 

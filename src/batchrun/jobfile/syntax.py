@@ -125,13 +125,8 @@ def _value(line: str, column: int, said: str) -> str:
     if "mapping values" in said:
         return _second_colon(line, column)
     value = _value_at(line, column)
-    inside = re.match(r"[^\s\"'{\[,][^\"',]*?\{\{.*?\}\}[^\s,\]}]*", value)
-    if inside:
-        return f"`{{{{` inside a mapping or list in brackets; {_QUOTE.format(inside[0])}"
-    if value.startswith("{{") or ("{{" in line[: column + 2] and value[:1] not in "\"'"):
-        example = value.rstrip(",]} ") if value.startswith("{{") else "{{ x }}"
-        example = example + " }}" if example.count("{{") > example.count("}}") else example
-        return f"a value that begins with `{{{{` is read as a mapping; {_QUOTE.format(example)}"
+    if insertion := _insertion(line, column, value):
+        return insertion
     if value[:1] in _STARTERS and value[:1]:
         return f"{_STARTERS[value[0]]}; {_QUOTE.format(value.rstrip(',] '))}"
     if value[:1] in ("'", '"'):
@@ -143,6 +138,18 @@ def _value(line: str, column: int, said: str) -> str:
             "`[` and `]` are read as the bounds of a list; put a name that has brackets in "
             'quotes, as in ["web[01-20]", db1]'
         )
+    return ""
+
+
+def _insertion(line: str, column: int, value: str) -> str:
+    """Say that a value with `{{` in it needs quotes; empty: it is not that."""
+    inside = re.match(r"[^\s\"'{\[,][^\"',]*?\{\{.*?\}\}[^\s,\]}]*", value)
+    if inside:
+        return f"`{{{{` inside a mapping or list in brackets; {_QUOTE.format(inside[0])}"
+    if value.startswith("{{") or ("{{" in line[: column + 2] and value[:1] not in "\"'"):
+        example = value.rstrip(",]} ") if value.startswith("{{") else "{{ x }}"
+        example = example + " }}" if example.count("{{") > example.count("}}") else example
+        return f"a value that begins with `{{{{` is read as a mapping; {_QUOTE.format(example)}"
     return ""
 
 

@@ -1,7 +1,7 @@
 """One entry of `tasks:` compiled to a plan: parameters, conditions, items, limits.
 
-Entry ──► _Common: everything but what the operation is given; once for all tasks of a kind
-      └─► what the operation is given, id, name, needs; for each task
+Entry ──► what all tasks of its kind have in common (TaskFrame), once for all of them ──┐
+      └─► what its operation is given; its id, name and needs ──────────────────────────┴─► TaskPlan
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -50,7 +50,7 @@ _NOT_IN_FOREACH = {**_NOT_HERE, "mine": "`mine` is the result of the same item; 
 class _Common:
     """A task without what its operation is given; the same for all tasks of a kind."""
 
-    #: Of what its units compute.
+    #: The compiler of what its units compute.
     compiler: Compiler
     frame: TaskFrame
     #: A task like all of them; `_task` makes the others of it.
@@ -96,7 +96,7 @@ class TaskCompiler:
         )
 
     def _common(self, entry: Entry) -> _Common | None:
-        """Return the common of an entry, compiled unless another of its kind has the same."""
+        """Return what an entry has in common with its kind; None: it has no operation."""
         kind = entry.kind
         if kind is None or _has_own_shell(entry):
             return self._compiled(entry)
@@ -109,7 +109,7 @@ class TaskCompiler:
         return common
 
     def _noted(self) -> tuple[int, ...]:
-        """Count what is noted with the place of one task: then no other can share its common."""
+        """Count what is noted with the place of one task: what notes it cannot be shared."""
         compiler = self._context.compiler
         return len(compiler.problems), len(compiler.references), len(compiler.secrets.used)
 

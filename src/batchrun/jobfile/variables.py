@@ -154,7 +154,11 @@ def cycle_in(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
     circles: list[list[str]] = []
     done: set[str] = set()
     for root in edges:
-        if root not in done:
+        if root in done:
+            continue
+        if done.issuperset(edges[root]):  # of tasks in the order of their needs, all are
+            done.add(root)
+        else:
             _walk(root, edges, done, circles.append)
     return circles
 

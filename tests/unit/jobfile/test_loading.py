@@ -144,7 +144,10 @@ def test_options_select_tasks_and_take_the_needs_on_others_as_met() -> None:
         (LoadOptions(task_ids=("stgae",)), "--task stgae: there is no such task; did you mean"),
         (LoadOptions(tags=("nope",)), "--tags nope: no task has this tag"),
         (LoadOptions(variables={"dya": "1"}), r"declare this variable; did you mean `day`\?$"),
-        (LoadOptions(variables={"nope": "1"}), r"declare this variable; add `nope:` to its `vars`$"),
+        (
+            LoadOptions(variables={"nope": "1"}),
+            r"declare this variable; add `nope:` to its `vars`$",
+        ),
     ],
 )
 def test_options_that_do_not_fit_the_file_are_a_usage_error(

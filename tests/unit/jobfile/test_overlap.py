@@ -176,7 +176,7 @@ def test_each_pair_is_told_once_and_not_more_than_twenty() -> None:
 
 
 def test_needs_that_are_wrong_are_told_without_what_follows_from_them() -> None:
-    text = "tasks: [{id: pack, archive: {src: /a, dest: /b}}, {delete: /a, needs: pakc}]"
+    text = "tasks: [{id: pack, archive: {src: /a, dest: /b.tgz}}, {delete: /a, needs: pakc}]"
 
     assert told(text) == [
         "job.yml:1: tasks[1].needs: there is no task `pakc`; did you mean `pack`?"
@@ -186,7 +186,7 @@ def test_needs_that_are_wrong_are_told_without_what_follows_from_them() -> None:
 def test_when_the_advice_is_followed_nothing_is_left_to_tell() -> None:
     tasks = [
         "touch: /d/x",
-        "archive: {src: /d, dest: /y}",
+        "archive: {src: /d, dest: /y.tgz}",
         "delete: /d/x",
         "mkdir: /d/x",
         "delete: /d",

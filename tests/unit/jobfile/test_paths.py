@@ -59,10 +59,10 @@ def test_a_bare_tilde_is_the_home_directory_though_yaml_calls_it_null(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    job = loaded("tasks: [{run: pwd, cwd: ~}, {run: pwd, cwd: null}, {write: {dest: ~, text: ''}}]")
+    job = loaded("tasks: [{run: pwd, cwd: ~}, {run: pwd, cwd: null}, {copy: {src: a, dest: ~}}]")
 
     assert units(job, 0)[0].params["cwd"] == "/home/me"
-    assert "cwd" not in units(job, 1)[0].params
+    assert units(job, 1)[0].params["cwd"] is None
     assert units(job, 2)[0].params["dest"] == "/home/me"
 
 
