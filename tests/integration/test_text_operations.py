@@ -107,8 +107,9 @@ def test_a_stop_ends_the_validator_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_validator_must_look_at_the_new_file(operation: str) -> None:
     check = OPERATIONS[operation].check
     assert check is not None
-    assert "{{ new }}" in check({"validate": ("nginx", "-t")})[0]
-    assert check({"validate": ("nginx", "-t", "-c", NEW_FILE)}) == []
+    given = {"find": "a"} if operation == "replace" else {}
+    assert "{{ new }}" in check({**given, "validate": ("nginx", "-t")})[0]
+    assert check({**given, "validate": ("nginx", "-t", "-c", NEW_FILE)}) == []
 
 
 def test_a_backup_is_what_was_replaced_and_only_that(tmp_path: Path) -> None:
