@@ -57,6 +57,8 @@ class Ledger:
     _notes: list[str] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
     _diff: str = ""
+    #: Nothing is done, only told: each step that would change something is named.
+    is_rehearsal: bool = False
 
     @property
     def troubled(self) -> bool:
@@ -75,6 +77,8 @@ class Ledger:
         match report.outcome:
             case Ok(changed=changed, note=note):
                 self.changed |= changed
+                if not note and changed and self.is_rehearsal:
+                    note = "would change"
                 if note:
                     self._notes.append(f"`{step}`: {note}")
             case Skipped(because=because, is_unknown=True):

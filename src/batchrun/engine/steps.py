@@ -79,7 +79,7 @@ class Steps:
         self.step = PlannedStep(name="", unit=order.unit)
         #: A runner has begun a step.
         self.begun = False
-        self.ledger = Ledger()
+        self.ledger = Ledger(is_rehearsal=rules.judge is not None)
         self._rules = rules
         self._section = Section.STEPS
         self._at = 0

@@ -110,6 +110,12 @@ class Kind:
 
     operation: Operation
     modifiers: Modifiers
+    #: The modifiers among them that are parameters of commands.
+    for_commands: tuple[str, ...]
+
+
+def _for_commands(modifiers: Modifiers) -> tuple[str, ...]:
+    return tuple(key for key in COMMAND_MODIFIERS if getattr(modifiers, key) is not None)
 
 
 #: Shared by all entries that have nothing from elsewhere.
@@ -145,6 +151,11 @@ class Entry:
     def has_own_id(self) -> bool:
         """Whether its id is written; otherwise it is made of the name or of the position."""
         return "id" in self.written and (self.kind is not None or self.modifiers.id is not None)
+
+    @property
+    def for_commands(self) -> tuple[str, ...]:
+        """The modifiers that it has and that are parameters of commands."""
+        return _for_commands(self.modifiers) if self.kind is None else self.kind.for_commands
 
     @property
     def has_steps(self) -> bool:
@@ -211,7 +222,11 @@ def _taken(
         if kind is None and name not in MODIFIER_KEYS:
             shared = {key: value for key, value in written.items() if key not in _OWN_KEYS}
             shared_modifiers = merged_modifiers(shared, context.defaults, path, context)
-            kind = context.kinds[said] = Kind(operation=operation, modifiers=shared_modifiers)
+            kind = context.kinds[said] = Kind(
+                operation=operation,
+                modifiers=shared_modifiers,
+                for_commands=_for_commands(shared_modifiers),
+            )
     return Entry(
         path=path,
         line=getattr(raw, "line", None),

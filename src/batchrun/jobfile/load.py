@@ -23,6 +23,7 @@ from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.order import find_needs, select, with_ids
 from batchrun.jobfile.overlap import note_overlaps
 from batchrun.jobfile.plan import TaskPlan, as_late
+from batchrun.jobfile.problems import Problems
 from batchrun.jobfile.records import Registration
 from batchrun.jobfile.references import (
     Order,
@@ -162,7 +163,7 @@ class _Loading:
             plans=plans,
             variables=variables,
             problems=self._problems,
-            warnings=_warnings(top, entries, plans),
+            warnings=_warnings(top, entries, plans, self._problems),
             registered=registered,
             secrets=secrets,
         )
@@ -260,16 +261,23 @@ def _job(top: JobText, name: str, base_dir: str, plans: Sequence[TaskPlan]) -> J
 def _without_unselected(plan: TaskPlan, chosen: set[str]) -> Task:
     """Take needs on tasks that are not selected as met."""
     needs = plan.task.needs
+    if not needs:
+        return plan.task
     kept = [need for need in needs if need.task_id in chosen]
     return plan.task if len(kept) == len(needs) else replace(plan.task, needs=tuple(kept))
 
 
-def _warnings(top: JobText, entries: Sequence[Entry], plans: Mapping[str, TaskPlan]) -> list[str]:
-    used = {name for entry in entries for name in entry.modifiers.limit}
+def _warnings(
+    top: JobText, entries: Sequence[Entry], plans: Mapping[str, TaskPlan], problems: Problems
+) -> list[str]:
+    """Say what is declared and used by nobody; what is included is there for many jobs."""
+    limits = {name for entry in entries for name in entry.modifiers.limit}
     secrets = {name for plan in plans.values() for name in plan.all_secrets}
-    unused = [f"`secrets.{name}` is used by no task" for name in top.secrets if name not in secrets]
-    return unused + [
-        f"`limits.{name}` is used by no task"
-        for name in top.limits
-        if name not in used and not any(is_template(one) for one in used)
+    unused = [("secrets", name) for name in top.secrets if name not in secrets]
+    if not any(is_template(one) for one in limits):
+        unused += [("limits", name) for name in top.limits if name not in limits]
+    return [
+        f"`{key}.{name}` is used by no task"
+        for key, name in unused
+        if not problems.is_elsewhere((key, name))
     ]

@@ -10,7 +10,6 @@ from batchrun.jobfile.plainvalues import plain_path
 from batchrun.jobfile.prepared import PREPARED, SECRET_FLAG, prepare
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.scalars import Plain, is_null
-from batchrun.jobfile.schema import COMMAND_MODIFIERS
 from batchrun.jobfile.shapes import Parameter, parameters_of, required_of
 from batchrun.jobfile.synonyms import what_was_meant
 from batchrun.model.operation import NOT_KNOWN_YET, Operation
@@ -115,9 +114,9 @@ def _from_modifiers(
 ) -> dict[str, Any]:
     """Collect the modifiers that are parameters of commands."""
     added: dict[str, Any] = {}
-    for key in COMMAND_MODIFIERS:
+    for key in entry.for_commands:
         value = getattr(entry.modifiers, key)
-        if value is None or (not operation.is_command and key not in entry.written):
+        if not operation.is_command and key not in entry.written:
             continue  # a default for commands says nothing to operations on files
         if not operation.is_command:
             message = f"`{key}` is for commands (run, script); `{operation.name}` is none"

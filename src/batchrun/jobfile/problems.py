@@ -109,6 +109,10 @@ class Problems:
         line = home._line_of(at)  # noqa: SLF001 - one of us
         return f"line {line}" if home.file == self.file else f"{home.file}:{line}"
 
+    def is_elsewhere(self, path: Path) -> bool:
+        """Whether a path is written in an included file."""
+        return self._home(path)[0] is not self
+
     def where(self, path: Path) -> str:
         """Write a place as `FILE:LINE: PATH`."""
         return str(self._problem(path, "", None))

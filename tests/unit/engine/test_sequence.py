@@ -602,8 +602,8 @@ def test_in_a_dry_run_what_an_earlier_step_would_make_is_unknown_until_run() -> 
     stage = StepStage(ListProgram(["a", "b", "c"], always=["z"]), dry=True)
     stage.end(CHANGED, MISSING, OK, OK)
     assert stage.ran == ["a", "b", "c", "z"]
-    note = "`b`: unknown until run: /x: No such file or directory"
-    assert stage.outcome == Ok(changed=True, note=note)
+    told = "`a`: would change; `b`: unknown until run: /x: No such file or directory"
+    assert stage.outcome == Ok(changed=True, note=told)
 
 
 def test_in_a_dry_run_a_failure_is_not_rescued_and_always_is_rehearsed() -> None:

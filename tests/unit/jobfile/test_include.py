@@ -297,3 +297,10 @@ def test_what_comes_later_is_said_of_included_files_too(tmp_path: Path, key: str
     assert mistakes(job) == [
         f"one.yml:1: {key}: `{key}` is not supported by this version of batchrun yet"
     ]
+
+
+def test_only_a_limit_of_the_file_itself_must_be_used(tmp_path: Path) -> None:
+    tasks = "include: one.yml\nlimits: {mine: 1}\ntasks: [{run: a}]\n"
+    job = written(tmp_path, one="limits: {shared: 2}\n", job=tasks)
+
+    assert read(job).warnings == ("`limits.mine` is used by no task",)
