@@ -14,7 +14,6 @@ from batchrun.jobfile.document import parse
 from batchrun.jobfile.entries import (
     Entry,
     TaskContext,
-    take_entry,
 )
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.include import with_includes
@@ -34,6 +33,7 @@ from batchrun.jobfile.references import (
 from batchrun.jobfile.schema import JobText
 from batchrun.jobfile.secrets import SecretNames
 from batchrun.jobfile.secretsource import Secrets, take_secrets
+from batchrun.jobfile.taking import take_entry
 from batchrun.jobfile.tasks import TaskCompiler
 from batchrun.jobfile.template import is_template
 from batchrun.jobfile.toplevel import good_defaults, top_level, validated

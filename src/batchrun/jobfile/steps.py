@@ -8,15 +8,14 @@ from batchrun.jobfile.entries import (
     SECTIONS,
     Entry,
     TaskContext,
-    later_message,
     merged_modifiers,
-    split_entry,
 )
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.guards import AROUND_KEYS
 from batchrun.jobfile.plan import Frame, StepPlan, StepsPlan
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.schema import COMMAND_MODIFIERS, LATER_MODIFIERS
+from batchrun.jobfile.taking import later_message, split_entry
 from batchrun.jobfile.works import FRAGILE, compile_frame, compile_given, retry_policy, shell_of
 from batchrun.model.steps import Section
 

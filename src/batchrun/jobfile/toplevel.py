@@ -12,13 +12,13 @@ from batchrun.jobfile.entries import (
     NOT_IN_DEFAULTS,
     PER_UNIT,
     compute_now,
-    later_message,
 )
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.problems import Problems, did_you_mean
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.schema import LATER_MODIFIERS, LATER_TOP, JobText, Modifiers, report
 from batchrun.jobfile.scope import Names
+from batchrun.jobfile.taking import later_message
 from batchrun.jobfile.template import is_template
 
 __all__ = ["good_defaults", "top_level", "validated"]
