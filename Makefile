@@ -22,7 +22,7 @@ help:
 # ---- use it ---------------------------------------------------------------------------------
 
 demo: install
-	$(DEV)/bin/batchrun examples.yml --procs 8
+	$(DEV)/bin/batchrun examples.yml --procs 8 --insecure-permissions
 
 install: $(DEV)/.installed
 

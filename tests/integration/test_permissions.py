@@ -19,6 +19,12 @@ tasks:
 """
 
 
+@pytest.fixture(autouse=True)
+def _as_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at permissions also where the checkout is somebody else's."""
+    monkeypatch.delenv("BATCHRUN_INSECURE_PERMISSIONS", raising=False)
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
     directory = tmp_path / "work"
