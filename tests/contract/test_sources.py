@@ -1,6 +1,7 @@
 """What every source of items promises: order, any name, no blocking, no leak, honest failures."""
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -37,12 +38,13 @@ def open_fds() -> set[str]:
 @pytest.fixture
 def no_leaks() -> Iterator[None]:
     """Nothing of a source is left: no descriptor, no thread."""
+    gc.collect()  # what earlier tests have dropped must not be let go of in the middle of this one
     before = len(open_fds())
     yield
     wait_until(
         lambda: not [t for t in threading.enumerate() if t.name == "foreach"], 10, "threads end"
     )
-    assert len(open_fds()) == before
+    wait_until(lambda: len(open_fds()) <= before, 10, "its descriptors are closed")
 
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
