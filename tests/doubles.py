@@ -18,7 +18,7 @@ from batchrun.engine.scheduler import (
 )
 from batchrun.engine.stops import StopKind
 from batchrun.errors import SourceError
-from batchrun.model.event import Event, Note, TaskEnded, UnitEnded, UnitRetried
+from batchrun.model.event import Event, Kept, Note, TaskEnded, UnitEnded, UnitRetried
 from batchrun.model.job import FailLimit, Job, Need, Task
 from batchrun.model.outcome import Cancelled, Failed, Ok, Outcome, Report
 from batchrun.model.ports import Drawn, Returned, Sink, Ticker, Waker
@@ -342,6 +342,9 @@ class ListSource:
         self.reviewed.append((unit.task_id, report.number, report.attempt))
         return report
 
+    def kept(self, unit: Unit) -> tuple[Kept, ...]:  # noqa: ARG002 - the protocol's
+        return ()
+
 
 class ListStream:
     """The stream of one task of a ListSource."""
@@ -351,6 +354,7 @@ class ListStream:
         self._task_id = task_id
         self._plan = iter(plan)
         self.total: int | None = None
+        self.done_before = 0
 
     def draw(self) -> Unit | Drawn:
         drawn = next(self._plan, Drawn.EXHAUSTED)

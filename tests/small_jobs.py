@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from batchrun.errors import JobFileError
 from batchrun.jobfile import LoadOptions, load_text
-from batchrun.jobfile.loaded import LoadedJob
+from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.operation import Context, Done, Operation, OperationTable
 from batchrun.model.outcome import Failed
 from batchrun.model.ports import Drawn, UnitStream
@@ -112,7 +112,7 @@ def loaded(
     job = load_text(
         text, file="job.yml", base_dir=base_dir, table=table, options=options or LoadOptions()
     )
-    job.bind("run-1", time.time())
+    job.bind(Binding(run_id="run-1", started_at=time.time()))
     return job
 
 

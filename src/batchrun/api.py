@@ -24,7 +24,7 @@ from batchrun.engine.serial import DryRunner, SerialRunner
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
-from batchrun.jobfile.loaded import LoadedJob
+from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.job import FailLimit
 from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink, Ticker
@@ -138,7 +138,7 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or new_run_id(started_at)
-    loaded.bind(run_id, started_at, dry_run=config.dry_run)
+    loaded.bind(Binding(run_id=run_id, started_at=started_at, dry_run=config.dry_run))
     described = replace(
         loaded.job,
         max_fail=config.max_fail or loaded.job.max_fail,

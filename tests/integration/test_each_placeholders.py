@@ -12,6 +12,7 @@ from batchrun import load_text
 from batchrun.cli.app import app
 from batchrun.cli.each import each_text
 from batchrun.cli.flags import EachFlags
+from batchrun.jobfile.loaded import Binding
 from batchrun.model.ports import Drawn
 
 
@@ -24,7 +25,7 @@ def printed_by(words: list[str], directory: str) -> str:
     with ExitStack() as stack:
         text = each_text(EachFlags(**context.params), stack)
         loaded = load_text(text, file="each", base_dir=directory)
-        loaded.bind("run", 0.0)
+        loaded.bind(Binding(run_id="run", started_at=0.0))
         stream = loaded.open("each", {}, lambda: None)
         shown = ""
         while not isinstance(unit := stream.draw(), Drawn):

@@ -272,4 +272,5 @@ def _task_ended(state: TaskState) -> TaskEnded:
         not_expanded=state.not_expanded,
         source_error=state.source_error,
         planned=state.planned,
+        done_before=state.done_before,
     )

@@ -46,6 +46,10 @@ class RunOptions:
     final_scope: Callable[[RunSoFar], Mapping[str, Any]] = lambda _: {}
     #: Where the values of secrets come from; None: the job has none.
     secrets: SecretSource | None = None
+    #: The ends of units carry what they have registered (`UnitEnded.kept`).
+    keep_results: bool = False
+    #: The run that this one goes on with, or repeats a part of; empty: none.
+    goes_on_with: str = ""
     #: Where locks are had that other batchrun processes share; None: they exclude units of this
     #: run only.
     machine_locks: LockTable | None = None

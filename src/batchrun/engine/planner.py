@@ -59,7 +59,8 @@ class Planner:
                 if drawn is Drawn.PENDING:
                     scheduler.pending(task_id)
                 elif drawn is Drawn.EXHAUSTED:
-                    scheduler.exhausted(task_id, clock())
+                    left_out = self._streams[task_id].done_before
+                    scheduler.exhausted(task_id, clock(), done_before=left_out)
                 else:
                     if self._unmeasured:
                         self._measure(task_id)

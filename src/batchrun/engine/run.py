@@ -13,7 +13,7 @@ short units.
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -75,6 +75,8 @@ class _Progress:
     final_ids: frozenset[str] = frozenset()
     #: Tasks whose attempts the source wants to see.
     reviewed: frozenset[str] = frozenset()
+    #: Tasks of whose units it is recorded what they have registered.
+    recorded: frozenset[str] = frozenset()
 
 
 class Run:
@@ -107,6 +109,9 @@ class Run:
         self._memo = _Progress(
             final_ids=frozenset(task.id for task in job.final_tasks),
             reviewed=frozenset(task.id for task in (*job.tasks, *job.final_tasks) if task.reviewed),
+            recorded=frozenset(
+                task.id for task in job.tasks if options.keep_results and task.registers
+            ),
         )
         self._scheduler = Scheduler(
             unhurried(job) if options.dry_run else job,
@@ -164,6 +169,7 @@ class Run:
                 tasks=tuple((task.id, task.name) for task in tasks),
                 dry_run=self._options.dry_run,
                 printed=tuple(task.id for task in tasks if task.print_always),
+                goes_on_with=self._options.goes_on_with,
             )
         )
         for sentence in self._options.notes:
@@ -229,7 +235,9 @@ class Run:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case UnitEnded():
+            case UnitEnded(unit=unit):
+                if unit.task_id in self._memo.recorded and unit.verdict is None:
+                    command = replace(command, kept=self._source.kept(unit))
                 self._emit(command)
             case Open(task_id=task_id):
                 self._planner.open(task_id)

@@ -196,11 +196,13 @@ class Scheduler:
             self._place(one)
             self._follow_news()
 
-    def exhausted(self, task_id: str, now: float) -> None:
-        """Take note that a stream has ended."""
+    def exhausted(self, task_id: str, now: float, *, done_before: int = 0) -> None:
+        """Take note that a stream has ended; an earlier run has done some of its units."""
         state = self._graph.states[task_id]
         self._endings.now = now
-        if state.stage is Stage.OPEN and not state.planned and not state.task.single:
+        state.done_before = done_before
+        nothing = not state.planned and not done_before
+        if state.stage is Stage.OPEN and nothing and not state.task.single:
             message = "its `foreach` gave no items, so there was no unit"
             self._out.append(Note(message=message, task_id=task_id))
         self._exhausted(state)

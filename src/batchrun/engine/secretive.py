@@ -17,7 +17,7 @@ from typing import Any
 from batchrun.engine.messages import Message, SecretRead
 from batchrun.engine.unit import Raised, guarded
 from batchrun.errors import SourceError
-from batchrun.model.event import Event, RunStarted
+from batchrun.model.event import Event, RunStarted, UnitEnded
 from batchrun.model.outcome import Cancelled, Failed, Outcome, Report
 from batchrun.model.ports import Returned, Runner, SecretSource
 from batchrun.model.secret import Mask
@@ -146,6 +146,10 @@ def masked_event(event: Event, mask: Mask) -> Event:
     if type(event) is RunStarted:
         return event
     hidden: Event = masked(event, mask)
+    if isinstance(event, UnitEnded) and isinstance(hidden, UnitEnded) and event.kept:
+        pairs = zip(event.kept, hidden.kept, strict=True)
+        kept = tuple(replace(new, hidden=new is not old) for old, new in pairs)
+        return replace(hidden, kept=kept)
     return hidden
 
 

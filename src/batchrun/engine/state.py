@@ -127,10 +127,35 @@ class TaskState:
     """
 
     __slots__ = (
-        "attempted", "bad", "blocked", "expected_s", "failures", "final", "first_of_wave",
-        "in_flight", "in_rotation", "item_needs", "keys", "mean_s", "needs_left", "not_expanded",
-        "pending", "plain", "planned", "queueable", "ready", "retrying", "source_error",
-        "stage", "stopped", "task", "total", "watched", "waves", "width",
+        "attempted",
+        "bad",
+        "blocked",
+        "done_before",
+        "expected_s",
+        "failures",
+        "final",
+        "first_of_wave",
+        "in_flight",
+        "in_rotation",
+        "item_needs",
+        "keys",
+        "mean_s",
+        "needs_left",
+        "not_expanded",
+        "pending",
+        "plain",
+        "planned",
+        "queueable",
+        "ready",
+        "retrying",
+        "source_error",
+        "stage",
+        "stopped",
+        "task",
+        "total",
+        "watched",
+        "waves",
+        "width",
     )  # fmt: skip
 
     def __init__(
@@ -173,6 +198,8 @@ class TaskState:
         self.pending = False
         #: Units planned so far, and how many there will be, when that is known.
         self.planned = 0
+        #: Units that an earlier run has ended well, and that are not planned again.
+        self.done_before = 0
         self.total: int | None = 1 if task.single else None
         #: Units that have ended after at least one attempt.
         self.attempted = 0

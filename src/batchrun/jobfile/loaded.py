@@ -16,16 +16,18 @@ from batchrun.jobfile.rendering import Desk
 from batchrun.jobfile.results import Results
 from batchrun.jobfile.scope import Names, environment_variable, make_now
 from batchrun.jobfile.secretsource import Secrets
+from batchrun.jobfile.settled import Settled
 from batchrun.jobfile.sources import Items, collected
 from batchrun.jobfile.stream import PlannedStream, unknown_items
 from batchrun.jobfile.variables import new_scope
+from batchrun.model.event import Kept
 from batchrun.model.job import Job
 from batchrun.model.outcome import Report
-from batchrun.model.ports import UnitStream, Waker
+from batchrun.model.ports import Earlier, UnitStream, Waker
 from batchrun.model.unit import Unit
 from batchrun.model.values import NEW_FILE
 
-__all__ = ["LoadedJob", "Reading", "program_names"]
+__all__ = ["Binding", "LoadedJob", "Reading", "program_names"]
 
 
 def program_names(job_name: str | None, base_dir: str, started_at: float) -> dict[str, Any]:
@@ -39,6 +41,25 @@ def program_names(job_name: str | None, base_dir: str, started_at: float) -> dic
     if job_name is not None:
         names["job"] = {"name": job_name, "dir": base_dir}
     return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What belongs to one run of a job."""
+
+    run_id: str
+    #: What `now()` is, in seconds since the epoch.
+    started_at: float
+    #: What `run.id` is; empty: `run_id`.
+    shown_id: str = ""
+    #: What commands would write is not known.
+    dry_run: bool = False
+    #: Units get identities, by which later runs know them again.
+    identifies: bool = False
+    #: What became of units in the runs that this one goes on with; None: it begins anew.
+    earlier: Earlier | None = None
+    #: Where items are kept that can be read only once; empty: they are not.
+    items_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,27 +93,25 @@ class LoadedJob:
         self._problems = reading.problems
         self._registered = reading.registered
         self._run: dict[str, Any] = {"id": ""}
-        self._dry_run = False
-        self._names = self._scope(time.time())
+        self._binding = Binding(run_id="", started_at=time.time())
+        self._per_item = _per_item(job)
+        self._names = self._scope(self._binding.started_at)
         self._desk = self._new_desk()
 
-    def bind(self, run_id: str, started_at: float, *, dry_run: bool = False) -> None:
-        """Fix what belongs to one run.
-
-        Args:
-            run_id: What `run.id` is.
-            started_at: What `now()` is, in seconds since the epoch.
-            dry_run: What commands would write is not known.
-        """
-        self._dry_run = dry_run
-        self._run = {"id": run_id}
-        self._names = self._scope(started_at)
+    def bind(self, binding: Binding) -> None:
+        """Fix what belongs to one run."""
+        self._binding = binding
+        self._run = {"id": binding.shown_id or binding.run_id}
+        self._names = self._scope(binding.started_at)
         self._desk = self._new_desk()
 
     def _new_desk(self) -> Desk:
+        binding = self._binding
         return Desk(
-            run_id=str(self._run["id"]),
-            dry_run=self._dry_run,
+            run_id=binding.run_id,
+            dry_run=binding.dry_run,
+            identifies=binding.identifies,
+            earlier=binding.earlier,
             base_dir=self.job.base_dir,
             results=Results(self._registered),
             limits=self.job.limits,
@@ -138,6 +157,13 @@ class LoadedJob:
         """Take in an attempt of a task with `reviewed`; return it as it shall count."""
         return unit.reviewed(report) if isinstance(unit, ReviewedUnit) else report
 
+    def kept(self, unit: Unit) -> tuple[Kept, ...]:
+        """Return what a unit that has ended has registered."""
+        results = self._desk.results
+        names = self._plans[unit.task_id].task.registers
+        found = (results.kept(name, unit.index) for name in names)
+        return tuple(one for one in found if one is not None)
+
     def open(self, task_id: str, scope: Mapping[str, Any], waker: Waker) -> UnitStream:
         """Begin a task.
 
@@ -155,7 +181,8 @@ class LoadedJob:
             given["run"] = {**self._run, **given["run"]}
         given["results"] = self._desk.results.view
         names = new_scope(plan.frame.variables, given, outer=self._names)
-        return PlannedStream(plan, names, self._items(plan, names, waker), self._desk)
+        settled = Settled(plan, self._desk, waker, hides=task_id not in self._per_item)
+        return PlannedStream(plan, names, self._items(plan, names, waker), self._desk, settled)
 
     def _items(self, plan: TaskPlan, names: Names, waker: Waker) -> Items | None:
         if plan.frame.source is None:
@@ -165,3 +192,14 @@ class LoadedJob:
         except UnknownUntilRunError as error:
             return unknown_items(error)
         return collected(items, waker) if plan.needs_total else items
+
+
+def _per_item(job: Job) -> frozenset[str]:
+    """Return the tasks whose units wait for those of the same item, or are waited for."""
+    pairs = [
+        (task.id, need.task_id)
+        for task in (*job.tasks, *job.final_tasks)
+        for need in task.needs
+        if need.per == "item"
+    ]
+    return frozenset(one for pair in pairs for one in pair)

@@ -113,6 +113,12 @@ class StepsPlan:
     #: A unit that was rescued counts as ok.
     rescue_ok: bool = False
 
+    @property
+    def registers(self) -> tuple[str, ...]:
+        """The names under which steps keep their results."""
+        steps = [step for section in self.sections.values() for step in section]
+        return tuple(step.frame.register for step in steps if step.frame.register)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFrame(Frame):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from batchrun.jobfile.problems import did_you_mean
+from batchrun.model.event import Kept
 from batchrun.model.outcome import Captured, Outcome, Skipped
 
 __all__ = [
@@ -106,6 +107,10 @@ class UnitResult(_Record):
     def __str__(self) -> str:
         """Say which unit it is of, for the name of a unit whose item it is."""
         return self._origin.label or str(self._origin.index)
+
+    def as_kept(self, name: str) -> Kept | None:
+        """Return it for the record of the run, under its name; None: it is not known."""
+        return None if self._unknown else Kept(name=name, outcome=self._outcome, data=self._data)
 
     @property
     def index(self) -> int:

@@ -14,8 +14,9 @@ from batchrun.jobfile.results import Results
 from batchrun.jobfile.scope import Names
 from batchrun.model.around import Around, OutputFile
 from batchrun.model.outcome import Failed, Skipped
+from batchrun.model.ports import Earlier
 
-__all__ = ["Desk", "Rendered", "Rendering", "skipped_unknown", "temporary_name"]
+__all__ = ["Desk", "Rendered", "Rendering", "output_token", "skipped_unknown", "temporary_name"]
 
 #: What a guard that is a command gets of its unit.
 _OF_COMMAND = ("env", "cwd", "shell", "sudo")
@@ -36,6 +37,10 @@ class Desk:
     limits: Mapping[str, int]
     #: Writes `FILE:LINE: PATH`, for templates that fail.
     where: Callable[[Path], str]
+    #: Units are told apart from run to run: each gets an identity.
+    identifies: bool = False
+    #: What became of units in the runs that this one goes on with; None: it begins anew.
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,8 @@ class Rendering:
         if path.endswith("/"):
             message = f"`output` names one file, and {path!r} is a directory"
             raise ValueError(message)
-        temporary = temporary_name(path, f"{self._desk.run_id}-o{plan.number}.{index}")
+        token = output_token(self._desk.run_id, plan.number)
+        temporary = temporary_name(path, f"{token}.{index}")
         names["output"] = temporary
         return OutputFile(path=path, temporary=temporary, sources=self._sources(plan, names))
 
@@ -158,6 +164,11 @@ def skipped_unknown(error: UnknownUntilRunError) -> Skipped:
 
 def _value(compiled: Compiled, names: Names) -> Any:
     return compiled.value if isinstance(compiled, Constant) else compiled(names)
+
+
+def output_token(run_id: str, number: int) -> str:
+    """Return what the temporary names of one `output` have in common; its index follows."""
+    return f"{run_id}-o{number}"
 
 
 def temporary_name(path: str, unique: str) -> str:

@@ -17,6 +17,7 @@ from batchrun.jobfile.records import (
     UnitResult,
     empty_result,
 )
+from batchrun.model.event import Kept
 from batchrun.model.outcome import Captured, Failed, Ok, Outcome, Report, Skipped
 
 __all__ = ["CAPTURE_BYTES", "Results"]
@@ -70,6 +71,16 @@ class Results:
     def keep_unrun(self, name: str, origin: Origin, outcome: Outcome) -> None:
         """Keep how a unit ended that was not run at all."""
         self._put(name, UnitResult(origin, outcome, b"", _unknown(name, outcome)))
+
+    def restore(self, origin: Origin, kept: Kept) -> None:
+        """Take over what an equal unit registered in an earlier run."""
+        if kept.name in self._units:
+            self._put(kept.name, UnitResult(origin, kept.outcome, kept.data))
+
+    def kept(self, name: str, index: int) -> Kept | None:
+        """Return what a unit has registered, for the record; None: nothing, or it is not known."""
+        result = self._units[name].get(index)
+        return None if result is None else result.as_kept(name)
 
     def _put(self, name: str, result: UnitResult) -> None:
         units = self._units[name]

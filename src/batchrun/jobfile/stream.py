@@ -8,6 +8,7 @@ from typing import Any
 
 from batchrun.errors import SourceError
 from batchrun.jobfile.compiled import Render
+from batchrun.jobfile.identity import Identifier
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.program import LateProgram, ReviewedUnit, StepsProgram, Target
 from batchrun.jobfile.records import Lookup, Origin, UnitResult, UnknownUntilRunError
@@ -15,6 +16,7 @@ from batchrun.jobfile.rendering import Desk, Rendering, skipped_unknown
 from batchrun.jobfile.scalars import text_of
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.secrets import named_in
+from batchrun.jobfile.settled import LEFT_OUT, Settled
 from batchrun.jobfile.sources import Items
 from batchrun.jobfile.variables import new_scope
 from batchrun.model.around import Around
@@ -25,6 +27,8 @@ from batchrun.model.unit import Unit
 __all__ = ["PlannedStream", "unknown_items"]
 
 _ONE = object()
+#: Units that are left out before others have their turn.
+_DRAWN_AT_ONCE = 256
 _LONGEST_LABEL = 4096
 _AS_JSON: dict[str, Any] = {"ensure_ascii": False, "default": str}
 
@@ -37,10 +41,14 @@ class PlannedStream:
         names: Its scope; the item and its variables are put into it for each unit.
         items: Where the items come from; None: there is one unit, without an item.
         desk: What all streams share.
+        settled: Leaves out what an earlier run has done.
     """
 
-    def __init__(self, plan: TaskPlan, names: Names, items: Items | None, desk: Desk) -> None:
+    def __init__(
+        self, plan: TaskPlan, names: Names, items: Items | None, desk: Desk, settled: Settled
+    ) -> None:
         self._plan = plan
+        self._settled = settled
         self._task_names = self._names = names
         self._items = items or _one_item()
         self._with_item = items is not None
@@ -60,6 +68,7 @@ class PlannedStream:
         self._is_plain = not (
             self._keeps_scope or plan.frame.register or plan.frame.around is not None
         )
+        self._identify = Identifier(plan, desk.run_id).of if desk.identifies else None
         self._key = ""
         if plan.uses_mine:
             names["mine"] = Lookup(lambda name: desk.results.mine(name, self._key))
@@ -67,7 +76,12 @@ class PlannedStream:
     @property
     def total(self) -> int | None:
         """How many units there will be in all, when that is known."""
-        return self._items.total
+        return None if self._settled.may_leave_out else self._items.total
+
+    @property
+    def done_before(self) -> int:
+        """How many units were left out so far."""
+        return self._settled.left_out
 
     def draw(self) -> Unit | Drawn:
         """Plan the next unit.
@@ -77,17 +91,22 @@ class PlannedStream:
         """
         if self._exhausted:
             return Drawn.EXHAUSTED
-        try:
-            item = self._items.next()
-        except UnknownUntilRunError as error:
-            self.close()
-            return self._unknown(error)
-        if item is Drawn.PENDING:
-            return Drawn.PENDING
-        if item is Drawn.EXHAUSTED:
-            return self._end()
-        self._index += 1
-        return self._unit(item)
+        for _ in range(_DRAWN_AT_ONCE):
+            try:
+                item = self._items.next()
+            except UnknownUntilRunError as error:
+                self.close()
+                return self._unknown(error)
+            if item is Drawn.PENDING:
+                return Drawn.PENDING
+            if item is Drawn.EXHAUSTED:
+                return self._end()
+            self._index += 1
+            unit = self._unit(item)
+            if unit is not None:
+                return unit
+        self._settled.waker()
+        return Drawn.PENDING
 
     def _unknown(self, error: UnknownUntilRunError) -> Unit:
         """Stand for all units whose items a dry run cannot know."""
@@ -116,7 +135,8 @@ class PlannedStream:
         self._exhausted = True
         self._items.close()
 
-    def _unit(self, item: Any) -> Unit:
+    def _unit(self, item: Any) -> Unit | None:
+        """Plan the unit of an item; None: it is left out."""
         plan, rendering = self._plan, self._rendering
         label = self._enter(item)
         params: Mapping[str, Any] = {}
@@ -137,6 +157,13 @@ class PlannedStream:
         except UnknownUntilRunError as error:
             params, verdict = {}, skipped_unknown(error)
         limits, locks, machine_locks = held
+        identity = b""
+        if self._identify is not None and verdict is None:
+            identity = self._identify(params, around, self._key, self._index)
+            if self._settled.earlier is not None:
+                verdict = self._settled.verdict(identity, self._origin(item, label))
+                if verdict is LEFT_OUT:
+                    return None
         unit = Unit(
             task_id=plan.task.id,
             index=self._index,
@@ -152,8 +179,15 @@ class PlannedStream:
             around=around,
             secrets=named_in(params) if plan.secrets else (),
             capture_bytes=plan.frame.capture_bytes,
+            identity=identity,
         )
         return unit if self._is_plain else self._special(unit, item)
+
+    def _origin(self, item: Any, label: str) -> Origin:
+        """Say which unit a result is of."""
+        if not self._with_item:
+            return Origin(index=self._index)
+        return Origin(index=self._index, item=item, label=label, key=self._key)
 
     def _enter(self, item: Any) -> str:
         """Put an item into the scope; return its label."""
@@ -187,11 +221,9 @@ class PlannedStream:
     def _special(self, unit: Unit, item: Any) -> Unit:
         """Add what few units have: steps, and attempts that are looked at."""
         plan, desk = self._plan, self._desk
-        origin = Origin(index=unit.index, item=item, label=unit.label, key=unit.key)
-        if not self._with_item:
-            origin = Origin(index=unit.index)
+        origin = self._origin(item, unit.label)
         if unit.verdict is not None:
-            if plan.frame.register:
+            if plan.frame.register and unit.verdict is not self._settled.done:
                 desk.results.keep_unrun(plan.frame.register, origin, unit.verdict)
             return unit
         target = Target(task_id=unit.task_id, origin=origin, desk=desk, scope=self._names)

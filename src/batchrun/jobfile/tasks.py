@@ -150,7 +150,8 @@ class TaskCompiler:
             steps=steps,
             chunked=isinstance(source, ChunkedSource),
         )
-        return _Common(compiler=inner, frame=frame, like=_task_like(entry, done), done=done)
+        like = _task_like(entry, done, steps)
+        return _Common(compiler=inner, frame=frame, like=like, done=done)
 
     def _compilers_of(self, entry: Entry) -> tuple[Compiler, Compiler]:
         """Return the compiler of what is computed once, and that of what each unit computes."""
@@ -290,9 +291,12 @@ def _check_batch(entry: Entry, context: TaskContext) -> None:
         context.problems.add((*entry.path, "pause"), message)
 
 
-def _task_like(entry: Entry, done: Sequence[tuple[Operation, Mapping[str, Any]]]) -> Task:
+def _task_like(
+    entry: Entry, done: Sequence[tuple[Operation, Mapping[str, Any]]], steps: StepsPlan | None
+) -> Task:
     """Make a task of what is said beside its name and needs."""
     modifiers, operation = entry.modifiers, entry.operation
+    of_steps = () if steps is None else steps.registers
     return Task(
         id="",
         name="",
@@ -306,6 +310,7 @@ def _task_like(entry: Entry, done: Sequence[tuple[Operation, Mapping[str, Any]]]
         is_command=any(one.is_command for one, _ in done)
         or (operation is not None and operation.is_command),
         reviewed=modifiers.registers is not None or modifiers.changed_when is not None,
+        registers=tuple(filter(None, (modifiers.registers, *of_steps))),
         print_always=modifiers.print == "always",
     )
 
@@ -326,6 +331,7 @@ def _task(entry: Entry, needs: tuple[str, ...], like: Task, retry: RetryPolicy) 
         single=like.single,
         is_command=like.is_command,
         reviewed=like.reviewed,
+        registers=like.registers,
         print_always=like.print_always,
         line=entry.line,
     )

@@ -8,11 +8,12 @@ and the same again, at last exactly one `UnitEnded`.
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from batchrun.model.outcome import Report
+from batchrun.model.outcome import Outcome, Report
 from batchrun.model.unit import Unit
 
 __all__ = [
     "Event",
+    "Kept",
     "Note",
     "RunEnded",
     "RunStarted",
@@ -41,6 +42,8 @@ class RunStarted:
     dry_run: bool = False
     #: Ids of the tasks whose output is shown in the recap, however they end (`print: always`).
     printed: tuple[str, ...] = ()
+    #: The run that this one goes on with, or repeats a part of; empty: none.
+    goes_on_with: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,19 @@ class UnitRetried:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a unit has registered, for runs that go on with this one."""
+
+    #: The name in `results`.
+    name: str
+    outcome: Outcome
+    #: Standard output, whole.
+    data: bytes = b""
+    #: A secret was in it, so that it is not what the unit has registered.
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitEnded:
     """A unit has its outcome, for good."""
 
@@ -103,6 +119,8 @@ class UnitEnded:
     report: Report
     #: `ignore_errors` applies: shown and counted, but it fails nothing.
     ignored: bool = False
+    #: What it has registered; only for those who record runs (`RunOptions.keep_results`).
+    kept: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +136,9 @@ class TaskEnded:
     source_error: str = ""
     #: Units planned in it.
     planned: int = 0
+    #: Units that were not planned because an earlier run, with which this one goes on, ended
+    #: them well, or because nobody asked for them (`rerun`).
+    done_before: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,8 @@ class Task:
     is_command: bool = False
     #: The source wants to see each attempt before its outcome counts (`UnitSource.review`).
     reviewed: bool = False
+    #: The names under which its units, or their steps, keep results.
+    registers: tuple[str, ...] = ()
     #: What its commands write is shown in the recap, however they end.
     print_always: bool = False
     #: Line in the job file, from 1; None for a task made by the program.

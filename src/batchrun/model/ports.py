@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
-from batchrun.model.event import Event, UnitOutput, UnitProgress
+from batchrun.model.event import Event, Kept, UnitOutput, UnitProgress
 from batchrun.model.outcome import Report
 from batchrun.model.unit import Order, Unit
 
 __all__ = [
     "Drawn",
+    "Earlier",
     "Returned",
     "Runner",
     "RunnerEvent",
@@ -42,6 +43,10 @@ class UnitStream(Protocol):
     @property
     def total(self) -> int | None:
         """How many units there will be in all, when that is known without reading the source."""
+
+    @property
+    def done_before(self) -> int:
+        """How many units were left out so far: an earlier run has ended them well."""
 
     def draw(self) -> Unit | Drawn:
         """Plan the next unit; called from the aggregator's thread, must not block.
@@ -77,6 +82,33 @@ class UnitSource(Protocol):
         Called from the aggregator's thread before anybody else hears of the attempt; must not
         block, must not raise. `register` keeps the result, `changed_when` decides `changed`.
         """
+
+    def kept(self, unit: Unit) -> tuple[Kept, ...]:
+        """Return what a unit that has ended has registered, for the record of the run.
+
+        Called from the aggregator's thread, for units that were run; must not block or raise.
+        """
+
+
+class Earlier(Protocol):
+    """What became of units in earlier runs, for a run that goes on with them.
+
+    Both methods are called from the aggregator's thread, while units are planned, and must not
+    block for long.
+    """
+
+    @property
+    def run_id(self) -> str:
+        """The run that is gone on with."""
+
+    def settles(self, task_id: str, identity: bytes) -> bool:
+        """Say whether a unit that is being planned need not be run; of equals, so many once each.
+
+        Says yes once for each equal unit that the earlier runs have settled.
+        """
+
+    def kept(self, task_id: str, identity: bytes) -> tuple[Kept, ...] | None:
+        """Return what a unit that ended well has registered; None: it cannot be restored."""
 
 
 class SecretSource(Protocol):

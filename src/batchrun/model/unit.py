@@ -50,6 +50,9 @@ class Unit:
     secrets: tuple[str, ...] = ()
     #: Bytes of standard output kept whole, instead of the run's head and tail (`register`).
     capture_bytes: int | None = None
+    #: Known by it from run to run: equal for the same operation on the same target (16 bytes);
+    #: empty: nobody asked for it, or it is not resolved.
+    identity: bytes = b""
     #: Its steps; then `operation` is `steps` and no runner ever sees this unit itself.
     program: "UnitProgram | None" = None
     #: Resolves it once its item's `needs` have ended well, for templates that use their results;

@@ -4,14 +4,14 @@ import pytest
 
 from batchrun.errors import JobFileError
 from batchrun.jobfile import LoadOptions, load_text
-from batchrun.jobfile.loaded import LoadedJob
+from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.ops import OPERATIONS
 from small_jobs import units
 
 
 def loaded(text: str) -> LoadedJob:
     job = load_text(text, file="j.yml", base_dir="/", table=OPERATIONS, options=LoadOptions())
-    job.bind("r", 0)
+    job.bind(Binding(run_id="r", started_at=0))
     return job
 
 

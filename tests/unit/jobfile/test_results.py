@@ -3,7 +3,7 @@
 import pytest
 
 from batchrun.jobfile import LoadOptions
-from batchrun.jobfile.loaded import LoadedJob
+from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.jobfile.results import CAPTURE_BYTES
 from batchrun.model.outcome import Captured, Failed, Ok, Outcome, Skipped
 from batchrun.model.ports import Drawn
@@ -498,7 +498,7 @@ def test_a_barrier_before_makes_late_resolving_unnecessary() -> None:
 
 def rehearsed(text: str) -> LoadedJob:
     job = loaded(text)
-    job.bind("run-1", 0.0, dry_run=True)
+    job.bind(Binding(run_id="run-1", started_at=0.0, dry_run=True))
     return job
 
 

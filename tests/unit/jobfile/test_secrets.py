@@ -8,7 +8,7 @@ import pytest
 
 from batchrun.errors import JobFileError, SourceError
 from batchrun.jobfile import LoadOptions, load_text
-from batchrun.jobfile.loaded import LoadedJob
+from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.secret import SecretRef, SecretText
 from batchrun.ops import OPERATIONS
 from small_jobs import units
@@ -21,7 +21,7 @@ def loaded(text: str, base_dir: str = "/base/dir", options: LoadOptions | None =
     job = load_text(
         text, file="job.yml", base_dir=base_dir, table=OPERATIONS, options=options or LoadOptions()
     )
-    job.bind("r", 0)
+    job.bind(Binding(run_id="r", started_at=0))
     return job
 
 

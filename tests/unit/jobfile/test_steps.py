@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchrun.jobfile.loaded import LoadedJob
+from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.around import Around
 from batchrun.model.job import RetryPolicy
 from batchrun.model.outcome import Failed, Ok, Skipped
@@ -24,7 +24,7 @@ def program_of(unit: Unit) -> UnitProgram:
 def only_program(text: str, *, dry_run: bool = False) -> tuple[LoadedJob, Unit, UnitProgram]:
     job = loaded(text)
     if dry_run:
-        job.bind("run-1", 0.0, dry_run=True)
+        job.bind(Binding(run_id="run-1", started_at=0.0, dry_run=True))
     (unit,) = units(job)
     return job, unit, program_of(unit)
 

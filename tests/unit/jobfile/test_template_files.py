@@ -7,7 +7,7 @@ import pytest
 
 from batchrun.errors import JobFileError
 from batchrun.jobfile import load_text
-from batchrun.jobfile.loaded import LoadedJob
+from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.outcome import Failed
 from batchrun.model.secret import SecretRef, SecretText
 from batchrun.ops import OPERATIONS
@@ -23,7 +23,7 @@ def loaded(
     (directory / "t.j2").write_bytes(template if isinstance(template, bytes) else template.encode())
     text = f"{VARS}{more}\ntasks:\n- template: {{src: '{src}', dest: out}}\n  foreach: [x, y]\n"
     job = load_text(text, file="job.yml", base_dir=str(directory), table=OPERATIONS)
-    job.bind("run-1", 0.0)
+    job.bind(Binding(run_id="run-1", started_at=0.0))
     return job
 
 

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from batchrun.jobfile import LoadOptions
+from batchrun.jobfile.loaded import Binding
 from batchrun.model.outcome import Failed, Skipped
 from small_jobs import loaded, only_unit, units
 
@@ -101,7 +102,9 @@ def test_now_is_the_start_of_the_run_and_moves_by_whole_days_of_the_calendar(
         "tasks:\n- run: a\n  stdin: \"{{ now('%F %T') }} | {{ now('%F %T %Z', '-1d') }} | "
         "{{ now('%T', '+90m') }} | {{ now() }}\"\n"
     )
-    job.bind("r", 1774836000.0)  # 2026-03-30 04:00 in Berlin, the day after the clocks changed
+    job.bind(
+        Binding(run_id="r", started_at=1774836000.0)
+    )  # 2026-03-30 04:00 in Berlin, the day after the clocks changed
 
     (unit,) = units(job)
     monkeypatch.undo()

@@ -1,0 +1,112 @@
+"""Who a unit is from run to run: a hash of what it does, and of what it does that to.
+
+    task id, operation, constant parameters ──► once for each task ──┐
+    computed parameters, item, output file  ─────────────────────────┴──► 16 bytes
+
+Equal units are equal here, wherever they stand in a list; how many equal ones there are is counted
+by whoever compares. Not part of it: names, time limits, retries, and how a result is judged.
+
+What is resolved only when it is due (steps, and what uses the result of its own item) is known by
+its text in the job file instead. Its variables are those of the first run anyway.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from batchrun.jobfile.plan import TaskPlan
+from batchrun.jobfile.rendering import output_token
+from batchrun.model.around import Around
+
+__all__ = ["SIZE_BYTES", "Identifier", "canonical"]
+
+SIZE_BYTES = 16
+#: Parameters of commands that say how their end is judged, not what they do.
+_JUDGING = frozenset({"ok_codes", "changed_codes", "readonly", "idle_timeout"})
+#: What the units of a task that are resolved late are made of, beside their item.
+_TEXTS = ("steps", "rescue", "always", "vars", "env", "cwd", "stdin", "shell", "sudo")
+
+
+class Identifier:
+    """Makes the identities of the units of one task.
+
+    Args:
+        plan: The task.
+        run_id: The run's, which is part of the temporary names of output files.
+    """
+
+    def __init__(self, plan: TaskPlan, run_id: str) -> None:
+        self._by_text = plan.late or plan.frame.steps is not None
+        self._start = hashlib.blake2b(_text_of_task(plan).encode(), digest_size=SIZE_BYTES)
+        around = plan.frame.around
+        output = None if around is None else around.output
+        self._token = "" if output is None else output_token(run_id, output.number)
+        self._pieces = () if self._by_text else _pieces(plan)
+
+    def of(self, params: Mapping[str, Any], around: Around | None, key: str, index: int) -> bytes:
+        """Return the identity of one unit.
+
+        Args:
+            params: Its parameters.
+            around: What stands around them.
+            key: Which item it is of.
+            index: Its position, which is part of temporary names.
+        """
+        text = ascii(key) + "".join(
+            [piece if name is None else f"{piece}{_text(params[name])}\n"
+             for name, piece in self._pieces]
+        )  # fmt: skip
+        if self._token and around is not None and around.output is not None:
+            path = _text(around.output.path)
+            text = f"{text.replace(f'{self._token}.{index}', 'output')}{path}"
+        found = self._start.copy()
+        found.update(text.encode())
+        return found.digest()
+
+
+def _text_of_task(plan: TaskPlan) -> str:
+    """Write what is the same for all units of a task, computed or not."""
+    texts: Any = ()
+    if plan.late or plan.frame.steps is not None:
+        modifiers = plan.entry.modifiers
+        texts = (plan.entry.raw, [getattr(modifiers, name) for name in _TEXTS])
+        if plan.frame.steps is not None:
+            texts = texts[1:]
+    return _text((plan.task.id, plan.task.operation, texts))
+
+
+def _pieces(plan: TaskPlan) -> tuple[tuple[str | None, str], ...]:
+    """Write the parameters in the order of their names, for each unit to fill in its own.
+
+    So a parameter is the same whether the job file computes it or writes it out.
+    """
+    computed = {name for name, _, _ in plan.computed}
+    pieces: list[tuple[str | None, str]] = []
+    for name in sorted(computed | set(plan.constants)):
+        if name in _JUDGING:
+            continue
+        if name in computed:
+            pieces.append((name, f"{name}="))
+        else:
+            pieces.append((None, f"{name}={_text(plan.constants[name])}\n"))
+    return tuple(pieces)
+
+
+def _text(value: Any) -> str:
+    # Most values are text. ASCII: how Python writes other characters changes with Unicode.
+    return ascii(value) if type(value) is str else ascii(canonical(value))
+
+
+def canonical(value: Any) -> Any:
+    """Return a value so that equal ones are written equally: mappings sorted, lists as tuples.
+
+    >>> canonical({"b": [1], "a": None}) == canonical({"a": None, "b": (1,)})
+    True
+    """
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return ("mapping", *sorted((str(key), canonical(one)) for key, one in value.items()))
+    if type(value) in (list, tuple):  # a pattern is a named tuple, and stays one
+        return tuple(map(canonical, value))
+    return value
