@@ -7,7 +7,11 @@ import yaml
 
 from batchrun.errors import Problem
 
-__all__ = ["SMART_QUOTE", "SMART_QUOTES", "explain", "explain_json"]
+__all__ = ["DEEPEST", "SMART_QUOTE", "SMART_QUOTES", "TOO_DEEP", "explain", "explain_json"]
+
+#: Levels of lists and mappings inside each other.
+DEEPEST = 64
+TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 
 #: A value that begins with one of these must be in quotes, and why.
 _STARTERS = {
@@ -35,6 +39,8 @@ def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     context_mark = getattr(error, "context_mark", None)
     said = str(getattr(error, "problem", None) or "")
+    if "nesting depth" in said:  # libyaml's own bound, far above ours, met while it looks ahead
+        said = TOO_DEEP
     if mark is None:
         return Problem(file=file, line=_control_line(text), path="", message=_unmarked(text, said))
     lines = text.split("\n")

@@ -102,9 +102,8 @@ def test_now_is_the_start_of_the_run_and_moves_by_whole_days_of_the_calendar(
         "tasks:\n- run: a\n  stdin: \"{{ now('%F %T') }} | {{ now('%F %T %Z', '-1d') }} | "
         "{{ now('%T', '+90m') }} | {{ now() }}\"\n"
     )
-    job.bind(
-        Binding(run_id="r", started_at=1774836000.0)
-    )  # 2026-03-30 04:00 in Berlin, the day after the clocks changed
+    # 2026-03-30 04:00 in Berlin, the day after the clocks changed.
+    job.bind(Binding(run_id="r", started_at=1774836000.0))
 
     (unit,) = units(job)
     monkeypatch.undo()
