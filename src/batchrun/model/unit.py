@@ -1,6 +1,6 @@
 """The smallest thing that is scheduled: one operation on one target."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,13 @@ from batchrun.model.outcome import Failed, Skipped
 if TYPE_CHECKING:
     from batchrun.model.steps import UnitProgram
 
-__all__ = ["HEAD_BYTES", "TAIL_BYTES", "Order", "RunSettings", "Unit"]
+__all__ = ["HEAD_BYTES", "TAIL_BYTES", "Order", "RunSettings", "Unit", "command_text"]
 
 #: Kept of the beginning and of the end of each stream of a command's output.
 HEAD_BYTES = 64 * 1024
 TAIL_BYTES = 192 * 1024
+#: A unit may have a thousand sources (`chunk`); so many are named.
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +103,61 @@ class RunSettings:
     spool_dir: str = ""
     #: Variables that commands do not inherit from batchrun: they hold secrets.
     withheld_env: tuple[str, ...] = ()
+
+
+def command_text(unit: Unit) -> str:
+    """Say what a unit does, for people and for lists of commands; secrets stay hidden.
+
+    A shell text is given as it is, newlines included, and the words of a command as a shell would
+    take them; of other operations the name, and what they work on.
+
+    >>> words = {"command": ("echo", "a b")}
+    >>> command_text(Unit(task_id="t", index=1, operation="run", params=words))
+    "echo 'a b'"
+    >>> paths = {"src": ("/a", "/b"), "dest": "/c/"}
+    >>> command_text(Unit(task_id="t", index=1, operation="copy", params=paths))
+    'copy /a /b -> /c/'
+    """
+    params = unit.params
+    command = params.get("command")
+    if command is not None:
+        return _words(command) if isinstance(command, list | tuple) else str(command)
+    if unit.operation == "script" and "file" in params:
+        arguments = params.get("args")
+        return _words((params["file"], *(arguments if isinstance(arguments, list | tuple) else ())))
+    return _about_paths(unit.operation, params)
+
+
+def _words(words: Sequence[object]) -> str:
+    """Join words as a shell takes them apart; a reference to a secret is shown as `***`."""
+    import shlex  # noqa: PLC0415 - workers load this module, and never ask
+
+    return shlex.join(map(str, words))
+
+
+def _about_paths(operation: str, params: Mapping[str, object]) -> str:
+    """Write an operation with the parameter that comes first, and where it leads."""
+    main = next((name for name in ("src", "path", "dest") if name in params), None)
+    if main is None:
+        main = next((name for name, value in params.items() if _is_text(value)), None)
+    if main is None:
+        return operation
+    text = f"{operation} {_named(params[main])}"
+    return f"{text} -> {params['dest']}" if main == "src" and "dest" in params else text
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value says something in a few words: text, or a list of texts."""
+    return isinstance(value, str) or (
+        isinstance(value, tuple) and bool(value) and _is_text(value[0])
+    )
+
+
+def _named(value: object) -> str:
+    """Write a path, a pattern (a tuple with a name for its field), or the first ones of a list."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    if hasattr(value, "pattern"):
+        return str(value.pattern)
+    more = f" ... ({len(value)})" if len(value) > _MOST_NAMED else ""
+    return " ".join(map(_named, value[:_MOST_NAMED])) + more
