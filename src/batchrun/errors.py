@@ -5,6 +5,7 @@
     ├── JobFileError                65   the job file is wrong; nothing was run
     ├── PluginError                 65   an installed package's operation cannot be used
     ├── LockHeldError               75   another run of this job is going on
+    ├── JournalError                 1   a run cannot be recorded, or its record cannot be read
     ├── SourceError                      a `foreach` source could not be read to its end
     ├── OperationError                   an operation on files could not do its work
     ├── UnitStoppedError                 a unit was asked to stop, or ran out of time
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 __all__ = [
     "BatchrunError",
     "JobFileError",
+    "JournalError",
     "LockHeldError",
     "OperationError",
     "PluginError",
@@ -83,6 +85,10 @@ class LockHeldError(BatchrunError):
     """Another run holds the lock of this job."""
 
     exit_code = 75
+
+
+class JournalError(BatchrunError):
+    """A run cannot be recorded, or its record cannot be read; the message says why."""
 
 
 class SourceError(BatchrunError):

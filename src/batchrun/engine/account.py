@@ -6,9 +6,10 @@ from batchrun.engine.options import RunResult, RunSoFar
 from batchrun.engine.outputs import Outputs
 from batchrun.engine.scheduler import Scheduler
 from batchrun.engine.stops import StopKind
-from batchrun.engine.verdict import exit_code, outcome_word
+from batchrun.engine.verdict import exit_code
 from batchrun.model.counts import Counts, fold
 from batchrun.model.event import Event, TaskEnded
+from batchrun.model.exitcode import outcome_word
 
 __all__ = ["Account"]
 

@@ -4,7 +4,7 @@ from batchrun.engine.stops import Stop, StopKind
 from batchrun.model.counts import Tally
 from batchrun.model.exitcode import ExitCode
 
-__all__ = ["exit_code", "outcome_word"]
+__all__ = ["exit_code"]
 
 _OF_STOP = {
     StopKind.INTERRUPT: ExitCode.INTERRUPTED,
@@ -39,20 +39,3 @@ def exit_code(
     if failed or source_failed:
         return ExitCode.FAILED
     return ExitCode.UNREACHABLE if total.counted("unreachable") else ExitCode.OK
-
-
-def outcome_word(code: ExitCode) -> str:
-    """Say in one word how a run went, for `run.outcome` in `finally` tasks."""
-    match code:
-        case ExitCode.OK:
-            return "ok"
-        case ExitCode.INTERRUPTED | ExitCode.TERMINATED | ExitCode.HANGUP:
-            return "interrupted"
-        case ExitCode.DEADLINE:
-            return "deadline"
-        case ExitCode.FAIL_LIMIT:
-            return "stopped"
-        case ExitCode.UNREACHABLE:
-            return "unreachable"
-        case _:
-            return "failed"

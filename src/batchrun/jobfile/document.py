@@ -16,7 +16,14 @@ from batchrun.errors import JobFileError, Problem
 from batchrun.jobfile.lines import Lines
 from batchrun.jobfile.problems import Path, Problems
 from batchrun.jobfile.scalars import Plain, resolve_word
-from batchrun.jobfile.syntax import DEEPEST, SMART_QUOTE, SMART_QUOTES, TOO_DEEP, explain, explain_json
+from batchrun.jobfile.syntax import (
+    DEEPEST,
+    SMART_QUOTE,
+    SMART_QUOTES,
+    TOO_DEEP,
+    explain,
+    explain_json,
+)
 
 __all__ = ["Block", "Document", "parse"]
 

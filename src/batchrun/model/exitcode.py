@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-__all__ = ["EXIT_CODES", "ExitCode"]
+__all__ = ["EXIT_CODES", "ExitCode", "outcome_word"]
 
 
 class ExitCode(IntEnum):
@@ -42,3 +42,24 @@ EXIT_CODES: tuple[tuple[ExitCode, str], ...] = (
     (ExitCode.INTERRUPTED, "stopped by SIGINT"),
     (ExitCode.TERMINATED, "stopped by SIGTERM"),
 )
+
+
+def outcome_word(code: int) -> str:
+    """Say in one word how a run went.
+
+    >>> outcome_word(0), outcome_word(143), outcome_word(2)
+    ('ok', 'interrupted', 'failed')
+    """
+    match code:
+        case ExitCode.OK:
+            return "ok"
+        case ExitCode.INTERRUPTED | ExitCode.TERMINATED | ExitCode.HANGUP:
+            return "interrupted"
+        case ExitCode.DEADLINE:
+            return "deadline"
+        case ExitCode.FAIL_LIMIT:
+            return "stopped"
+        case ExitCode.UNREACHABLE:
+            return "unreachable"
+        case _:
+            return "failed"

@@ -3,9 +3,9 @@
 import pytest
 
 from batchrun.engine.stops import Stop, StopKind
-from batchrun.engine.verdict import exit_code, outcome_word
+from batchrun.engine.verdict import exit_code
 from batchrun.model.counts import Tally
-from batchrun.model.exitcode import ExitCode
+from batchrun.model.exitcode import ExitCode, outcome_word
 
 #: What may be wrong with a run, in the order in which one wins over the next.
 PRECEDENCE = (

@@ -1,0 +1,191 @@
+"""SQLite, as it is used here: how databases are opened, set up and brought up to date.
+
+A newer schema than this program knows is refused by name: guessing could damage the record. An
+older one is brought up to date step by step when it is opened for writing, and read as it is
+when it is only read, in memory, so that looking back changes nothing.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from batchrun.errors import JournalError
+
+__all__ = ["Schema", "open_for_reading", "open_for_writing", "reason"]
+
+#: How long another process may hold a database before we give up, in seconds.
+BUSY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """One kind of database: its marks in the file's head, and how it came to be."""
+
+    #: What it is called in messages.
+    name: str
+    #: SQLite's `application_id`.
+    application_id: int
+    #: Scripts; each leads from the version that is its index to the next one.
+    steps: Sequence[str]
+
+    @property
+    def version(self) -> int:
+        """The newest version."""
+        return len(self.steps)
+
+
+def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
+    """Open a database and bring it up to date; one that is not there is made, for its owner only.
+
+    Raises:
+        JournalError: it is newer than this program, or is something else.
+        OSError: the file cannot be made.
+        sqlite3.Error: it cannot be read or written.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = _connect(path)
+    try:
+        version = _version(connection, path, schema)
+        _set_up(connection)
+        if version < schema.version:
+            _upgrade(connection, schema)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path, schema: Schema) -> sqlite3.Connection:
+    """Open a database without changing it.
+
+    Raises:
+        JournalError: it is not there, is newer than this program, is damaged or something else.
+    """
+    try:
+        connection = _open_read_only(path)
+        try:
+            version = _version(connection, path, schema)
+            return connection if version == schema.version else _upgraded(connection, schema)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        message = f"the {schema.name} {path} cannot be read: {reason(error)}"
+        raise JournalError(message) from error
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        message = "there is no such file"
+        raise sqlite3.OperationalError(message)
+    address = f"file:{quote(os.fspath(path))}?mode=ro"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if os.access(path.parent, os.W_OK):
+            raise
+        # In a directory that cannot be written to, nobody writes, and SQLite has no place for
+        # what it needs to make sure of that.
+        connection = sqlite3.connect(f"{address}&immutable=1", uri=True, check_same_thread=False)
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Made in one thread, used in another, never in two at once.
+    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    """Choose how it is written: write-ahead where the file system can do that.
+
+    That needs shared memory, which some network file systems do not have.
+    """
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
+    """Read the version of a database.
+
+    Raises:
+        JournalError: it is newer than this program, or is something else.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != schema.application_id and (application or version):
+        message = f"{path} is not a {schema.name} of batchrun"
+        raise JournalError(message)
+    if version > schema.version:
+        message = (
+            f"the {schema.name} {path} was written by a newer batchrun (version {version}, this "
+            f"one knows {schema.version}); use that one to read it"
+        )
+        raise JournalError(message)
+    return int(version)
+
+
+def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Bring a database up to date, one step after the other, all of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Looked at once more: another process may have done it meanwhile.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for step in schema.steps[version:]:
+            for statement in _statements(step):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={schema.application_id}")
+        connection.execute(f"PRAGMA user_version={schema.version}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Take a script apart; `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _upgraded(connection: sqlite3.Connection, schema: Schema) -> sqlite3.Connection:
+    """Return an up-to-date copy, in memory, of an older database."""
+    with closing(connection):
+        copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        connection.backup(copy)
+    _upgrade(copy, schema)
+    return copy
+
+
+def reason(error: sqlite3.Error) -> str:
+    """Say what SQLite means, for people."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return str(error)
+    return _REASONS.get(code & 0xFF, str(error))
+
+
+_REASONS = {
+    sqlite3.SQLITE_FULL: "no space left on device",
+    sqlite3.SQLITE_BUSY: f"another process has held it for {BUSY_S:g} s",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is damaged, or is no database",
+    sqlite3.SQLITE_READONLY: "it cannot be written to",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_PERM: "permission denied",
+    sqlite3.SQLITE_IOERR: "input/output error",
+}

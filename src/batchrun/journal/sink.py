@@ -1,0 +1,236 @@
+"""The sink that records a run: what ended is on disk at most 100 ms later, the end at once."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchrun.errors import JournalError
+from batchrun.journal.alive import RunLock
+from batchrun.journal.database import open_for_writing, reason
+from batchrun.journal.index import Index
+from batchrun.journal.places import StateDir, unusable
+from batchrun.journal.rows import attempt_row, kept_row, output_rows, raw_text
+from batchrun.journal.schema import ATTEMPT_COLUMNS, OUTPUT_COLUMNS, RECORD
+from batchrun.journal.writer import Writer, insert
+from batchrun.model.counts import Counts, fold
+from batchrun.model.event import (
+    Event,
+    Note,
+    RunEnded,
+    RunStarted,
+    TaskEnded,
+    TaskOpened,
+    UnitEnded,
+    UnitRetried,
+)
+from batchrun.model.record import RunRecord
+
+__all__ = ["JournalSink"]
+
+_RECORDED = frozenset({RunStarted, TaskOpened, TaskEnded, UnitEnded, UnitRetried, Note, RunEnded})
+_KEPT_COLUMNS = ("identity", "task", "name", "hidden", "outcome", "data")
+_RUN_COLUMNS = (
+    "id", "job", "job_file", "base_dir", "text", "variables", "options", "command_line",
+    "started_at", "now", "shown_id", "previous", "continues", "host", "user", "pid", "version",
+    "python", "boot_id",
+)  # fmt: skip
+
+
+class JournalSink:
+    """Records one run; made before it begins, so that a run that cannot be recorded does not.
+
+    Args:
+        state: Where runs are recorded.
+        record: What is known of this one.
+
+    Raises:
+        FileExistsError: there is a run of this id already.
+        JournalError: it cannot be recorded.
+    """
+
+    def __init__(self, state: StateDir, record: RunRecord) -> None:
+        self.run = state.make(record.run_id)
+        self._record = record
+        self._index = Index(state)
+        self._lock = RunLock(self.run)
+        try:
+            connection = open_for_writing(self.run.database, RECORD)
+            _write_run(connection, record)
+        except (OSError, sqlite3.Error) as error:
+            self._lock.release()
+            why = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
+            raise JournalError(unusable(state.path, why)) from error
+        self._connection = connection
+        self._inode = os.stat(self.run.database).st_ino
+        self._rows = _Rows()
+        self._writer = Writer(connection, self._rows.write)
+        self._is_closed = False
+
+    @property
+    def written(self) -> int:
+        """How many of the events taken are on disk."""
+        return self._writer.written
+
+    def handle(self, event: Event) -> None:
+        """Take one event; returns when the last one is on disk.
+
+        Raises:
+            OSError: the record cannot be written.
+        """
+        self.take(event)
+
+    def take(self, event: Event) -> int:
+        """Take one event; returns how many were taken, to compare with `written`.
+
+        Raises:
+            OSError: the record cannot be written.
+        """
+        if type(event) not in _RECORDED:
+            return 0
+        size = 0
+        if isinstance(event, UnitEnded | UnitRetried) and event.report.output:
+            output = event.report.output
+            size = sum(len(one.head) + len(one.tail) for one in (output.stdout, output.stderr))
+        try:
+            number = self._writer.put(event, size)
+            if isinstance(event, RunStarted):
+                self._writer.flush()
+                self._index.began(self._record)
+            elif isinstance(event, RunEnded):
+                self._writer.flush()
+                self._check_place()
+                self._index.ended(self._record, event, self._rows.counts)
+        except sqlite3.Error as error:
+            message = f"the record of this run in {self.run.path} cannot be written: "
+            raise OSError(message + reason(error)) from error
+        return number
+
+    def close(self) -> None:
+        """Write what is left, let go of the database, then of the lock."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._writer.close()
+        try:
+            self._connection.close()
+        except sqlite3.Error as error:
+            message = f"the record of this run in {self.run.path} cannot be closed: "
+            raise OSError(message + reason(error)) from error
+        finally:
+            self._index.close()
+            self._lock.release()
+
+    def _check_place(self) -> None:
+        """Notice that the record was removed while it was written.
+
+        Raises:
+            OSError: it was: the file that we write to has no name any more.
+        """
+        try:
+            is_there = os.stat(self.run.database).st_ino == self._inode
+        except OSError:
+            is_there = False
+        if not is_there:
+            message = f"the record of this run was removed while it ran: {self.run.database}"
+            raise OSError(message)
+
+
+def _write_run(connection: sqlite3.Connection, record: RunRecord) -> None:
+    dump = json.dumps
+    row = (
+        record.run_id,
+        raw_text(record.job_name),
+        os.fsencode(record.job_file),
+        os.fsencode(record.base_dir),
+        record.text,
+        dump(dict(record.variables)),
+        dump(dict(record.options)),
+        dump(list(record.command_line)),
+        record.started_at,
+        record.now,
+        record.shown_id,
+        record.previous,
+        record.continues,
+        record.host,
+        record.user,
+        record.pid,
+        record.version,
+        record.python,
+        record.boot_id,
+    )
+    insert(connection, "run", _RUN_COLUMNS, [row])
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Turns events into rows, in the writer's thread; `counts` is for all once it is flushed."""
+
+    counts: Counts = field(default_factory=Counts)
+    _seq: int = 0
+    _tasks: dict[str, int] = field(default_factory=dict)
+
+    def write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+        """Write a batch."""
+        attempts: list[tuple[Any, ...]] = []
+        outputs: list[tuple[Any, ...]] = []
+        kept: list[tuple[Any, ...]] = []
+        for event in events:
+            fold(self.counts, event)
+            if isinstance(event, UnitEnded | UnitRetried):
+                self._seq += 1
+                task = self._tasks[event.unit.task_id]
+                attempts.append(attempt_row(self._seq, event, task))
+                if event.report.output:
+                    outputs += output_rows(self._seq, event.report.output)
+                if isinstance(event, UnitEnded):
+                    kept += [kept_row(event.unit, task, one) for one in event.kept]
+            else:
+                self._write_one(connection, event)
+        insert(connection, "attempts", ATTEMPT_COLUMNS, attempts)
+        insert(connection, "outputs", OUTPUT_COLUMNS, outputs)
+        insert(connection, "results", _KEPT_COLUMNS, kept)
+
+    def _write_one(self, connection: sqlite3.Connection, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._write_start(connection, event)
+            case TaskOpened():
+                connection.execute(
+                    "UPDATE tasks SET opened = 1, total = ? WHERE id = ?",
+                    (event.total, raw_text(event.task_id)),
+                )
+            case TaskEnded():
+                connection.execute(
+                    "UPDATE tasks SET good = ?, not_expanded = ?, source_error = ?, planned = ?, "
+                    "done_before = ? WHERE id = ?",
+                    (
+                        event.good,
+                        raw_text(event.not_expanded),
+                        raw_text(event.source_error),
+                        event.planned,
+                        event.done_before,
+                        raw_text(event.task_id),
+                    ),
+                )
+            case Note():
+                row = (self._seq, event.level, raw_text(event.task_id), raw_text(event.message))
+                insert(connection, "notes", ("seq", "level", "task", "message"), [row])
+            case RunEnded():
+                connection.execute(
+                    "UPDATE run SET ended_at = ?, duration_s = ?, exit_code = ?, stopped = ?",
+                    (event.at, event.duration_s, int(event.exit_code), raw_text(event.stopped)),
+                )
+            case _:
+                pass
+
+    def _write_start(self, connection: sqlite3.Connection, event: RunStarted) -> None:
+        self._tasks = {task_id: at for at, (task_id, _) in enumerate(event.tasks)}
+        rows = [
+            (at, raw_text(task_id), raw_text(name), task_id in event.printed)
+            for at, (task_id, name) in enumerate(event.tasks)
+        ]
+        insert(connection, "tasks", ("position", "id", "name", "printed"), rows)
+        connection.execute("UPDATE run SET procs = ?", (event.procs,))
