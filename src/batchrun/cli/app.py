@@ -3,7 +3,15 @@
 import typer
 
 from batchrun.cli import options as o
-from batchrun.cli.flags import CheckFlags, DoFlags, EachFlags, JobFlags, command_of
+from batchrun.cli.flags import (
+    CheckFlags,
+    DoFlags,
+    EachFlags,
+    JobFlags,
+    RerunFlags,
+    ResumeFlags,
+    command_of,
+)
 from batchrun.model.exitcode import EXIT_CODES
 
 __all__ = ["COMMANDS", "app"]
@@ -72,11 +80,30 @@ def _check(flags: CheckFlags) -> int:
     return check_job_file(flags)
 
 
+def _resume(flags: ResumeFlags) -> int:
+    """Go on with a run: do everything that has not ended ok.
+
+    The job file is read once more; `now()` and the variables are those of the first run.
+    """
+    from batchrun.cli.resuming import resume_run  # noqa: PLC0415
+
+    return resume_run(flags)
+
+
+def _rerun(flags: RerunFlags) -> int:
+    """Run again only what did not end ok in a run, and nothing that is new in its lists."""
+    from batchrun.cli.resuming import rerun_run  # noqa: PLC0415
+
+    return rerun_run(flags)
+
+
 run = app.command("run", epilog=_EXIT_CODES)(command_of(JobFlags, _run))
 each = app.command("each", epilog=_EXIT_CODES, help=_EACH_HELP, context_settings=_WORDS_LAST)(
     command_of(EachFlags, _each)
 )
 do = app.command("do", epilog=_EXIT_CODES)(command_of(DoFlags, _do))
+resume = app.command("resume", epilog=_EXIT_CODES)(command_of(ResumeFlags, _resume))
+rerun = app.command("rerun", epilog=_EXIT_CODES)(command_of(RerunFlags, _rerun))
 check = app.command("check", epilog=_EXIT_CODES)(command_of(CheckFlags, _check))
 
 

@@ -7,7 +7,16 @@ from typing import Any, TypeVar, get_type_hints
 
 from batchrun.cli import options as o
 
-__all__ = ["CheckFlags", "DoFlags", "EachFlags", "Flags", "JobFlags", "command_of"]
+__all__ = [
+    "CheckFlags",
+    "DoFlags",
+    "EachFlags",
+    "Flags",
+    "JobFlags",
+    "RerunFlags",
+    "ResumeFlags",
+    "command_of",
+]
 
 F = TypeVar("F")
 
@@ -30,6 +39,7 @@ class Flags:
     quiet: o.Quiet = 0
     verbose: o.Verbose = False
     debug: o.Debug = False
+    no_journal: o.NoJournal = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +94,23 @@ class DoFlags(Flags):
     words: o.Words = None
     hosts: o.Hosts = None
     save: o.Save = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeFlags(Flags):
+    """What `resume` takes."""
+
+    run: o.RunName = "last"
+    recorded: o.AsRecorded = False
+    insecure_permissions: o.InsecurePermissions = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerunFlags(ResumeFlags):
+    """What `rerun` takes."""
+
+    failed: o.OnlyFailed = False
+    unreachable: o.OnlyUnreachable = False
 
 
 def command_of(kind: type[F], function: Callable[[F], int]) -> Callable[..., int]:

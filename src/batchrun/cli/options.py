@@ -12,12 +12,55 @@ from batchrun.model.job import FailLimit
 from batchrun.model.values import parse_duration
 
 __all__ = [
-    "ArgFile", "Argv", "CommandWords", "Deadline", "Debug", "DetailedExitcode", "Diff", "DryRun",
-    "Grace", "Hosts", "InsecurePermissions", "JobFile", "KeepOrder", "Lock", "LockName", "MaxArgs",
-    "MaxFail", "NullSeparated", "OperationChoice", "OperationName", "Output", "OutputChoice",
-    "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "Retries", "Save", "SkipTags",
-    "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version", "Wait",
-    "Words", "fail_limit", "panel_position", "split_words", "variables",
+    "ArgFile",
+    "Argv",
+    "AsRecorded",
+    "CommandWords",
+    "Deadline",
+    "Debug",
+    "DetailedExitcode",
+    "Diff",
+    "DryRun",
+    "Grace",
+    "Hosts",
+    "InsecurePermissions",
+    "JobFile",
+    "KeepOrder",
+    "Lock",
+    "LockName",
+    "MaxArgs",
+    "MaxFail",
+    "NoJournal",
+    "NullSeparated",
+    "OnlyFailed",
+    "OnlyUnreachable",
+    "OperationChoice",
+    "OperationName",
+    "Output",
+    "OutputChoice",
+    "Procs",
+    "Progress",
+    "ProgressChoice",
+    "Quiet",
+    "Replace",
+    "Retries",
+    "RunName",
+    "Save",
+    "SkipTags",
+    "Tag",
+    "Tags",
+    "Tasks",
+    "Timeout",
+    "Variables",
+    "VarsFiles",
+    "Verbose",
+    "Version",
+    "Wait",
+    "Words",
+    "fail_limit",
+    "panel_position",
+    "split_words",
+    "variables",
 ]  # fmt: skip
 
 _WHAT = "What is run"
@@ -224,6 +267,28 @@ InsecurePermissions: TypeAlias = Annotated[
     _option(_HOW, "As root: take a job file, or a file that it uses, that others can write.",
             "--insecure-permissions"),
 ]  # fmt: skip
+NoJournal: TypeAlias = Annotated[
+    bool,
+    _option(_HOW, "Keep no record of this run; it cannot be resumed or looked at.",
+            "--no-journal"),
+]  # fmt: skip
+RunName: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="[RUN]", help="A run: its id, how that begins or ends, or `last`.",
+                   show_default=True),
+]  # fmt: skip
+AsRecorded: TypeAlias = Annotated[
+    bool,
+    _option(_WHAT, "Use the job file's text in the record instead of the file.", "--recorded"),
+]
+OnlyFailed: TypeAlias = Annotated[
+    bool,
+    _option(_WHAT, "Only what failed, timed out or was lost.", "--failed"),
+]
+OnlyUnreachable: TypeAlias = Annotated[
+    bool,
+    _option(_WHAT, "Only hosts that were unreachable.", "--unreachable"),
+]
 Save: TypeAlias = Annotated[
     Path | None,
     _option(_WHAT, "Write the equivalent job file too, as a start for one that is kept.",

@@ -3,15 +3,15 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TextIO
+from dataclasses import dataclass, field
+from typing import Any, TextIO
 
 from batchrun import api
 from batchrun.cli.asking import answer_prompts, check_terminal, terminal_asker
-from batchrun.cli.flags import Flags
-from batchrun.cli.options import Output, Progress
+from batchrun.cli.flags import Flags, JobFlags
+from batchrun.cli.options import Output, Progress, split_words
 from batchrun.engine.run import RunResult
 from batchrun.errors import UsageError
 from batchrun.model.exitcode import ExitCode
@@ -34,6 +34,18 @@ class Grouping:
     keep_order: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How a run was asked for, beside its flags."""
+
+    #: It goes on with an earlier one.
+    goes_on: api.Continuation | None = None
+    #: What a run that goes on with it needs of its command line.
+    options: Mapping[str, Any] = field(default_factory=dict)
+    #: Instead of `--procs`.
+    procs: int | None = None
+
+
 def check_flags(flags: Flags) -> None:
     """Refuse what makes no sense together, and begin to log when that is wanted.
 
@@ -52,20 +64,28 @@ def check_flags(flags: Flags) -> None:
         )
 
 
-def execute(loaded: api.LoadedJob, flags: Flags, grouping: Grouping | None = None) -> int:
+def execute(
+    loaded: api.LoadedJob,
+    flags: Flags,
+    grouping: Grouping | None = None,
+    asked: Asked | None = None,
+) -> int:
     """Run a loaded job as the flags say; return the exit code.
 
     Args:
         loaded: The job; it is used up.
         flags: How.
         grouping: For commands whose output is the result; None: the recap is.
+        asked: What else is known; None: nothing.
 
     Raises:
         BatchrunError: somebody has to be asked, and there is no terminal.
     """
+    asked = asked or Asked()
+    procs = flags.procs if asked.procs is None else asked.procs
     check_terminal(loaded.job)
     answer_prompts(loaded)
-    with _shown(flags, grouping) as (sinks, progress):
+    with _shown(flags, grouping) as (sinks, behind, progress):
         config = api.RunConfig(
             dry_run=flags.dry_run,
             diff=flags.diff,
@@ -78,8 +98,15 @@ def execute(loaded: api.LoadedJob, flags: Flags, grouping: Grouping | None = Non
             tickers=(progress,),
             ask=terminal_asker(progress.hide),
             handle_signals=True,
+            journal=not flags.no_journal,
+            words=api.Words(
+                command_line=tuple(sys.argv[1:]),
+                options={**_recorded(flags, grouping), **asked.options},
+            ),
+            behind=behind,
+            goes_on=asked.goes_on,
         )
-        result = api.run(loaded, procs=flags.procs, sinks=sinks, config=config)
+        result = api.run(loaded, procs=procs, sinks=sinks, config=config)
     return _exit_code(result, flags)
 
 
@@ -94,6 +121,23 @@ def _exit_code(result: RunResult, flags: Flags) -> int:
     return result.exit_code
 
 
+def _recorded(flags: Flags, grouping: Grouping | None) -> dict[str, Any]:
+    """Return what a run that goes on with this one needs of the flags."""
+    found: dict[str, Any] = {"load": {"retries": flags.retries, "timeout_s": flags.timeout}}
+    if isinstance(flags, JobFlags):
+        found["load"] |= {
+            "task_ids": list(flags.task or ()),
+            "tags": split_words(flags.tags),
+            "skip_tags": split_words(flags.skip_tags),
+            "insecure_permissions": flags.insecure_permissions,
+        }
+    if flags.procs is not None:
+        found["procs"] = flags.procs
+    if grouping is not None:
+        found["grouping"] = {"tag": grouping.tag, "keep_order": grouping.keep_order}
+    return found
+
+
 def _groups(flags: Flags, grouping: Grouping | None) -> bool:
     """Say whether the output of commands is written whole, as they end."""
     return grouping is not None and flags.output is Output.TEXT and not flags.verbose
@@ -102,8 +146,10 @@ def _groups(flags: Flags, grouping: Grouping | None) -> bool:
 @contextmanager
 def _shown(
     flags: Flags, grouping: Grouping | None
-) -> Iterator[tuple[tuple[Sink, ...], ProgressSink]]:
+) -> Iterator[tuple[tuple[Sink, ...], tuple[Sink, ...], ProgressSink]]:
     """Make the sinks, in their fixed order: messages, results, then what merely shows progress.
+
+    Lines for programs stand apart: they say only what is on record.
 
     Messages are a sink of their own: who reads the results may go away, or their disk be full,
     and that must still be told.
@@ -113,7 +159,11 @@ def _shown(
         sys.stderr, quiet=flags.quiet, palette=palette_for(sys.stderr), before=progress.hide
     )
     try:
-        yield (messages, _results(flags, grouping, progress.hide), progress), progress
+        if flags.output is Output.NDJSON:
+            behind = (NdjsonSink(sys.stdout, before=progress.hide),)
+            yield (messages, progress), behind, progress
+        else:
+            yield (messages, _results(flags, grouping, progress.hide), progress), (), progress
     finally:
         progress.close()
 
@@ -122,8 +172,6 @@ def _results(flags: Flags, grouping: Grouping | None, before: Callable[[], None]
     """Make the sink that writes what `--output` asks for."""
     if flags.output is Output.JSON:
         return JsonSink(sys.stdout, before=before)
-    if flags.output is Output.NDJSON:
-        return NdjsonSink(sys.stdout, before=before)
     if grouping is not None and _groups(flags, grouping):
         grouped = GroupedOptions(
             tag=grouping.tag,

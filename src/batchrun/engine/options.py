@@ -9,7 +9,7 @@ from typing import Any
 from batchrun.engine.machine import LockTable
 from batchrun.model.counts import Counts
 from batchrun.model.exitcode import ExitCode
-from batchrun.model.ports import SecretSource, Sink, Ticker
+from batchrun.model.ports import Durable, SecretSource, Sink, Ticker
 
 __all__ = ["RunOptions", "RunResult", "RunSoFar"]
 
@@ -40,8 +40,12 @@ class RunOptions:
     sinks: Sequence[Sink] = ()
     #: Sinks that want to be called when nothing happens.
     tickers: Sequence[Ticker] = ()
+    #: Sinks that have something to make durable before the run may say how it ended.
+    durable: Sequence[Durable] = ()
     #: Warnings from loading the job, shown first.
     notes: Sequence[str] = ()
+    #: Asked when all has ended: sentences that people should be told.
+    last_words: Callable[[], Sequence[str]] = tuple
     #: Makes the names that `finally` tasks see beside the ordinary ones.
     final_scope: Callable[[RunSoFar], Mapping[str, Any]] = lambda _: {}
     #: Where the values of secrets come from; None: the job has none.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from batchrun.model.event import Event, Note, RunEnded
-from batchrun.model.ports import Sink, Ticker
+from batchrun.model.ports import Durable, Sink, Ticker
 
 __all__ = ["Outputs"]
 
@@ -55,6 +55,17 @@ class Outputs:
                 ticker.tick()
             except OSError as error:
                 self._remove(ticker)
+                self._mourn(error)
+
+    def settle(self, durable: Sequence[Durable]) -> None:
+        """Let those who keep things make them durable; one that cannot is dropped."""
+        for one in durable:
+            if not any(sink is one for sink in self._sinks):
+                continue
+            try:
+                one.settle()
+            except OSError as error:
+                self._sinks = tuple(sink for sink in self._sinks if sink is not one)
                 self._mourn(error)
 
     def close(self) -> None:

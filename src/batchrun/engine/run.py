@@ -181,6 +181,9 @@ class Run:
             self._emit(Note(message=f"skipped because {because}: `always` of {units}"))
         if gap := self._account.gap():
             self._emit(Note(message=gap))
+        for sentence in self._options.last_words():
+            self._emit(Note(message=sentence))
+        self._outputs.settle(self._options.durable)
         so_far = self._account.so_far()
         self._emit(
             RunEnded(

@@ -68,7 +68,9 @@ def read_file(
     # Whoever hands us the job over standard input could as well have run it.
     text = sys.stdin.buffer.read() if name == "-" else trust.read_for_user(name)
     directory = os.getcwd() if name == "-" else os.path.dirname(os.path.abspath(name))
-    return read_text(text, file=name, base_dir=directory, table=table, options=options)
+    loaded = read_text(text, file=name, base_dir=directory, table=table, options=options)
+    loaded.path = name if name == "-" else os.path.abspath(name)
+    return loaded
 
 
 @paused_collector()
@@ -101,7 +103,8 @@ def read_text(
         secrets=SecretNames(frozenset(secrets if isinstance(secrets, dict) else ())),
         trust=trust,
     )
-    return _Loading(data, compiler, table, options).job(file)
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    return _Loading(data, compiler, table, options).job(file, raw)
 
 
 class _Loading:
@@ -116,7 +119,7 @@ class _Loading:
         self._table = table
         self._options = options
 
-    def job(self, file: str) -> LoadedJob:
+    def job(self, file: str, text: bytes) -> LoadedJob:
         """Take all steps; end with all mistakes, or with the job."""
         variables = self._variables()
         compiler = self._compiler = self._compiler.with_names(variables)
@@ -166,6 +169,8 @@ class _Loading:
             warnings=_warnings(top, entries, plans, self._problems),
             registered=registered,
             secrets=secrets,
+            file=file,
+            text=text,
         )
         return LoadedJob(job, reading)
 

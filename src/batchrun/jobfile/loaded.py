@@ -11,6 +11,7 @@ from batchrun.jobfile.options import TaskDescription
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.problems import Problems
 from batchrun.jobfile.program import ReviewedUnit
+from batchrun.jobfile.recording import recordable
 from batchrun.jobfile.records import Registration, UnknownUntilRunError
 from batchrun.jobfile.rendering import Desk
 from batchrun.jobfile.results import Results
@@ -60,6 +61,8 @@ class Binding:
     earlier: Earlier | None = None
     #: Where items are kept that can be read only once; empty: they are not.
     items_dir: str = ""
+    #: Where an earlier run has kept them; empty: there was none.
+    items_before: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,9 @@ class Reading:
     #: Who keeps a result, by its name.
     registered: Mapping[str, Registration] = field(default_factory=dict)
     secrets: Secrets | None = None
+    #: The name of the file as it was given, and its text.
+    file: str = ""
+    text: bytes = b""
 
 
 class LoadedJob:
@@ -88,6 +94,11 @@ class LoadedJob:
         self.secrets = reading.secrets
         #: Sentences about what is allowed but probably not meant.
         self.warnings = tuple(reading.warnings)
+        #: The name of the file as it was given, and its text.
+        self.file = reading.file
+        self.text = reading.text
+        #: Where that file is; `-`: it came over standard input; empty: there is none.
+        self.path = ""
         self._plans = reading.plans
         self._variables = reading.variables
         self._problems = reading.problems
@@ -121,6 +132,10 @@ class LoadedJob:
     def _scope(self, started_at: float) -> Names:
         given = program_names(self.job.name, self.job.base_dir, started_at)
         return new_scope(self._variables, {**given, "run": self._run})
+
+    def recorded_variables(self) -> dict[str, Any]:
+        """Return its variables as they are recorded (jobfile/recording.py), after `bind`."""
+        return recordable(self._names, self._variables, self.withheld_env)
 
     @property
     def withheld_env(self) -> tuple[str, ...]:

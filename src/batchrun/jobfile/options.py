@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["LoadOptions", "StepDescription", "TaskDescription"]
 
@@ -14,6 +15,9 @@ class LoadOptions:
     variables: Mapping[str, object] = field(default_factory=dict)
     #: Files with variables, later ones win.
     vars_files: tuple[str, ...] = ()
+    #: Variables of an earlier run, as they were recorded (jobfile/recording.py): they win over
+    #: all others; what the file does not declare any more is left out.
+    recorded: Mapping[str, Any] = field(default_factory=dict)
     #: Only these tasks; empty: all.
     task_ids: tuple[str, ...] = ()
     #: Only tasks with one of these tags; empty: all.

@@ -11,6 +11,7 @@ from batchrun.jobfile.expressions import Expression
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
+from batchrun.jobfile.recording import from_record
 from batchrun.jobfile.scalars import Plain, is_null, resolve, resolve_word
 from batchrun.jobfile.scope import BUILT_IN, LATER, Definition, Names
 from batchrun.jobfile.template import is_template, split
@@ -41,6 +42,11 @@ def job_variables(
             message = f"-e {name}: the job file does not declare this variable{hint}"
             raise UsageError(message)
         given[name] = Constant(_scalar(value) if isinstance(value, str) else value)
+    given |= {
+        name: Constant(from_record(value))
+        for name, value in options.recorded.items()
+        if name in declared
+    }
     written = {name: raw for name, raw in declared.items() if name not in given}
     for name, raw in written.items():
         if is_null(raw):

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from batchrun.errors import JournalError
 
-__all__ = ["Schema", "open_for_reading", "open_for_writing", "reason"]
+__all__ = ["Schema", "open_for_reading", "open_for_writing", "reason", "seal"]
 
 #: How long another process may hold a database before we give up, in seconds.
 BUSY_S = 30.0
@@ -113,6 +113,17 @@ def _set_up(connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def seal(connection: sqlite3.Connection) -> None:
+    """Make one plain file of a database to which nothing will be added.
+
+    Otherwise each reader would leave files of the write-ahead log beside it. While somebody reads
+    it that is not possible, and not needed.
+    """
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA busy_timeout=100").fetchone()
+        connection.execute("PRAGMA journal_mode=DELETE").fetchone()
 
 
 def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:

@@ -150,18 +150,27 @@ def rerun(run_id: str, family: Sequence[Recorded], kinds: Sequence[str] = ()) ->
 
 
 def _reader(family: Sequence[Recorded]) -> Callable[[], dict[bytes, dict[str, Kept | None]]]:
+    """Make the function that reads results; it opens the records once more, long after now."""
+    places = [one.run for one in family]
+
     def read() -> dict[bytes, dict[str, Kept | None]]:
         found: dict[bytes, dict[str, Kept | None]] = {}
-        for one in family:
-            for row in one.kept_rows():
-                kept = kept_of(row["name"], row["outcome"], row["data"])
-                usable = not row["hidden"] and kept.outcome.kind == "ok"
-                if usable or row["identity"] not in found:
-                    results = found.setdefault(row["identity"], {})
-                    results[row["name"]] = kept if usable else None
+        for place in places:
+            with Recorded(place) as one:
+                _add_results(found, one)
         return found
 
     return read
+
+
+def _add_results(found: dict[bytes, dict[str, Kept | None]], record: Recorded) -> None:
+    """Add what the units of one run have registered; what cannot be restored is None."""
+    for row in record.kept_rows():
+        kept = kept_of(row["name"], row["outcome"], row["data"])
+        usable = not row["hidden"] and kept.outcome.kind == "ok"
+        if usable or row["identity"] not in found:
+            results = found.setdefault(row["identity"], {})
+            results[row["name"]] = kept if usable else None
 
 
 def _unsafe(

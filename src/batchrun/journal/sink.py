@@ -3,13 +3,14 @@
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from batchrun.errors import JournalError
 from batchrun.journal.alive import RunLock
-from batchrun.journal.database import open_for_writing, reason
+from batchrun.journal.database import open_for_writing, reason, seal
 from batchrun.journal.index import Index
 from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.rows import attempt_row, kept_row, output_rows, raw_text
@@ -68,6 +69,10 @@ class JournalSink:
         self._rows = _Rows()
         self._writer = Writer(connection, self._rows.write)
         self._is_closed = False
+        #: How many events were taken; to be compared with `written`.
+        self.taken = 0
+        #: Nothing more is written.
+        self.is_broken = False
 
     @property
     def written(self) -> int:
@@ -75,38 +80,45 @@ class JournalSink:
         return self._writer.written
 
     def handle(self, event: Event) -> None:
-        """Take one event; returns when the last one is on disk.
-
-        Raises:
-            OSError: the record cannot be written.
-        """
-        self.take(event)
-
-    def take(self, event: Event) -> int:
-        """Take one event; returns how many were taken, to compare with `written`.
+        """Take one event; when it is the last one, returns when it is on disk.
 
         Raises:
             OSError: the record cannot be written.
         """
         if type(event) not in _RECORDED:
-            return 0
-        size = 0
-        if isinstance(event, UnitEnded | UnitRetried) and event.report.output:
-            output = event.report.output
-            size = sum(len(one.head) + len(one.tail) for one in (output.stdout, output.stderr))
-        try:
-            number = self._writer.put(event, size)
+            return
+        with self._told():
+            self.taken = self._writer.put(event, _size_bytes(event))
             if isinstance(event, RunStarted):
                 self._writer.flush()
                 self._index.began(self._record)
             elif isinstance(event, RunEnded):
                 self._writer.flush()
-                self._check_place()
                 self._index.ended(self._record, event, self._rows.counts)
+
+    def settle(self) -> None:
+        """Return when everything is on disk.
+
+        Raises:
+            OSError: it cannot be written, or the record was removed meanwhile.
+        """
+        with self._told():
+            self._writer.flush()
+        self._check_place()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what went wrong in a sentence.
+
+        Raises:
+            OSError: the record cannot be written.
+        """
+        try:
+            yield
         except sqlite3.Error as error:
+            self.is_broken = True
             message = f"the record of this run in {self.run.path} cannot be written: "
             raise OSError(message + reason(error)) from error
-        return number
 
     def close(self) -> None:
         """Write what is left, let go of the database, then of the lock."""
@@ -115,6 +127,7 @@ class JournalSink:
         self._is_closed = True
         self._writer.close()
         try:
+            seal(self._connection)
             self._connection.close()
         except sqlite3.Error as error:
             message = f"the record of this run in {self.run.path} cannot be closed: "
@@ -134,8 +147,17 @@ class JournalSink:
         except OSError:
             is_there = False
         if not is_there:
+            self.is_broken = True
             message = f"the record of this run was removed while it ran: {self.run.database}"
             raise OSError(message)
+
+
+def _size_bytes(event: Event) -> int:
+    """Return how much output an event carries."""
+    if not isinstance(event, UnitEnded | UnitRetried) or not event.report.output:
+        return 0
+    output = event.report.output
+    return sum(len(one.head) + len(one.tail) for one in (output.stdout, output.stderr))
 
 
 def _write_run(connection: sqlite3.Connection, record: RunRecord) -> None:

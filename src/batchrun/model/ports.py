@@ -11,6 +11,7 @@ from batchrun.model.unit import Order, Unit
 
 __all__ = [
     "Drawn",
+    "Durable",
     "Earlier",
     "Returned",
     "Runner",
@@ -190,6 +191,19 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Flush; called once, after RunEnded, or earlier when the run broke."""
+
+
+class Durable(Sink, Protocol):
+    """A sink that keeps what it was given somewhere, later than it was given."""
+
+    def settle(self) -> None:
+        """Return when everything given so far is where it should be.
+
+        Called once, from the aggregator's thread, before RunEnded.
+
+        Raises:
+            OSError: it cannot be; as with `Sink.handle`.
+        """
 
 
 class Ticker(Protocol):

@@ -10,10 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any
 
+from batchrun.api.continuing import Continuation, Wanted
+from batchrun.api.continuing import continuation as _continuation
+from batchrun.api.recording import Words, default_state_dir, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
 from batchrun.engine.lockfile import state_dir
@@ -25,6 +28,8 @@ from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
+from batchrun.journal.behind import Behind
+from batchrun.journal.sink import JournalSink
 from batchrun.model.job import FailLimit
 from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink, Ticker
@@ -34,10 +39,14 @@ from batchrun.report.recap import Summary, recap_text
 from batchrun.report.spool import SpoolCleaner
 
 __all__ = [
+    "Continuation",
     "LoadOptions",
     "LoadedJob",
     "RunConfig",
     "RunResult",
+    "Wanted",
+    "Words",
+    "continuation",
     "load",
     "load_text",
     "new_run_id",
@@ -76,6 +85,15 @@ class RunConfig:
     #: once (`pause: ask`). None: nobody is there, the answer is no.
     ask: Callable[[str, Callable[[bool], None]], None] | None = None
     run_id: str | None = None
+    #: Record the run in the state directory, so that it can be resumed and looked at; dry runs
+    #: never are.
+    journal: bool = True
+    #: How it was asked for, for the record.
+    words: Words = field(default_factory=Words)
+    #: Sinks that never say what is not on record yet; they see events before `sinks` do.
+    behind: Sequence[Sink] = ()
+    #: What `continuation` returned: the run goes on with an earlier one.
+    goes_on: Continuation | None = None
 
 
 def operations() -> OperationTable:
@@ -138,7 +156,6 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or new_run_id(started_at)
-    loaded.bind(Binding(run_id=run_id, started_at=started_at, dry_run=config.dry_run))
     described = replace(
         loaded.job,
         max_fail=config.max_fail or loaded.job.max_fail,
@@ -148,6 +165,11 @@ def run(
     summary = Summary()
     queue: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as stack:
+        journal = _bound(loaded, run_id, started_at, config)
+        if journal is not None:
+            stack.callback(tidy_up)
+            stack.callback(journal.close)
+        behind = [Behind(sink, journal) if journal else sink for sink in config.behind]
         settings = _settings(config, run_id, loaded, stack)
         stack.enter_context(signals_to(queue) if config.handle_signals else nullcontext())
         if loaded.secrets is not None:
@@ -155,18 +177,70 @@ def run(
         options = RunOptions(
             run_id=run_id,
             procs=procs,
-            # Only `finally` tasks can ask for the summary.
-            sinks=(*((summary,) if described.final_tasks else ()), *sinks, SpoolCleaner()),
+            # The journal first: nobody may be ahead of it who must not be. Only `finally` tasks
+            # can ask for the summary.
+            sinks=(
+                *((journal,) if journal else ()),
+                *((summary,) if described.final_tasks else ()),
+                *behind,
+                *sinks,
+                SpoolCleaner(),
+            ),
+            durable=(journal,) if journal else (),
+            keep_results=journal is not None,
+            goes_on_with="" if config.goes_on is None else config.goes_on.previous,
+            last_words=tuple if config.goes_on is None else config.goes_on.last_words,
             dry_run=config.dry_run,
             grace_s=config.grace_s,
-            tickers=config.tickers,
+            tickers=(*(one for one in behind if isinstance(one, Behind)), *config.tickers),
             final_scope=_final_scope(summary),
-            notes=loaded.warnings,
+            notes=(*loaded.warnings, *(config.goes_on.notes if config.goes_on else ())),
             secrets=loaded.secrets,
             ask=config.ask,
             machine_locks=None if config.dry_run else stack.enter_context(_machine_locks()),
         )
         return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
+
+
+def _bound(
+    loaded: LoadedJob, run_id: str, started_at: float, config: RunConfig
+) -> JournalSink | None:
+    """Bind a job to its run, and begin the record; None: there is none.
+
+    Raises:
+        JournalError: it cannot be recorded.
+    """
+    goes_on, recorded = config.goes_on, config.journal and not config.dry_run
+    items_dir = ""
+    if recorded:
+        items_dir = os.fspath(default_state_dir().run(run_id).items)
+    loaded.bind(
+        Binding(
+            run_id=run_id,
+            started_at=started_at if goes_on is None else goes_on.first.now,
+            shown_id="" if goes_on is None else goes_on.first.shown_id,
+            dry_run=config.dry_run,
+            identifies=recorded or goes_on is not None,
+            earlier=None if goes_on is None else goes_on.earlier,
+            items_dir=items_dir,
+            items_before="" if goes_on is None else goes_on.items_dir,
+        )
+    )
+    return open_journal(loaded, run_id, started_at, config.words, goes_on) if recorded else None
+
+
+def continuation(wanted: Wanted) -> Continuation:
+    """Find a run to go on with, load its job once more, and find out what is left of it.
+
+    To be given to `run`, with its `loaded` job, as `RunConfig.goes_on`.
+
+    Raises:
+        UsageError: no run, or more than one, is meant.
+        LockHeldError: it, or one that goes on with it, is still running.
+        JournalError: a record cannot be read.
+        JobFileError: the job file has mistakes now.
+    """
+    return _continuation(wanted, operations())
 
 
 def _machine_locks() -> "closing[MachineLocks]":

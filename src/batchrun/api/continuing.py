@@ -1,0 +1,180 @@
+"""A run that goes on with an earlier one: what is left of it, and the job as it is now."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batchrun.engine.lockfile import state_dir
+from batchrun.errors import JournalError, LockHeldError, UsageError
+from batchrun.jobfile import LoadOptions
+from batchrun.jobfile import load as _load
+from batchrun.jobfile import load_text as _load_text
+from batchrun.jobfile.loaded import LoadedJob
+from batchrun.journal.earlier import (
+    EarlierRuns,
+    current_boot_id,
+    left_over,
+    rerun,
+    resume,
+)
+from batchrun.journal.history import LAST, History
+from batchrun.journal.places import StateDir
+from batchrun.journal.recorded import Recorded
+from batchrun.model.operation import OperationTable
+from batchrun.model.record import Continues, RunRecord
+
+__all__ = ["Continuation", "Wanted", "continuation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which run is gone on with, and how."""
+
+    how: Continues
+    #: `last`, an id, or a part of one that is like no other.
+    run: str = LAST
+    #: A rerun: only these kinds of outcome; empty: all that is not ok.
+    kinds: tuple[str, ...] = ()
+    #: Use the job file's text in the record, not the file.
+    as_recorded: bool = False
+    insecure_permissions: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """A job that was loaded to go on with a run."""
+
+    how: Continues
+    #: The run that is gone on with.
+    previous: str
+    #: The first run of all that go on with each other: its time and variables are those of all.
+    first: RunRecord
+    loaded: LoadedJob
+    earlier: EarlierRuns
+    #: Sentences for people.
+    notes: tuple[str, ...] = ()
+    #: What its command line added (`Words.options`).
+    options: Mapping[str, Any] = field(default_factory=dict)
+    #: Where the items of the first run are that could be read only once.
+    items_dir: str = ""
+    #: Every run that does the same job, oldest first.
+    family: tuple[str, ...] = ()
+
+    def last_words(self) -> Sequence[str]:
+        """Say what was done before and is no longer planned."""
+        if self.how != "resume" or not len(self.earlier.ok):
+            return ()
+        with ExitStack() as stack, History(_state()) as history:
+            family = [stack.enter_context(history.open(one)) for one in self.family]
+            sentence = left_over(self.earlier, family)
+        return (sentence,) if sentence else ()
+
+
+def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
+    """Find a run, load its job once more, and find out what is left of it.
+
+    Raises:
+        UsageError: no run, or more than one, is meant.
+        LockHeldError: it, or one that goes on with it, is still running.
+        JournalError: a record cannot be read.
+        JobFileError: the job file has mistakes now.
+    """
+    with ExitStack() as stack, History(_state()) as history:
+        run_id = history.find(wanted.run)
+        ids = history.family(run_id)
+        family = [stack.enter_context(history.open(one)) for one in ids]
+        _check_rest(family)
+        records = {one.run.run_id: one.record for one in family}
+        asked, first = records[run_id], records[ids[0]]
+        loaded, notes = _job(asked, first, wanted, table)
+        earlier = _earlier(run_id, family, wanted, table)
+        return Continuation(
+            how=wanted.how,
+            previous=run_id,
+            first=first,
+            loaded=loaded,
+            earlier=earlier,
+            notes=(*notes, *earlier.warnings),
+            options=asked.options,
+            items_dir=os.fspath(history.state.run(ids[0]).items),
+            family=tuple(ids),
+        )
+
+
+def _state() -> StateDir:
+    return StateDir(state_dir(os.environ, uid=os.geteuid()))
+
+
+def _check_rest(family: Sequence[Recorded]) -> None:
+    """Refuse while one of the runs goes on.
+
+    Raises:
+        LockHeldError: one does.
+    """
+    for one in family:
+        if one.is_alive:
+            record = one.record
+            message = (
+                f"run {record.run_id} is still running (process {record.pid} on {record.host}); "
+                "wait for it, or stop it"
+            )
+            raise LockHeldError(message)
+
+
+def _earlier(
+    run_id: str, family: Sequence[Recorded], wanted: Wanted, table: OperationTable
+) -> EarlierRuns:
+    if wanted.how == "rerun":
+        return rerun(run_id, family, wanted.kinds)
+
+    def is_command(operation: str) -> bool:
+        return operation not in table or table[operation].is_command
+
+    return resume(run_id, family, boot_id=current_boot_id(), is_command=is_command)
+
+
+def _job(
+    asked: RunRecord, first: RunRecord, wanted: Wanted, table: OperationTable
+) -> tuple[LoadedJob, tuple[str, ...]]:
+    """Load the job; returns it and what people should know of it."""
+    options = _load_options(asked, first, insecure=wanted.insecure_permissions)
+    is_file = asked.job_file not in ("", "-")
+    if wanted.as_recorded or not is_file:
+        loaded = _load_text(
+            asked.text,
+            file=asked.job_file or asked.job_name,
+            base_dir=asked.base_dir,
+            table=table,
+            options=options,
+        )
+        loaded.path = asked.job_file
+        return loaded, ()
+    if not Path(asked.job_file).exists():
+        message = (
+            f"the job file {asked.job_file} is not there any more; `batchrun {wanted.how} "
+            f"{asked.run_id} --recorded` uses its text as it was"
+        )
+        raise UsageError(message)
+    loaded = _load(asked.job_file, table=table, options=options)
+    if loaded.text == asked.text:
+        return loaded, ()
+    return loaded, (f"the job file {asked.job_file} has changed since run {asked.run_id}",)
+
+
+def _load_options(asked: RunRecord, first: RunRecord, *, insecure: bool) -> LoadOptions:
+    given = asked.options.get("load", {})
+    if not isinstance(given, Mapping):
+        message = f"the record of run {asked.run_id} cannot be read: the file is damaged"
+        raise JournalError(message)
+    return LoadOptions(
+        recorded=first.variables,
+        task_ids=tuple(given.get("task_ids", ())),
+        tags=tuple(given.get("tags", ())),
+        skip_tags=tuple(given.get("skip_tags", ())),
+        retries=given.get("retries"),
+        timeout_s=given.get("timeout_s"),
+        insecure_permissions=insecure or bool(given.get("insecure_permissions")),
+    )

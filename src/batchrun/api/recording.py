@@ -1,0 +1,93 @@
+"""The record of a run: opened before it begins, tidied up behind it."""
+
+import getpass
+import logging
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchrun.api.continuing import Continuation
+from batchrun.engine.lockfile import state_dir
+from batchrun.errors import BatchrunError
+from batchrun.jobfile.loaded import LoadedJob
+from batchrun.journal.earlier import current_boot_id
+from batchrun.journal.history import History
+from batchrun.journal.places import StateDir
+from batchrun.journal.retention import tidy
+from batchrun.journal.sink import JournalSink
+from batchrun.model.record import RunRecord
+
+__all__ = ["Words", "default_state_dir", "open_journal", "tidy_up"]
+
+_log = logging.getLogger("batchrun.journal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """How a run was asked for, for its record."""
+
+    #: The words after `batchrun`.
+    command_line: tuple[str, ...] = ()
+    #: What a run that goes on with this one needs of them; standard types only.
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def default_state_dir() -> StateDir:
+    """Return the state directory of whoever runs this process."""
+    return StateDir(state_dir(os.environ, uid=os.geteuid()))
+
+
+def open_journal(
+    loaded: LoadedJob, run_id: str, started_at: float, words: Words, goes_on: Continuation | None
+) -> JournalSink:
+    """Begin the record of a run.
+
+    Raises:
+        JournalError: it cannot be recorded.
+        FileExistsError: there is a run of this id already.
+    """
+    from batchrun import __version__  # noqa: PLC0415 - the package itself, which imports us
+
+    first = None if goes_on is None else goes_on.first
+    record = RunRecord(
+        run_id=run_id,
+        job_name=loaded.job.name,
+        job_file=loaded.path,
+        base_dir=loaded.job.base_dir,
+        text=loaded.text,
+        variables=loaded.recorded_variables(),
+        options=words.options,
+        command_line=words.command_line,
+        started_at=started_at,
+        now=started_at if first is None else first.now,
+        shown_id=run_id if first is None else first.shown_id,
+        previous="" if goes_on is None else goes_on.previous,
+        continues="" if goes_on is None else goes_on.how,
+        host=platform.node(),
+        user=_user(),
+        pid=os.getpid(),
+        version=__version__,
+        python=platform.python_version(),
+        boot_id=current_boot_id(),
+    )
+    return JournalSink(default_state_dir(), record)
+
+
+def tidy_up() -> None:
+    """Throw old records away; what goes wrong is only logged."""
+    try:
+        with History(default_state_dir()) as history:
+            for run_id in tidy(history, time.time()):
+                _log.debug("the record of run %s was old and is removed", run_id)
+    except BatchrunError as error:
+        _log.debug("old records cannot be removed: %s", error)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name for this number
+        return str(os.getuid())

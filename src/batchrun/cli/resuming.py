@@ -1,0 +1,64 @@
+"""`batchrun resume` and `batchrun rerun`: going on with a run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from batchrun import api
+from batchrun.cli.flags import Flags, RerunFlags, ResumeFlags
+from batchrun.cli.wiring import Asked, Grouping, check_flags, execute
+from batchrun.model.record import Continues
+
+__all__ = ["rerun_run", "resume_run"]
+
+_FAILED = ("failed", "timed_out", "lost")
+_UNREACHABLE = ("unreachable",)
+
+
+def resume_run(flags: ResumeFlags) -> int:
+    """Do what is left of a run; return the exit code.
+
+    Raises:
+        UsageError: no run, or more than one, is meant.
+        LockHeldError: that run still goes on.
+        JournalError: its record cannot be read.
+        JobFileError: the job file has mistakes now.
+    """
+    return _go_on(flags, "resume", ())
+
+
+def rerun_run(flags: RerunFlags) -> int:
+    """Run again what did not end ok; return the exit code.
+
+    Raises:
+        As `resume_run`.
+    """
+    failed = _FAILED if flags.failed else ()
+    return _go_on(flags, "rerun", (*failed, *(_UNREACHABLE if flags.unreachable else ())))
+
+
+def _go_on(flags: ResumeFlags, how: Continues, kinds: tuple[str, ...]) -> int:
+    check_flags(flags)
+    goes_on = api.continuation(
+        api.Wanted(
+            how=how,
+            run=flags.run,
+            kinds=kinds,
+            as_recorded=flags.recorded,
+            insecure_permissions=flags.insecure_permissions,
+        )
+    )
+    asked = Asked(goes_on=goes_on, options=goes_on.options, procs=_procs(flags, goes_on.options))
+    return execute(goes_on.loaded, flags, _grouping(goes_on.options), asked)
+
+
+def _procs(flags: Flags, options: Mapping[str, Any]) -> int | None:
+    """Return how many workers: as said now, else as said the first time."""
+    return options.get("procs") if flags.procs is None else flags.procs
+
+
+def _grouping(options: Mapping[str, Any]) -> Grouping | None:
+    """Show results as the first run did: of `each`, what the commands write."""
+    given = options.get("grouping")
+    if given is None:
+        return None
+    return Grouping(tag=bool(given.get("tag")), keep_order=bool(given.get("keep_order")))
