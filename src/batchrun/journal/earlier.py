@@ -206,7 +206,7 @@ def left_over(earlier: EarlierRuns, family: Sequence[Recorded]) -> str:
     number = len(earlier.ok)
     if not number:
         return ""
-    names = sorted(_labels(family, earlier.ok.some()))
+    names = sorted(set(_labels(family, earlier.ok.some())))
     named = ", ".join(names[:_MOST_NAMED])
     more = ", ..." if number > _MOST_NAMED else ""
     are = "unit that ended ok is" if number == 1 else "units that ended ok are"
