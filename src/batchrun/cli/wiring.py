@@ -12,6 +12,7 @@ from batchrun import api
 from batchrun.cli.asking import answer_prompts, check_terminal, terminal_asker
 from batchrun.cli.flags import Flags
 from batchrun.cli.options import Output, Progress
+from batchrun.engine.lockfile import RunLock
 from batchrun.engine.run import RunResult
 from batchrun.errors import UsageError
 from batchrun.model.exitcode import ExitCode
@@ -52,13 +53,20 @@ def check_flags(flags: Flags) -> None:
         )
 
 
-def execute(loaded: api.LoadedJob, flags: Flags, grouping: Grouping | None = None) -> int:
+def execute(
+    loaded: api.LoadedJob,
+    flags: Flags,
+    grouping: Grouping | None = None,
+    *,
+    lock: RunLock | None = None,
+) -> int:
     """Run a loaded job as the flags say; return the exit code.
 
     Args:
         loaded: The job; it is used up.
         flags: How.
         grouping: For commands whose output is the result; None: the recap is.
+        lock: That of the run, when it has one.
 
     Raises:
         BatchrunError: somebody has to be asked, and there is no terminal.
@@ -78,6 +86,7 @@ def execute(loaded: api.LoadedJob, flags: Flags, grouping: Grouping | None = Non
             tickers=(progress,),
             ask=terminal_asker(progress.hide),
             handle_signals=True,
+            lock=lock,
         )
         result = api.run(loaded, procs=flags.procs, sinks=sinks, config=config)
     return _exit_code(result, flags)
