@@ -5,8 +5,10 @@ older one is brought up to date step by step when it is opened for writing, and 
 when it is only read, in memory, so that looking back changes nothing.
 """
 
+import mmap
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -50,7 +52,7 @@ def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
     connection = _connect(path)
     try:
         version = _version(connection, path, schema)
-        _set_up(connection)
+        _set_up(connection, path, is_new=not version)
         if version < schema.version:
             _upgrade(connection, schema)
     except BaseException:
@@ -101,18 +103,32 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
 
 
-def _set_up(connection: sqlite3.Connection) -> None:
+def _set_up(connection: sqlite3.Connection, path: Path, *, is_new: bool) -> None:
     """Choose how it is written: write-ahead where the file system can do that.
 
-    That needs shared memory, which some network file systems do not have.
+    Of a database that others may have open that is never changed.
     """
-    try:
-        connection.execute("PRAGMA journal_mode=WAL").fetchone()
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        with suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
+    if is_new:
+        mode = "WAL" if _has_shared_memory(path.parent) else "TRUNCATE"
+        connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _has_shared_memory(directory: Path) -> bool:
+    """Try what the write-ahead log needs, and some network file systems do not have.
+
+    SQLite does not try: it marks the database first, and can then not open it any more.
+    """
+    descriptor, name = tempfile.mkstemp(dir=directory, suffix="-shm")
+    try:
+        os.unlink(name)
+        os.ftruncate(descriptor, mmap.PAGESIZE)
+        mmap.mmap(descriptor, mmap.PAGESIZE).close()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def seal(connection: sqlite3.Connection) -> None:
