@@ -17,6 +17,7 @@ __all__ = [
     "KINDS",
     "endings",
     "facts",
+    "integrity",
     "is_begun",
     "number_ended",
     "ok_units",
@@ -91,3 +92,8 @@ def ok_units(run: Path) -> Counter[tuple[str, str]]:
 def number_ended(run: Path) -> int:
     """Return how many units are on record."""
     return len(endings(run))
+
+
+def integrity(run: Path) -> str:
+    """Return what SQLite says of the state of a record: `ok`, or what is wrong with it."""
+    return str(rows(run, "PRAGMA integrity_check")[0][0])

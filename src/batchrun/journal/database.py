@@ -21,6 +21,8 @@ __all__ = ["Schema", "open_for_reading", "open_for_writing", "reason", "seal"]
 
 #: How long another process may hold a database before we give up, in seconds.
 BUSY_S = 30.0
+#: Reads as little as possible, but does read.
+_LOOK = "SELECT count(*) FROM sqlite_master"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +87,27 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
         message = "there is no such file"
         raise sqlite3.OperationalError(message)
     address = f"file:{quote(os.fspath(path))}?mode=ro"
+    try:
+        return _read_through(address)
+    except sqlite3.OperationalError:
+        if not os.access(path.parent, os.W_OK):
+            # There nobody writes, and SQLite has no place for what it needs to make sure of that.
+            return _read_through(f"{address}&immutable=1")
+        # Whoever wrote it may have been killed in the middle of that, and what it has not
+        # finished is to be taken back first.
+        with closing(_connect(path)) as connection:
+            connection.execute(_LOOK).fetchone()
+        return _read_through(address)
+
+
+def _read_through(address: str) -> sqlite3.Connection:
+    """Open a database by its address, and make sure that it can be read."""
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
+        connection.execute(_LOOK).fetchone()
+    except BaseException:
         connection.close()
-        if os.access(path.parent, os.W_OK):
-            raise
-        # In a directory that cannot be written to, nobody writes, and SQLite has no place for
-        # what it needs to make sure of that.
-        connection = sqlite3.connect(f"{address}&immutable=1", uri=True, check_same_thread=False)
+        raise
     return connection
 
 
