@@ -167,7 +167,7 @@ def run(
     with ExitStack() as stack:
         journal = _bound(loaded, run_id, started_at, config)
         if journal is not None:
-            stack.callback(tidy_up)
+            stack.callback(tidy_up, run_id)
             stack.callback(journal.close)
         behind = [Behind(sink, journal) if journal else sink for sink in config.behind]
         settings = _settings(config, run_id, loaded, stack)
