@@ -88,7 +88,16 @@ class LockHeldError(BatchrunError):
 
 
 class JournalError(BatchrunError):
-    """A run cannot be recorded, or its record cannot be read; the message says why."""
+    """A run cannot be recorded, or its record cannot be read.
+
+    Args:
+        message: One sentence that names the place and the reason.
+        reason: The reason alone, in a few words; empty: there is none that is worth a table.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SourceError(BatchrunError):

@@ -172,7 +172,7 @@ def run(
         machine_locks = _locks(config, run_id, loaded, stack)
         journal = _bound(loaded, run_id, started_at, config)
         if journal is not None:
-            stack.callback(tidy_up)
+            stack.callback(tidy_up, run_id)
             stack.callback(journal.close)
         behind = [Behind(sink, journal) if journal else sink for sink in config.behind]
         settings = _settings(config, run_id, loaded, stack)
