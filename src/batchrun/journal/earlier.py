@@ -131,21 +131,21 @@ def rerun(run_id: str, family: Sequence[Recorded], kinds: Sequence[str] = ()) ->
         kinds: Kinds of outcome that are meant; empty: all but `ok` and `skipped`.
     """
     ok, wanted, since = Tickets(), Tickets(), Tickets()
-    open_again: frozenset[str] = frozenset()
-    for one in family:
+    at = [one.run.run_id for one in family].index(run_id)
+    for place, one in enumerate(family):
         for _, identity in one.settled(("ok",)):
             ok.add(identity)
-            if one.run.run_id > run_id:
+            if place > at:
                 since.add(identity)
-    for one in family:
-        if one.run.run_id == run_id:
-            for _, identity in one.settled(tuple(kinds) or NOT_OK):
-                if not since.take(identity):
-                    wanted.add(identity)
-            if not kinds:
-                open_again = one.unexpanded
+    for _, identity in family[at].settled(tuple(kinds) or NOT_OK):
+        if not since.take(identity):
+            wanted.add(identity)
     return EarlierRuns(
-        run_id=run_id, ok=ok, wanted=wanted, open_again=open_again, results=_reader(family)
+        run_id=run_id,
+        ok=ok,
+        wanted=wanted,
+        open_again=frozenset() if kinds else family[at].unexpanded,
+        results=_reader(family),
     )
 
 
