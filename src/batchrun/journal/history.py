@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
-from batchrun.errors import JournalError, UsageError
+from batchrun.errors import JournalError, RecordNotBegunError, UsageError
 from batchrun.journal.alive import is_alive
 from batchrun.journal.database import flaw
 from batchrun.journal.index import Index
@@ -51,19 +51,21 @@ class History:
         Raises:
             JournalError: the state directory cannot be read.
         """
-        ids = self.state.run_ids()
+        # The index first: a run that begins in between is on record, and not taken out of it.
         known = self._index.rows()
-        found = {
-            one: known[one] if one in known and known[one].state != "running" else self._look(one)
-            for one in reversed(ids)
-        }
+        found: dict[str, RunRow] = {}
+        for one in self.state.run_ids():
+            is_over = one in known and known[one].state != "running"
+            row = known[one] if is_over else self._look(one)
+            if row is not None:
+                found[one] = row
         self._index.add(
             row
             for one, row in found.items()
             if row is not known.get(one) and row.state != "running" and not row.problem
         )
         self._index.remove(known.keys() - found.keys())
-        return list(found.values())
+        return sorted(found.values(), key=lambda row: _when(row, found), reverse=True)
 
     def checked(self, row: RunRow) -> RunRow:
         """Return the row of a run as it is when its record is damaged where that shows at once.
@@ -82,7 +84,7 @@ class History:
             UsageError: there is none, or more than one.
             JournalError: the state directory cannot be read.
         """
-        ids = self.state.run_ids()
+        ids = [row.run_id for row in reversed(self.rows())]
         if not ids:
             message = f"no run is recorded in {self.state.path}"
             raise UsageError(message)
@@ -116,15 +118,16 @@ class History:
         All of them do the same job with the same variables, so that what one of them has ended
         well is done for all.
         """
-        rows = {row.run_id: row for row in self.rows()}
+        oldest_first = self.rows()[::-1]
+        rows = {row.run_id: row for row in oldest_first}
         first = run_id
         while first in rows and rows[first].previous in rows:
             first = rows[first].previous
-        members = {first}
-        for one in sorted(rows):
-            if rows[one].previous in members:
-                members.add(one)
-        return sorted(members)
+        members = [first]
+        for row in oldest_first:
+            if row.previous in members:
+                members.append(row.run_id)
+        return members
 
     def remove(self, run_ids: Iterable[str]) -> int:
         """Throw records away, but for those of runs that go on; returns how many bytes that freed.
@@ -162,14 +165,28 @@ class History:
         shutil.rmtree(hidden, ignore_errors=True)
         return size
 
-    def _look(self, run_id: str) -> RunRow:
-        """Make the row of a run from its record."""
+    def _look(self, run_id: str) -> RunRow | None:
+        """Make the row of a run from its record; None: it has none, nothing was run."""
         run = self.state.run(run_id)
         try:
             with Recorded(run) as recorded:
                 return _row_of(recorded)
+        except RecordNotBegunError:
+            return None
         except JournalError as error:
             return _unreadable(run, error.reason or str(error))
+
+
+def _when(row: RunRow, rows: Mapping[str, RunRow]) -> tuple[float, int, str]:
+    """Return by what runs are sorted: when they began, none before the one that it goes on with.
+
+    Ids do not do: they tell the second only, and clocks are set back.
+    """
+    at, generation, before = row.started_at, 0, rows.get(row.previous)
+    while before is not None and generation < len(rows):  # damage may have made a circle of them
+        at, generation = max(at, before.started_at), generation + 1
+        before = rows.get(before.previous)
+    return at, generation, row.run_id
 
 
 def _row_of(recorded: Recorded) -> RunRow:

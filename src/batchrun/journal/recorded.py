@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar
 
-from batchrun.errors import JournalError
+from batchrun.errors import JournalError, RecordNotBegunError
 from batchrun.journal.alive import is_alive
 from batchrun.journal.attempts import Attempts, UnitFilter
 from batchrun.journal.database import open_for_reading, reason
@@ -43,6 +43,7 @@ class Recorded:
         run: Which.
 
     Raises:
+        RecordNotBegunError: nothing is in it.
         JournalError: it is not there, cannot be read, or is damaged.
     """
 
@@ -286,7 +287,7 @@ class Recorded:
         rows = self._all("SELECT * FROM run")
         if not rows:
             message = f"the record of run {self.run.run_id} was not begun: {self.run.database}"
-            raise JournalError(message, reason="it was not begun")
+            raise RecordNotBegunError(message, reason="it was not begun")
         return rows[0]
 
     def _unreadable(self, error: Exception) -> JournalError:
