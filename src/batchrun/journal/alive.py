@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from batchrun.errors import JournalError
-from batchrun.journal.places import RunDir, unusable
+from batchrun.journal.places import RunDir
 
 __all__ = ["RunLock", "is_alive"]
 
@@ -24,17 +24,18 @@ class RunLock:
         run: Which.
 
     Raises:
-        JournalError: the lock cannot be had.
+        OSError: the lock cannot be had.
     """
 
     def __init__(self, run: RunDir) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd: int | None = os.open(run.lock, flags, 0o600)
         try:
-            self._fd: int | None = os.open(run.lock, flags, 0o600)
             # Waits for those who look whether somebody holds it: a moment.
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-        except OSError as error:
-            raise JournalError(unusable(run.path, error.strerror)) from error
+        except BaseException:
+            self.release()
+            raise
         with suppress(OSError):  # for people only
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 

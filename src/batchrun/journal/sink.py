@@ -1,9 +1,10 @@
 """The sink that records a run: what ended is on disk at most 100 ms later, the end at once."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from batchrun.errors import JournalError
 from batchrun.journal.alive import RunLock
 from batchrun.journal.database import open_for_writing, reason, seal
 from batchrun.journal.index import Index
-from batchrun.journal.places import StateDir, unusable
+from batchrun.journal.places import RunDir, StateDir, unusable
 from batchrun.journal.rows import attempt_row, kept_row, output_rows, raw_text
 from batchrun.journal.runrows import RUN_COLUMNS, run_row
 from batchrun.journal.schema import ATTEMPT_COLUMNS, OUTPUT_COLUMNS, RECORD
@@ -52,18 +53,15 @@ class JournalSink:
         self.run = state.make(record.run_id)
         self._record = record
         self._index = Index(state)
-        self._lock = RunLock(self.run)
         try:
-            connection = open_for_writing(self.run.database, RECORD)
-            insert(connection, "run", RUN_COLUMNS, [run_row(record)])
+            self._lock, self._connection = _begun(self.run, record)
+            self._inode = os.stat(self.run.database).st_ino
         except (OSError, sqlite3.Error) as error:
-            self._lock.release()
+            shutil.rmtree(self.run.path, ignore_errors=True)
             why = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
             raise JournalError(unusable(state.path, why)) from error
-        self._connection = connection
-        self._inode = os.stat(self.run.database).st_ino
         self._rows = _Rows()
-        self._writer = Writer(connection, self._rows.write)
+        self._writer = Writer(self._connection, self._rows.write)
         self._is_closed = False
         #: The last event, once it is on disk.
         self._ended: RunEnded | None = None
@@ -151,6 +149,22 @@ class JournalSink:
             self.is_broken = True
             message = f"the record of this run was removed while it ran: {self.run.database}"
             raise OSError(message)
+
+
+def _begun(run: RunDir, record: RunRecord) -> tuple[RunLock, sqlite3.Connection]:
+    """Lock a run and write what is known of it.
+
+    Raises:
+        OSError, sqlite3.Error: that is not possible.
+    """
+    with ExitStack() as undone:
+        lock = RunLock(run)
+        undone.callback(lock.release)
+        connection = open_for_writing(run.database, RECORD)
+        undone.callback(connection.close)
+        insert(connection, "run", RUN_COLUMNS, [run_row(record)])
+        undone.pop_all()
+    return lock, connection
 
 
 def _size_bytes(event: Event) -> int:
