@@ -9,6 +9,7 @@ Everything is for its owner only.
 """
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,17 @@ class RunDir:
     def items(self) -> Path:
         """Items that could be read only once."""
         return self.path / "items"
+
+    def remove_beginning(self) -> None:
+        """Remove what a run makes before its record is begun; anything else stays.
+
+        Raises:
+            OSError: it cannot be removed, or there is something else.
+        """
+        beside = ("-journal", "-wal", "-shm", "")
+        for path in (self.lock, *(Path(f"{self.database}{end}") for end in beside)):
+            path.unlink(missing_ok=True)
+        self.path.rmdir()
 
     @property
     def size_bytes(self) -> int:
@@ -95,6 +107,15 @@ class StateDir:
             JournalError: the state directory cannot be read.
         """
         return [self.runs / name for name in self._names() if name.startswith(_HIDDEN)]
+
+    def others(self, run_ids: Collection[str]) -> list[RunDir]:
+        """Return all directories of runs but these.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        names = (name for name in self._names() if not name.startswith(_HIDDEN))
+        return [self.run(name) for name in names if name not in run_ids]
 
     def hidden(self, run_id: str) -> Path:
         """Return where a record is moved before it is thrown away, so that half of one is none."""
