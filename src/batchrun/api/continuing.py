@@ -1,6 +1,7 @@
 """A run that goes on with an earlier one: what is left of it, and the job as it is now."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.engine.lockfile import state_dir
+from batchrun.engine.presence import alive, holders, presence_path
 from batchrun.errors import JournalError, LockHeldError, UsageError
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
@@ -28,6 +30,10 @@ from batchrun.model.record import Continues, RunRecord
 
 __all__ = ["Continuation", "Wanted", "continuation"]
 
+#: How often somebody looks whether a killed run has come to its end, in seconds.
+_LOOK_S = 0.05
+_SHOWN_PIDS = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -41,6 +47,8 @@ class Wanted:
     #: Use the job file's text in the record, not the file.
     as_recorded: bool = False
     insecure_permissions: bool = False
+    #: How long what a killed run has started may still take to end, in seconds.
+    patience_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +86,8 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
 
     Raises:
         UsageError: no run, or more than one, is meant.
-        LockHeldError: it, or one that goes on with it, is still running.
+        LockHeldError: it, or one that goes on with it, is still running, or was killed and has
+            left something running.
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
@@ -87,6 +96,7 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
         ids = history.family(run_id)
         family = [stack.enter_context(history.open(one)) for one in ids]
         _check_rest(family)
+        _await_rest(history.state, ids, wanted.patience_s)
         records = {one.run.run_id: one.record for one in family}
         asked, first = records[run_id], records[ids[0]]
         loaded, notes = _job(asked, first, wanted, table)
@@ -122,6 +132,35 @@ def _check_rest(family: Sequence[Recorded]) -> None:
                 "wait for it, or stop it"
             )
             raise LockHeldError(message)
+
+
+def _await_rest(state: StateDir, run_ids: Sequence[str], patience_s: float) -> None:
+    """Wait until nothing is left of what runs have started: killed ones leave workers behind.
+
+    Raises:
+        LockHeldError: something still is.
+        JournalError: nobody can tell.
+    """
+    end = time.monotonic() + patience_s
+    for run_id in run_ids:
+        path = presence_path(state.path, run_id)
+        try:
+            while alive(path):
+                if time.monotonic() >= end:
+                    raise LockHeldError(_still_ending(run_id, holders(path)))
+                time.sleep(_LOOK_S)
+        except OSError as error:
+            message = f"nobody can tell whether run {run_id} has ended: {error}"
+            raise JournalError(message) from error
+
+
+def _still_ending(run_id: str, pids: Sequence[int]) -> str:
+    left = ", ".join(map(str, pids[:_SHOWN_PIDS]))
+    which = f" (process {left})" if left else ""
+    return (
+        f"run {run_id} was killed, and what it has started is still ending{which}; wait for it, "
+        "or end it"
+    )
 
 
 def _earlier(

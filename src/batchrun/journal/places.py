@@ -16,7 +16,7 @@ from pathlib import Path
 
 from batchrun.errors import JournalError
 
-__all__ = ["RunDir", "StateDir"]
+__all__ = ["RunDir", "StateDir", "unusable"]
 
 _PRIVATE_DIR = 0o700
 #: What names begin with of records that are being thrown away.
