@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
+from batchrun.journal.alive import RunLock
 from batchrun.journal.earlier import (
     EarlierRuns,
     current_boot_id,
@@ -23,7 +24,7 @@ from batchrun.journal.earlier import (
     resume,
 )
 from batchrun.journal.history import LAST, History
-from batchrun.journal.places import StateDir
+from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.recorded import Recorded
 from batchrun.model.operation import OperationTable
 from batchrun.model.record import Continues, RunRecord
@@ -70,6 +71,32 @@ class Continuation:
     items_dir: str = ""
     #: Every run that does the same job, oldest first.
     family: tuple[str, ...] = ()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold off whoever else goes on with the same run, until this one is on record.
+
+        Raises:
+            LockHeldError: somebody was faster.
+            JournalError: nobody can tell.
+        """
+        state = _state()
+        try:
+            lock = RunLock(state.run(self.family[0]).turn)
+        except OSError as error:
+            raise JournalError(unusable(state.path, error.strerror)) from error
+        try:
+            with History(state) as history:
+                others = set(history.family(self.previous)) - set(self.family)
+            if others:
+                message = (
+                    f"run {max(others)} has begun to go on with run {self.previous} meanwhile; "
+                    "wait for it, and see what is left then"
+                )
+                raise LockHeldError(message)
+            yield
+        finally:
+            lock.release()
 
     def last_words(self) -> Sequence[str]:
         """Say what was done before and is no longer planned."""

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from batchrun.errors import JournalError
 from batchrun.journal.places import RunDir
@@ -20,18 +21,19 @@ _BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 class RunLock:
     """Held by the process that runs a run, from its beginning to its end.
 
+    Waits for those who have the file locked for a moment only, to look whether somebody holds it.
+
     Args:
-        run: Which.
+        path: `RunDir.lock` or `RunDir.turn`.
 
     Raises:
         OSError: the lock cannot be had.
     """
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd: int | None = os.open(run.lock, flags, 0o600)
+        self._fd: int | None = os.open(path, flags, 0o600)
         try:
-            # Waits for those who look whether somebody holds it: a moment.
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         except BaseException:
             self.release()

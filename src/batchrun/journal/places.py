@@ -3,6 +3,7 @@
     STATE/index.sqlite                 all runs, made again from the others when it is lost
     STATE/runs/RUN/journal.sqlite      the record of one run
     STATE/runs/RUN/lock                held by the kernel as long as that run goes on
+    STATE/runs/RUN/turn                locked for a moment by a run that begins to go on with it
     STATE/runs/RUN/items/              items that could be read only once
 
 Everything is for its owner only.
@@ -43,6 +44,11 @@ class RunDir:
     def lock(self) -> Path:
         """What is locked while it goes on."""
         return self.path / "lock"
+
+    @property
+    def turn(self) -> Path:
+        """What is locked by those who begin to go on with it, one after the other."""
+        return self.path / "turn"
 
     @property
     def items(self) -> Path:

@@ -158,7 +158,7 @@ def _begun(run: RunDir, record: RunRecord) -> tuple[RunLock, sqlite3.Connection]
         OSError, sqlite3.Error: that is not possible.
     """
     with ExitStack() as undone:
-        lock = RunLock(run)
+        lock = RunLock(run.lock)
         undone.callback(lock.release)
         connection = open_for_writing(run.database, RECORD)
         undone.callback(connection.close)
