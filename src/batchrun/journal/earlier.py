@@ -156,7 +156,7 @@ def _reader(family: Sequence[Recorded]) -> Callable[[], dict[bytes, dict[str, Ke
     def read() -> dict[bytes, dict[str, Kept | None]]:
         found: dict[bytes, dict[str, Kept | None]] = {}
         for place in places:
-            with Recorded(place) as one:
+            with Recorded(place) as one, one.reading():
                 _add_results(found, one)
         return found
 
