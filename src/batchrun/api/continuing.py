@@ -102,9 +102,12 @@ class Continuation:
         """Say what was done before and is no longer planned."""
         if self.how != "resume" or not len(self.earlier.ok):
             return ()
-        with ExitStack() as stack, History(_state()) as history:
-            family = [stack.enter_context(history.open(one)) for one in self.family]
-            sentence = left_over(self.earlier, family)
+        try:
+            with ExitStack() as stack, History(_state()) as history:
+                family = [stack.enter_context(history.open(one)) for one in self.family]
+                sentence = left_over(self.earlier, family)
+        except JournalError as error:  # somebody has removed them: this run has its own record
+            sentence = f"nobody can tell what is no longer planned: {error}"
         return (sentence,) if sentence else ()
 
 
