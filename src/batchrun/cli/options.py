@@ -15,7 +15,7 @@ __all__ = [
     "ArgFile", "Argv", "CommandWords", "Deadline", "Debug", "DetailedExitcode", "Diff", "DryRun",
     "Grace", "Hosts", "InsecurePermissions", "JobFile", "KeepOrder", "Lock", "LockName", "MaxArgs",
     "MaxFail", "NullSeparated", "OperationChoice", "OperationName", "Output", "OutputChoice",
-    "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "Retries", "Save", "SkipTags",
+    "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "ReportFile", "Retries", "Save", "SkipTags",
     "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version", "Wait",
     "Words", "fail_limit", "panel_position", "split_words", "variables",
 ]  # fmt: skip
@@ -193,6 +193,12 @@ Verbose: TypeAlias = Annotated[
     bool,
     _option(_SHOW, "Show the commands' output as it comes, each line with its item.",
             "-v", "--verbose"),
+]  # fmt: skip
+ReportFile: TypeAlias = Annotated[
+    Path | None,
+    _option(_SHOW, "Write a page about the run, for browsers: one HTML file, which only its owner "
+            "can read unless it is there already with another mode.",
+            "--report", metavar="FILE", readable=False),
 ]  # fmt: skip
 Debug: TypeAlias = Annotated[
     bool,

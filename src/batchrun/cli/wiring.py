@@ -103,17 +103,21 @@ def _groups(flags: Flags, grouping: Grouping | None) -> bool:
 def _shown(
     flags: Flags, grouping: Grouping | None
 ) -> Iterator[tuple[tuple[Sink, ...], ProgressSink]]:
-    """Make the sinks, in their fixed order: messages, results, then what merely shows progress.
+    """Make the sinks, in their fixed order: messages, results, files, then what shows progress.
 
     Messages are a sink of their own: who reads the results may go away, or their disk be full,
     and that must still be told.
+
+    Raises:
+        UsageError: one of the files cannot be written.
     """
+    files = tuple(_files(flags))
     progress = ProgressSink(sys.stderr, _progress_mode(flags))
     messages = MessageSink(
         sys.stderr, quiet=flags.quiet, palette=palette_for(sys.stderr), before=progress.hide
     )
     try:
-        yield (messages, _results(flags, grouping, progress.hide), progress), progress
+        yield (messages, _results(flags, grouping, progress.hide), *files, progress), progress
     finally:
         progress.close()
 
@@ -140,6 +144,22 @@ def _results(flags: Flags, grouping: Grouping | None, before: Callable[[], None]
         palette=palette_for(sys.stdout),
     )
     return TextSink(sys.stdout, sys.stderr, options, before=before)
+
+
+def _files(flags: Flags) -> Iterator[Sink]:
+    """Make the sinks that write files beside the results.
+
+    Raises:
+        UsageError: one of them cannot be written; nothing was run.
+    """
+    if flags.report is not None:
+        from batchrun.report.html import HtmlSink  # noqa: PLC0415 - few runs want one
+
+        try:
+            yield HtmlSink(flags.report)
+        except OSError as error:
+            message = f"--report: {flags.report} cannot be written: {error.strerror}"
+            raise UsageError(message) from error
 
 
 def _progress_mode(flags: Flags) -> ProgressMode:
