@@ -1,4 +1,4 @@
-"""The page, a piece at a time: one file that asks nobody for anything, and runs our scripts only."""
+"""The page, a piece at a time: a file that asks nobody for anything and runs our scripts only."""
 
 import base64
 import hashlib
@@ -8,7 +8,6 @@ from datetime import tzinfo
 from functools import cache
 from importlib import resources
 
-from batchrun import __version__
 from batchrun.model.outcome import KINDS
 from batchrun.report.html.facts import Facts
 from batchrun.report.html.failed import failures
@@ -61,8 +60,7 @@ def page(report: Report, zone: tzinfo | None = None) -> Iterator[str]:
         _units(report),
     ):
         yield f"{section}\n"
-    yield f"</main>\n{element('footer', f'batchrun {__version__}')}\n"
-    yield '<script type="application/json" id="data">\n'
+    yield '</main>\n<script type="application/json" id="data">\n'
     yield from _data(report, zone)
     yield f'\n</script>\n<script type="module">{script}</script>\n</body>\n</html>\n'
 
