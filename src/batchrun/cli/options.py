@@ -16,8 +16,8 @@ __all__ = [
     "Grace", "Hosts", "InsecurePermissions", "JobFile", "KeepOrder", "Lock", "LockName", "MaxArgs",
     "MaxFail", "NullSeparated", "OperationChoice", "OperationName", "Output", "OutputChoice",
     "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "ReportFile", "Retries", "Save",
-    "SkipTags", "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version", "Wait",
-    "Words", "fail_limit", "panel_position", "split_words", "variables",
+    "SkipTags", "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version",
+    "Wait", "Words", "fail_limit", "panel_position", "split_words", "variables",
 ]  # fmt: skip
 
 _WHAT = "What is run"

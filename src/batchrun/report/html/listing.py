@@ -32,9 +32,9 @@ _CLASSES: dict[str, str] = {
     "aborted": _NOT_RUN,
 }
 _CLASS_WORDS = {
-    _FAILED: "that failed, timed out or were lost",
-    _NOT_RUN: "that were cancelled or aborted",
-    _REST: "that ended ok or were skipped",
+    _FAILED: "that failed, timed out or got lost",
+    _NOT_RUN: "cancelled or aborted",
+    _REST: "that ended ok, or skipped",
 }
 _EXTENTS = {
     _FAILED: Extent(head_bytes=4 * 1024, tail_bytes=12 * 1024, all_chars=4 * 1024 * 1024),

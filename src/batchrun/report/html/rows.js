@@ -5,8 +5,8 @@ const HEADS = [
   ["begin", "Began"], ["took", "Took"], ["tries", "Tries"], ["worker", "Worker"],
 ];
 const NAMED_ITEMS = 12;
-// Characters of a message that its row may have cut.
-const LONG = 60;
+// Characters of a text that its row may have cut.
+const LONG = 30;
 
 /** Show what a unit wrote, stream by stream. */
 function outputElements(unit) {
@@ -24,7 +24,8 @@ function outputElements(unit) {
 
 /** Make the row below a row: all that is known of a unit. */
 function details(unit, table) {
-  const pairs = [["Unit", count(unit.number)]];
+  const task = data.tasks[unit.task];
+  const pairs = [["Unit", count(unit.number)], ...(task.length > LONG ? [["Task", task]] : [])];
   if (unit.begin !== null) {
     pairs.push(["Began", moment(unit.begin)], ["Took", duration(unit.took)]);
   }

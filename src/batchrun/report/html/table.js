@@ -225,12 +225,12 @@ class Table {
     const status = make("span", { class: statusClass(unit) }, statusWords(unit));
     const button = make("button", { type: "button", id: `unit-${unit.number}`, class: "opener",
       "aria-expanded": isOpen }, status);
-    const why = unit.message ? make("span", { class: "cut" }, messageOf(unit)) : "";
+    const cut = (text) => (text ? make("span", { class: "cut" }, text) : "");
     const cell = (name, ...children) =>
       make("td", { class: `of-${name}`, role: "cell" }, ...children);
     const row = make("tr", { role: "row", class: isOpen ? "open" : null },
-      cell("status", button), cell("task", data.tasks[unit.task]), cell("item", unit.item),
-      cell("message", why),
+      cell("status", button), cell("task", cut(data.tasks[unit.task])), cell("item", unit.item),
+      cell("message", cut(messageOf(unit))),
       cell("begin", unit.begin === null ? "" : sinceBegin(unit.begin)),
       cell("took", unit.begin === null ? "" : duration(unit.took)),
       cell("tries", unit.tries > 1 ? String(unit.tries) : ""), cell("worker", unit.worker));

@@ -1,7 +1,9 @@
 // The timeline: a lane for each worker, a bar for each attempt or for several that are near.
 
 const SVG = "http://www.w3.org/2000/svg";
-const [LANE, BEGIN, LENGTH, UNIT, NUMBER, BAD] = [0, 1, 2, 3, 4, 5];
+// Of a span: lane, begin and length in ms, first unit, attempts, those that did not end well, ms
+// that all of them took.
+const [LANE, BEGIN, LENGTH, UNIT, NUMBER, BAD, BUSY] = [0, 1, 2, 3, 4, 5, 6];
 // Widths of the margins in pixels: names on the left, how busy they were on the right.
 const LEFT = 92;
 const RIGHT = 46;
@@ -118,6 +120,8 @@ class Timeline {
     return svg("rect", {
       class: span[BAD] === span[NUMBER] ? "span bad" : "span",
       x, y: span[LANE] * this.height + inset, width, height: this.height - 2 * inset,
+      // Several attempts with time between them are paler.
+      "fill-opacity": span[NUMBER] === 1 ? 1 : 0.3 + 0.7 * Math.min(span[BUSY] / span[LENGTH], 1),
     });
   }
 

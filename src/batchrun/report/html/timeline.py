@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 from batchrun.model.outcome import Report
 from batchrun.report.text import shorten, visible
@@ -33,6 +32,8 @@ class Span:
     number: int
     #: Of these, how many did not end well.
     bad: int
+    #: How long they took together, in seconds.
+    busy_s: float
 
 
 @dataclass(slots=True)
@@ -62,7 +63,8 @@ class Timeline:
         lane.attempts += 1
         lane.busy_s += report.duration_s
         begin = report.started_at
-        span = Span(begin, begin + report.duration_s, report.number, 1, int(is_bad))
+        took_s = report.duration_s
+        span = Span(begin, begin + took_s, report.number, 1, int(is_bad), took_s)
         self._number += _append(lane.spans, span, self._grain_s)
         if self._number > 2 * MOST_SPANS or len(lane.spans) > 2 * MOST_OF_LANE:
             self._coarsen()
@@ -72,8 +74,8 @@ class Timeline:
         self._coarsen()
         return sorted(self._lanes.values(), key=_order)
 
-    def as_json(self, began_at: float, lanes: list[Lane]) -> list[list[Any]]:
-        """Return all spans: lane, begin in the run and length in ms, unit, attempts, bad ones."""
+    def as_json(self, began_at: float, lanes: list[Lane]) -> list[list[int]]:
+        """Return all spans; the order of their numbers is that in timeline.js."""
         return [
             [
                 at,
@@ -82,6 +84,7 @@ class Timeline:
                 span.unit,
                 span.number,
                 span.bad,
+                round(span.busy_s * 1000),
             ]
             for at, lane in enumerate(lanes)
             for span in lane.spans
@@ -122,6 +125,7 @@ def _append(spans: list[Span], span: Span, grain_s: float) -> int:
             last.begin, last.end = begin, end
             last.number += span.number
             last.bad += span.bad
+            last.busy_s += span.busy_s
             return 0
     spans.append(span)
     return 1
