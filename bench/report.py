@@ -4,11 +4,12 @@ import sys
 import time
 from pathlib import Path
 
+from common import Row, machine, peak_mb, print_rows, workspace
+
 from batchrun.model.event import RunEnded, RunStarted, TaskEnded, UnitEnded
 from batchrun.model.outcome import Captured, Failed, Ok, Outcome, Output, Report
 from batchrun.model.unit import Unit
 from batchrun.report.html import HtmlSink
-from common import Row, machine, peak_mb, print_rows, workspace
 
 UNITS = 10_000
 MANY = 1_000_000

@@ -7,7 +7,8 @@ sink.py      HtmlSink: what users see
   outputs.py   what commands wrote, once        shelf.py    JSON that waits in a file
              what is written of them:
   page.py      the page, a piece at a time      markup.py   the only place that escapes
-  summary.py   the sections that need no script
+  summary.py   the sections that need no script, with failed.py
+  pagefile.py  where it goes
 page.css, and the scripts in their order: data.js, choice.js (search, filters, sorting), rows.js,
 table.js, timeline.js, page.js.
 """

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from batchrun.model.event import UnitEnded
 from batchrun.model.outcome import KINDS
 from batchrun.report.failures import fold_message, reason
-from batchrun.report.html.outputs import Excerpt, Extent, excerpt
+from batchrun.report.html.outputs import Ends, Excerpt, Extent, ends, excerpt
 from batchrun.report.text import shorten, visible
 
 __all__ = ["NO_GROUP", "Group", "Groups", "Variant"]
@@ -52,7 +52,7 @@ class Group:
     first_message: str
     number: int = 0
     #: The first different outputs, by what they are.
-    variants: dict[tuple[Excerpt, Excerpt], Variant] = field(default_factory=dict)
+    variants: dict[tuple[Ends, Ends], Variant] = field(default_factory=dict)
 
     @property
     def others(self) -> int:
@@ -113,14 +113,15 @@ class Groups:
     def _variant(self, group: Group, event: UnitEnded) -> Variant | None:
         """Return the variant of a failure; None: there are too many others."""
         output = event.report.output
-        key = (excerpt(output.stdout, _EXTENT), excerpt(output.stderr, _EXTENT))
+        key = (ends(output.stdout, _EXTENT), ends(output.stderr, _EXTENT))
         variant = group.variants.get(key)
         if variant is None and len(group.variants) < _VARIANTS:
-            chars = sum(len(part.head) + len(part.tail) for part in key)
+            shown = [excerpt(kept) for kept in key]
+            chars = sum(len(part.head) + len(part.tail) for part in shown)
             if self._used_chars + chars > _EXTENT.all_chars:
                 return None
             self._used_chars += chars
-            variant = group.variants[key] = Variant(stdout=key[0], stderr=key[1])
+            variant = group.variants[key] = Variant(stdout=shown[0], stderr=shown[1])
         return variant
 
 

@@ -4,16 +4,19 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TypeAlias
 
 from batchrun.model.outcome import Captured
 from batchrun.report.html.shelf import Shelf
 from batchrun.report.text import decode
 
-__all__ = ["NOTHING", "NO_ROOM", "Excerpt", "Extent", "Outputs", "excerpt"]
+__all__ = ["NOTHING", "NO_ROOM", "Ends", "Excerpt", "Extent", "Outputs", "ends", "excerpt"]
 
 #: Instead of the place of an output: nothing was written, or the page is full.
 NOTHING = -1
 NO_ROOM = -2
+#: Head of a stream, bytes left out between them, tail.
+Ends: TypeAlias = tuple[bytes, int, bytes]
 #: Outputs that later ones are compared with.
 _COMPARED = 1000
 #: Where a stream is cut, so far from the place meant a line end is looked for.
@@ -48,15 +51,20 @@ class Excerpt:
         return [self.head, self.left_out_bytes, self.tail] if self.left_out_bytes else self.head
 
 
-def excerpt(captured: Captured, extent: Extent) -> Excerpt:
-    """Take beginning and end of a stream."""
+def ends(captured: Captured, extent: Extent) -> Ends:
+    """Take beginning and end of a stream; they are equal where what is shown is."""
     if not captured.omitted_bytes and captured.size_bytes <= extent.head_bytes + extent.tail_bytes:
-        return Excerpt(head=_text(captured.head + captured.tail))
+        return captured.head + captured.tail, 0, b""
     whole = b"" if captured.omitted_bytes else captured.head + captured.tail
     head = _beginning(whole or captured.head, extent.head_bytes)
     tail = _end(whole or captured.tail, extent.tail_bytes)
-    left_out = captured.size_bytes - len(head) - len(tail)
-    return Excerpt(head=_text(head), left_out_bytes=left_out, tail=_text(tail))
+    return head, captured.size_bytes - len(head) - len(tail), tail
+
+
+def excerpt(kept: Ends) -> Excerpt:
+    """Make beginning and end of a stream ready to be shown."""
+    head, left_out_bytes, tail = kept
+    return Excerpt(head=_text(head), left_out_bytes=left_out_bytes, tail=_text(tail))
 
 
 class Outputs:
@@ -81,16 +89,17 @@ class Outputs:
         """
         if not captured.size_bytes:
             return NOTHING
-        key = _digest(captured, class_name)
+        extent = self._extents[class_name]
+        kept = ends(captured, extent)
+        key = _digest(kept)
         place = self._known.get(key)
         if place is not None:
             self._known.move_to_end(key)
             return place
-        extent = self._extents[class_name]
         if self._used[class_name] >= extent.all_chars:
             return NO_ROOM
         place = self._shelf.number
-        self._used[class_name] += self._shelf.add(excerpt(captured, extent).as_json())
+        self._used[class_name] += self._shelf.add(excerpt(kept).as_json())
         self._known[key] = place
         if len(self._known) > _COMPARED:
             self._known.popitem(last=False)
@@ -105,12 +114,11 @@ class Outputs:
         self._shelf.close()
 
 
-def _digest(captured: Captured, class_name: str) -> bytes:
-    """Return what is the same for streams that are shown alike."""
-    sizes = f"{class_name} {len(captured.head)} {captured.omitted_bytes} "
-    hashed = blake2b(sizes.encode(), digest_size=16)
-    hashed.update(captured.head)
-    hashed.update(captured.tail)
+def _digest(kept: Ends) -> bytes:
+    head, left_out_bytes, tail = kept
+    hashed = blake2b(f"{len(head)} {left_out_bytes} ".encode(), digest_size=16)
+    hashed.update(head)
+    hashed.update(tail)
     return hashed.digest()
 
 

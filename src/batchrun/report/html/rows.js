@@ -35,7 +35,9 @@ function details(unit, table) {
   }
   const facts = make("dl", { class: "facts" }, ...pairs.map(([name, value]) =>
     make("div", {}, make("dt", {}, name), make("dd", {}, value))));
-  const shown = [facts, ...texts(unit), ...outputElements(unit), ...same(unit, table)];
+  const known = texts(unit);
+  const output = hasOutput(unit) || known.length === 0 ? outputElements(unit) : [];
+  const shown = [facts, ...known, ...output, ...same(unit, table)];
   const cell = make("td", { colspan: HEADS.length, role: "cell" }, ...shown);
   return make("tr", { class: "details", role: "row" }, cell);
 }

@@ -9,8 +9,8 @@ from batchrun.report.html.facts import Facts
 from batchrun.report.html.groups import NO_GROUP, Groups
 from batchrun.report.html.listing import Listing
 from batchrun.report.html.page import Report, page
+from batchrun.report.html.pagefile import PageFile
 from batchrun.report.html.timeline import Timeline
-from batchrun.report.newfile import NewFile
 
 __all__ = ["HtmlSink"]
 
@@ -25,7 +25,7 @@ class HtmlSink:
     run began. A run that broke gives a page that says so.
 
     Args:
-        path: Where the page goes; see `NewFile`.
+        path: Where the page goes; see `PageFile`.
         zone: The local time; None: this machine's.
 
     Raises:
@@ -33,7 +33,7 @@ class HtmlSink:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, zone: tzinfo | None = None) -> None:
-        self._file = NewFile(path)
+        self._file = PageFile(path)
         self._zone = zone
         facts = Facts()
         self._report = Report(

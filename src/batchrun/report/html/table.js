@@ -28,11 +28,12 @@ class Table {
       ...this.buildChips());
     this.onlyPlace = make("span");
     this.result = make("p", { class: "result", role: "status" });
-    this.body = make("tbody");
+    // The roles are those that the elements have anyway, but not when a phone shows them as blocks.
+    this.body = make("tbody", { role: "rowgroup" });
     this.heads = HEADS.map(([name, words]) => this.buildHead(name, words));
-    this.table = make("table", { class: "units" },
+    this.table = make("table", { class: "units", role: "table" },
       make("caption", { class: "unseen" }, "Units; a button in each row shows its output"),
-      make("thead", {}, make("tr", {}, ...this.heads)), this.body);
+      make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...this.heads)), this.body);
     this.folds = make("div", { class: "folds" });
     this.pager = make("nav", { class: "pager", "aria-label": "Pages of the table" });
     const label = (target, words, more = "") =>

@@ -11,8 +11,14 @@ from batchrun.report.html.outputs import (
     Excerpt,
     Extent,
     Outputs,
+    ends,
     excerpt,
 )
+
+
+def shown_of(captured: Captured) -> Excerpt:
+    return excerpt(ends(captured, SMALL))
+
 
 SMALL = Extent(head_bytes=10, tail_bytes=20, all_chars=1_000)
 
@@ -25,41 +31,41 @@ def outputs() -> Iterator[Outputs]:
 
 
 def test_a_short_stream_is_whole() -> None:
-    assert excerpt(Captured(head=b"one\n", tail=b"two\n"), SMALL) == Excerpt(head="one\ntwo")
+    assert shown_of(Captured(head=b"one\n", tail=b"two\n")) == Excerpt(head="one\ntwo")
 
 
 def test_a_long_one_is_cut_at_line_ends_and_every_missing_byte_is_counted() -> None:
     data = b"".join(b"line %d\n" % at for at in range(10))
-    shown = excerpt(Captured(head=data), SMALL)
+    shown = shown_of(Captured(head=data))
 
     assert shown == Excerpt(head="line 0", left_out_bytes=70 - 7 - 14, tail="line 8\nline 9")
 
 
 def test_a_line_without_end_is_cut_between_characters() -> None:
-    shown = excerpt(Captured(head="ä".encode() * 50), SMALL)
+    shown = shown_of(Captured(head="ä".encode() * 50))
     assert (shown.head, shown.tail) == ("ä" * 5, "ä" * 10)
 
-    shown = excerpt(Captured(head=b"x" + "ä".encode() * 50), SMALL)
+    shown = shown_of(Captured(head=b"x" + "ä".encode() * 50))
     assert (shown.head, shown.tail) == ("xääää", "ä" * 10)
     assert shown.left_out_bytes == 101 - 9 - 20
 
 
 def test_bytes_that_are_no_text_are_cut_anywhere() -> None:
-    shown = excerpt(Captured(head=b"\x80" * 100), SMALL)
+    shown = shown_of(Captured(head=b"\x80" * 100))
 
     assert shown.left_out_bytes == 100 - 10 - 20
     assert shown.head == "\\x80" * 10
 
 
 def test_what_the_run_did_not_keep_is_counted_too() -> None:
-    shown = excerpt(Captured(head=b"a\n", tail=b"b\n", omitted_bytes=5_000), SMALL)
+    shown = shown_of(Captured(head=b"a\n", tail=b"b\n", omitted_bytes=5_000))
 
     assert shown == Excerpt(head="a", left_out_bytes=5_000, tail="b")
     assert shown.as_json() == ["a", 5_000, "b"]
 
 
 def test_terminal_escapes_are_text_and_tabs_stay() -> None:
-    shown = excerpt(Captured(head=b"\x1b[31m\t\xff\r\n"), SMALL)
+    shown = shown_of(Captured(head=b"\x1b[31m\t\xff\r\n"))
 
     assert shown.head == "\\x1b[31m\t\\xff"
 

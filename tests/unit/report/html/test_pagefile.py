@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.report.newfile import NewFile
+from batchrun.report.html.pagefile import PageFile
 
 
 def mode_of(path: Path) -> int:
@@ -16,7 +16,7 @@ def mode_of(path: Path) -> int:
 
 def test_only_its_owner_can_read_a_new_file(tmp_path: Path) -> None:
     path = tmp_path / "r.html"
-    NewFile(path).write(["a", "ü"])
+    PageFile(path).write(["a", "ü"])
 
     assert path.read_bytes() == "aü".encode()
     assert mode_of(path) == 0o600
@@ -28,7 +28,7 @@ def test_mode_and_group_of_a_file_that_is_replaced_are_kept(tmp_path: Path) -> N
     path.chmod(0o644)
     os.chown(path, -1, 65534 if os.geteuid() == 0 else os.getegid())
     before = path.stat()
-    NewFile(path).write(["new"])
+    PageFile(path).write(["new"])
 
     assert path.read_text() == "new"
     assert (mode_of(path), path.stat().st_gid) == (0o644, before.st_gid)
@@ -40,7 +40,7 @@ def test_a_symbolic_link_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path
     target.write_text("precious")
     target.chmod(0o644)
     link.symlink_to(target)
-    NewFile(link).write(["new"])
+    PageFile(link).write(["new"])
 
     assert target.read_text() == "precious"
     assert not link.is_symlink()
@@ -48,7 +48,7 @@ def test_a_symbolic_link_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path
 
 
 def test_nothing_is_there_before_it_is_written(tmp_path: Path) -> None:
-    NewFile(tmp_path / "r.html")
+    PageFile(tmp_path / "r.html")
 
     assert list(tmp_path.iterdir()) == []
 
@@ -68,12 +68,12 @@ def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str, wh
     os.mkfifo(tmp_path / "pipe")
 
     with pytest.raises(OSError, match=why):
-        NewFile(tmp_path / name)
+        PageFile(tmp_path / name)
 
 
 def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / ("ü" * 127)
-    NewFile(path).write(["x"])
+    PageFile(path).write(["x"])
 
     assert path.read_text() == "x"
 
@@ -87,7 +87,7 @@ def test_what_breaks_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Pat
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left") as caught:
-        NewFile(path).write(pieces())
+        PageFile(path).write(pieces())
 
     assert caught.value.filename == str(path)
     assert path.read_text() == "old"

@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all: written under a temporary name, then renamed."""
+"""The file of the page: whole or not there at all, and nobody else's to read."""
 
 import contextlib
 import errno
@@ -7,15 +7,15 @@ import secrets
 import stat
 from collections.abc import Iterable
 
-__all__ = ["NewFile"]
+__all__ = ["PageFile"]
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Handed to the kernel at once.
 _BUFFER_BYTES = 256 * 1024
 
 
-class NewFile:
-    """A file that will be written when a run has ended, and can be: that is tried at once.
+class PageFile:
+    """A file that will be written when the run has ended, and can be: that is tried at once.
 
     It may hold what is nobody else's business, so only its owner can read it, unless a file of
     the same owner is there already: then mode and group stay as they are. A symbolic link is
