@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from batchrun.engine.joining import joined
+from batchrun.engine.joining import joined, with_everything
 from batchrun.model.outcome import (
     NO_OUTPUT,
     Aborted,
@@ -54,6 +54,8 @@ class Ledger:
     _failed: tuple[str, Report] | None = None
     _always_failed: tuple[str, Report] | None = None
     _output: Output = NO_OUTPUT
+    #: Also of the step that failed, which is shown alone.
+    _everything: Output = NO_OUTPUT
     _notes: list[str] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
     _diff: str = ""
@@ -93,6 +95,7 @@ class Ledger:
 
     def failed(self, step: str, report: Report) -> None:
         """Take in the step that ended `steps`."""
+        self._everything = joined([self._everything, report.output])
         self._collect(report)
         self._failed = (step, report)
         outcome = report.outcome
@@ -132,6 +135,7 @@ class Ledger:
         """Make the report of the whole unit."""
         outcome = self._outcome(rescue_ok=rescue_ok)
         blamed = None if isinstance(outcome, Ok) else (self._failed or self._always_failed)
+        shown = self._output if blamed is None else blamed[1].output
         if isinstance(outcome, Cancelled):  # it has no room for words
             reason = [] if self._failed is None else [_of_step(*self._failed)]
             self._warn([*reason, *self._troubles])
@@ -141,7 +145,7 @@ class Ledger:
             outcome=outcome,
             started_at=self.started_at,
             duration_s=duration_s,
-            output=self._output if blamed is None else blamed[1].output,
+            output=with_everything(shown, self._everything),
             warnings=tuple(self._warnings[:_MOST_WARNINGS]),
             bytes_done=self.bytes_done,
             diff=self._diff,
@@ -150,6 +154,7 @@ class Ledger:
 
     def _collect(self, report: Report) -> None:
         self._output = joined([self._output, report.output])
+        self._everything = joined([self._everything, report.output])
         self._warn(report.warnings)
         room = _MOST_DIFF_CHARS - len(self._diff)
         if report.diff and room > 0:
