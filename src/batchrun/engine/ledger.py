@@ -54,8 +54,6 @@ class Ledger:
     _failed: tuple[str, Report] | None = None
     _always_failed: tuple[str, Report] | None = None
     _output: Output = NO_OUTPUT
-    #: Also of the step that failed, which is shown alone.
-    _everything: Output = NO_OUTPUT
     _notes: list[str] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
     _diff: str = ""
@@ -95,7 +93,6 @@ class Ledger:
 
     def failed(self, step: str, report: Report) -> None:
         """Take in the step that ended `steps`."""
-        self._everything = joined([self._everything, report.output])
         self._collect(report)
         self._failed = (step, report)
         outcome = report.outcome
@@ -145,7 +142,7 @@ class Ledger:
             outcome=outcome,
             started_at=self.started_at,
             duration_s=duration_s,
-            output=with_everything(shown, self._everything),
+            output=with_everything(shown, self._output),
             warnings=tuple(self._warnings[:_MOST_WARNINGS]),
             bytes_done=self.bytes_done,
             diff=self._diff,
@@ -154,7 +151,6 @@ class Ledger:
 
     def _collect(self, report: Report) -> None:
         self._output = joined([self._output, report.output])
-        self._everything = joined([self._everything, report.output])
         self._warn(report.warnings)
         room = _MOST_DIFF_CHARS - len(self._diff)
         if report.diff and room > 0:

@@ -1,4 +1,4 @@
-"""All that a command wrote to one stream, in pieces: from memory, or from the file that holds it."""
+"""All that a command wrote to one stream, in pieces: from memory, or from the file with it."""
 
 import os
 from collections.abc import Iterator

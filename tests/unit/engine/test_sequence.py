@@ -566,8 +566,9 @@ def test_a_failed_unit_shows_the_output_of_the_step_that_failed() -> None:
     stage = StepStage(ListProgram(["a", "b"], rescue=["r"]))
     for name, outcome in (("a", OK), ("b", STATUS_3), ("r", OK)):
         stage.end(outcome, output=Output(stderr=Captured(head=name.encode())))
-    assert stage.report.output.stderr.head == b"b"
-    assert stage.report.output.stdout == Captured()
+    output = stage.report.output
+    assert (output.stderr.head, output.stderr.size_bytes) == (b"b", 1)
+    assert output.stdout == Captured()
 
 
 def test_the_output_of_the_step_that_failed_leads_to_that_of_all_steps() -> None:
