@@ -13,8 +13,9 @@ from batchrun.model.values import parse_duration
 
 __all__ = [
     "ArgFile", "Argv", "CommandWords", "Deadline", "Debug", "DetailedExitcode", "Diff", "DryRun",
-    "Grace", "Hosts", "InsecurePermissions", "JobFile", "KeepOrder", "Lock", "LockName", "MaxArgs",
-    "MaxFail", "NullSeparated", "OperationChoice", "OperationName", "Output", "OutputChoice",
+    "Grace", "Hosts", "InsecurePermissions", "JobFile", "Joblog", "Junit", "KeepOrder", "Lock",
+    "LockName", "MaxArgs", "MaxFail", "Metrics", "NullSeparated", "OperationChoice",
+    "OperationName", "Output", "OutputChoice", "OutputDir",
     "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "Retries", "Save", "SkipTags",
     "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version", "Wait",
     "Words", "fail_limit", "panel_position", "split_words", "variables",
@@ -24,9 +25,10 @@ _WHAT = "What is run"
 _HOW = "How it is run"
 _LIMITS = "Limits"
 _SHOW = "What is shown"
+_FILES = "Files that are written, though not by a dry run"
 _LOCKS = "Locks"
 #: As `--help` shows them.
-_PANELS = (_WHAT, _HOW, _LIMITS, _SHOW, _LOCKS)
+_PANELS = (_WHAT, _HOW, _LIMITS, _SHOW, _FILES, _LOCKS)
 
 
 class Output(StrEnum):
@@ -177,6 +179,26 @@ OutputChoice: TypeAlias = Annotated[
     Output,
     _option(_SHOW, "Standard output: readable, one document at the end, or one event per line.",
             "--output"),
+]  # fmt: skip
+OutputDir: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write all output of every unit into files, in a directory for this run that "
+            "is made in DIR.", "--output-dir", metavar="DIR", readable=False),
+]  # fmt: skip
+Joblog: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write a line for each unit that has ended, in the columns of GNU parallel's "
+            "joblog.", "--joblog", metavar="FILE", readable=False),
+]  # fmt: skip
+Junit: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write the results as JUnit XML: a test suite for each task, a test case for "
+            "each unit.", "--junit", metavar="FILE", readable=False),
+]  # fmt: skip
+Metrics: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write what the run came to for the textfile collector of Prometheus, which "
+            "reads names that end in .prom.", "--metrics", metavar="FILE", readable=False),
 ]  # fmt: skip
 ProgressChoice: TypeAlias = Annotated[
     Progress,

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from batchrun import api
 from batchrun.cli.asking import answer_prompts, check_terminal, terminal_asker
+from batchrun.cli.files import check_files, file_sinks, spool_in, unwritten_options
 from batchrun.cli.flags import Flags
 from batchrun.cli.options import Output, Progress
 from batchrun.engine.run import RunResult
@@ -38,7 +39,7 @@ def check_flags(flags: Flags) -> None:
     """Refuse what makes no sense together, and begin to log when that is wanted.
 
     Raises:
-        UsageError: flags that contradict each other.
+        UsageError: flags that contradict each other, a file that cannot be written.
     """
     if flags.detailed_exitcode and not flags.dry_run:
         message = "--detailed-exitcode needs --dry-run"
@@ -46,6 +47,7 @@ def check_flags(flags: Flags) -> None:
     if flags.verbose and flags.quiet:
         message = "-v and -q contradict each other: one shows more, the other less"
         raise UsageError(message)
+    check_files(flags)
     if flags.debug:
         logging.basicConfig(
             level=logging.DEBUG, stream=sys.stderr, format="%(relativeCreated)9.1f ms %(message)s"
@@ -62,15 +64,19 @@ def execute(loaded: api.LoadedJob, flags: Flags, grouping: Grouping | None = Non
 
     Raises:
         BatchrunError: somebody has to be asked, and there is no terminal.
+        UsageError: the directory for output cannot be made.
     """
     check_terminal(loaded.job)
     answer_prompts(loaded)
+    if not flags.quiet and (options := unwritten_options(flags)):
+        sys.stderr.write(f"a dry run writes no files: {', '.join(options)} not written\n")
     with _shown(flags, grouping) as (sinks, progress):
         config = api.RunConfig(
             dry_run=flags.dry_run,
             diff=flags.diff,
             live_output=flags.verbose,
-            whole_output=_groups(flags, grouping),
+            whole_output=_groups(flags, grouping) or flags.output_dir is not None,
+            spool_in=spool_in(flags),
             debug=flags.debug,
             grace_s=flags.grace,
             max_fail=flags.max_fail,
@@ -103,7 +109,7 @@ def _groups(flags: Flags, grouping: Grouping | None) -> bool:
 def _shown(
     flags: Flags, grouping: Grouping | None
 ) -> Iterator[tuple[tuple[Sink, ...], ProgressSink]]:
-    """Make the sinks, in their fixed order: messages, results, then what merely shows progress.
+    """Make the sinks, in their fixed order: messages, files, results, what only shows progress.
 
     Messages are a sink of their own: who reads the results may go away, or their disk be full,
     and that must still be told.
@@ -113,7 +119,8 @@ def _shown(
         sys.stderr, quiet=flags.quiet, palette=palette_for(sys.stderr), before=progress.hide
     )
     try:
-        yield (messages, _results(flags, grouping, progress.hide), progress), progress
+        results = _results(flags, grouping, progress.hide)
+        yield (messages, *file_sinks(flags), results, progress), progress
     finally:
         progress.close()
 
@@ -137,6 +144,7 @@ def _results(flags: Flags, grouping: Grouping | None, before: Callable[[], None]
         quiet=flags.quiet,
         live=flags.verbose,
         debug=flags.debug,
+        rest_is_in=str(flags.output_dir or ""),
         palette=palette_for(sys.stdout),
     )
     return TextSink(sys.stdout, sys.stderr, options, before=before)
