@@ -101,7 +101,7 @@ def _stream(name: str) -> Mapping[str, Schema]:
 #: How an attempt ended.
 _REPORT: Mapping[str, Schema] = {
     "outcome": _OUTCOME,
-    "attempts": _said("Attempts so far, this one included.", _COUNTED),
+    "attempts": _said("Attempts so far, this one included; 0: it was never begun.", _NUMBER),
     "started_at": _said("Null: it never began.", _or_null(_MOMENT)),
     "duration_s": _SECONDS,
     "exit_status": _said("Null: it has none.", _or_null(_NUMBER)),
