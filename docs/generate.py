@@ -1,7 +1,8 @@
 """Write docs/reference/ from the program itself: `make docs`; `--check` only compares.
 
 What the pages say comes from the table of operations, the JSON Schema of job files, the options
-of the command line and the table of exit codes. Nobody edits them by hand.
+of the command line and the table of exit codes. The JSON Schemas of the program's output are
+written too, there and into the package. Nobody edits any of them by hand.
 """
 
 import inspect
@@ -44,7 +45,7 @@ def main(words: Sequence[str]) -> int:
             continue
         stale.append(str(path))
         if "--check" not in words:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale and "--check" in words:
         names = ", ".join(stale)
