@@ -262,6 +262,19 @@ tasks:
         assert b"\n***\n" in path.read_bytes()
 
 
+def test_long_output_waits_elsewhere_when_others_could_exchange_it(program: Program) -> None:
+    (program.dir / "out").mkdir()
+    (program.dir / "out").chmod(0o777)
+    look = "seq 100000; ls -A out > seen-{}"
+    for item in ("others", "ours"):
+        assert program.run("each", "--output-dir", "out", look, ":::", item).code == ExitCode.OK
+        (program.dir / "out").chmod(0o755)
+    kept = [path.read_bytes() for path in (program.dir / "out").glob("*/*/*.out")]
+    assert [len(data) for data in kept] == [588_895, 588_895]
+    assert ".batchrun-" not in (program.dir / "seen-others").read_text()
+    assert ".batchrun-" in (program.dir / "seen-ours").read_text()
+
+
 def test_two_runs_do_not_mix(program: Program) -> None:
     for item in ("a", "b"):
         program.run("each", "--output-dir", "out", "echo", ":::", item)
@@ -302,6 +315,9 @@ def test_they_may_come_from_the_environment(program: Program) -> None:
         (("--junit", "."), "--junit: .: that is a directory; name a file in it"),
         (("--output-dir", "plain"), "--output-dir: plain: that is no directory; name one"),
         (("--joblog", "-"), "--joblog: -: that would be a file of this name; write /dev/stdout"),
+        (("--junit", "x" * 300), f"--junit: {'x' * 300}: it cannot be written: File name too long"),
+        (("--metrics", "plain/m.prom"), "--metrics: plain/m.prom: it cannot be written: Not a dir"),
+        (("--output-dir", "plain/o"), "--output-dir: plain/o: nothing can be made in it: Not a d"),
         (("--joblog", "f", "--junit", "./f"), "--junit: f: --joblog writes it too"),
         (("--output-dir", "/proc/out"), "--output-dir: /proc/out: it cannot be made: "),
     ],

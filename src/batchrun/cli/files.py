@@ -3,8 +3,6 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 from batchrun.cli.flags import Flags
 from batchrun.errors import UsageError
@@ -26,17 +24,15 @@ def check_files(flags: Flags) -> None:
     seen: dict[str, str] = {}
     for option, path in _files(flags):
         problem = _problem_of_file(path)
-        if not problem and not _is_special(path):
+        if not problem and (os.path.isfile(path) or not os.path.exists(path)):
             other = seen.setdefault(os.path.realpath(path), option)
             problem = "" if other == option else f"{other} writes it too; name another file"
         if problem:
             message = f"{option}: {path}: {problem}"
             raise UsageError(message)
-    if flags.output_dir is not None:
-        problem = _problem_of_directory(flags.output_dir)
-        if problem:
-            message = f"--output-dir: {flags.output_dir}: {problem}"
-            raise UsageError(message)
+    if flags.output_dir is not None and (problem := _problem_of_directory(str(flags.output_dir))):
+        message = f"--output-dir: {flags.output_dir}: {problem}"
+        raise UsageError(message)
 
 
 def file_sinks(flags: Flags) -> tuple[Sink, ...]:
@@ -57,9 +53,10 @@ def file_sinks(flags: Flags) -> tuple[Sink, ...]:
 
 
 def spool_in(flags: Flags) -> str:
-    """Return where complete output waits, made if need be; empty: anywhere.
+    """Return where complete output waits, made if need be; empty: where temporary files go.
 
-    Beside its final place a long output only needs a second name there.
+    Beside its final place a long output only needs a second name there. But it is written and
+    read by its path, and in a directory of others that could come to lead anywhere.
 
     Raises:
         UsageError: the directory cannot be made.
@@ -71,7 +68,7 @@ def spool_in(flags: Flags) -> str:
     except OSError as error:
         message = f"--output-dir: {flags.output_dir}: it cannot be made: {error.strerror}"
         raise UsageError(message) from error
-    return str(flags.output_dir)
+    return str(flags.output_dir) if _is_ours_alone(str(flags.output_dir)) else ""
 
 
 def unwritten_options(flags: Flags) -> list[str]:
@@ -82,51 +79,70 @@ def unwritten_options(flags: Flags) -> list[str]:
     return [*wanted, *(["--output-dir"] if flags.output_dir is not None else [])]
 
 
-def _files(flags: Flags) -> Iterator[tuple[str, Path]]:
+def _files(flags: Flags) -> Iterator[tuple[str, str]]:
     """Name the files that were asked for, with their options."""
     found = (("--joblog", flags.joblog), ("--junit", flags.junit), ("--metrics", flags.metrics))
     for option, path in found:
         if path is not None:
-            yield option, path
+            yield option, str(path)
 
 
-def _problem_of_file(path: Path) -> str:
+def _problem_of_file(path: str) -> str:
     """Say why a file cannot be written, and what to do; empty: it can."""
-    if str(path) == "-":
+    if path == "-":
         return "that would be a file of this name; write /dev/stdout for standard output"
-    if path.is_dir():
+    try:
+        kind = os.stat(path).st_mode
+    except FileNotFoundError:
+        return _problem_of_parent(path)
+    except OSError as error:
+        return f"it cannot be written: {error.strerror}"
+    if stat.S_ISDIR(kind):
         return "that is a directory; name a file in it"
-    if path.exists() and not _may(path, os.W_OK):
+    if not _may(path, os.W_OK):
         return "it cannot be written by this user; choose another file or correct its permissions"
-    return "" if _is_special(path) else _problem_of_parent(Path(os.path.realpath(path)).parent)
+    return _problem_of_parent(path) if stat.S_ISREG(kind) else ""
 
 
-def _problem_of_directory(path: Path) -> str:
+def _problem_of_directory(path: str) -> str:
     """Say why no files can be made in a directory, which may have to be made itself."""
-    if not os.path.lexists(path):
-        return _problem_of_parent(Path(os.path.realpath(path)).parent)
-    if not path.is_dir():
+    try:
+        kind = os.stat(path).st_mode
+    except FileNotFoundError:
+        return _problem_of_parent(path)
+    except OSError as error:
+        return f"nothing can be made in it: {error.strerror}"
+    if not stat.S_ISDIR(kind):
         return "that is no directory; name one"
     if not _may(path, os.W_OK | os.X_OK):
         return "nothing can be made in it by this user; choose another or correct its permissions"
     return ""
 
 
-def _problem_of_parent(parent: Path) -> str:
-    if not parent.is_dir():
+def _problem_of_parent(path: str) -> str:
+    """Say why nothing can be made where a path leads; empty: it can."""
+    parent = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(parent):
         return f"there is no directory {parent}; make it first"
     if not _may(parent, os.W_OK | os.X_OK):
         return f"nothing can be made in {parent} by this user; choose another place"
     return ""
 
 
-def _may(path: Path, what: int) -> bool:
+def _may(path: str, what: int) -> bool:
     return os.access(path, what, effective_ids=True)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether it is a device or a pipe, which is written to as it is."""
-    with suppress(OSError):
-        kind = path.stat().st_mode
-        return not stat.S_ISREG(kind) and not stat.S_ISDIR(kind)
-    return False
+def _is_ours_alone(directory: str) -> bool:
+    """Whether nobody but us and root can exchange what a path below it leads to."""
+    at = os.path.realpath(directory)
+    while True:
+        found = os.stat(at)
+        others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if found.st_uid not in (0, os.geteuid()):
+            return False
+        if others_write and not found.st_mode & stat.S_ISVTX:
+            return False
+        if at == os.path.dirname(at):
+            return True
+        at = os.path.dirname(at)

@@ -16,7 +16,7 @@ from batchrun.model.outcome import (
     Unreachable,
 )
 from batchrun.model.unit import command_text
-from batchrun.report.newfile import about
+from batchrun.report.newfile import about, open_now
 
 __all__ = ["JoblogSink"]
 
@@ -58,7 +58,7 @@ class JoblogSink:
             self._ended(event)
         elif isinstance(event, RunStarted) and not event.dry_run:
             with about(self._path):
-                self._file = open(self._path, "wb")  # noqa: SIM115 (lives as long as the run)
+                self._file = open_now(self._path)
             self._write("\t".join(_COLUMNS))
 
     def close(self) -> None:

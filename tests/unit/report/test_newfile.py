@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.report.newfile import about, new_file
+from batchrun.report.newfile import about, new_file, open_now
 
 
 def write(path: Path, data: bytes, mode: int | None = None) -> None:
@@ -96,3 +96,17 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     finally:
         os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_pipe_that_nobody_reads_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="No such device"):
+        open_now(str(tmp_path / "pipe"))
+
+
+def test_a_pipe_that_is_full_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with open_now(str(tmp_path / "pipe")) as file:
+        assert os.get_blocking(file.fileno())
+    os.close(reader)
