@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from file_context import FileContext, changed, do, message_of
+from program import Program
 
 SIZE = 1 << 20
 
@@ -177,3 +178,38 @@ def test_a_read_only_filesystem_is_said(tmp_path: Path) -> None:
     for dest in ("/proc/batchrun-test", "/sys/batchrun-test"):
         message = message_of(do("copy", src=(f"{tmp_path}/file",), dest=dest))
         assert f"cannot write {dest}" in message
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    (tmp_path / "here").mkdir()
+    with Program(tmp_path / "here") as made:
+        yield made
+
+
+@pytest.mark.parametrize("option", ["--joblog", "--junit", "--metrics", "--output-dir"])
+def test_a_file_of_a_run_that_does_not_fit_is_said_once_and_the_run_goes_on(
+    small: tuple[Path, str], program: Program, option: str
+) -> None:
+    directory, reason = small
+    path = directory / "file"
+    if option in ("--junit", "--metrics"):  # a job log would have the room of the last one
+        path.write_text("of the last run")
+    (directory / "filler").write_bytes(b"x" * (SIZE - 64 * 1024))
+    while True:  # not a page is left, whatever the system needs for itself
+        try:
+            with (directory / "filler").open("ab") as file:
+                file.write(b"x" * 4096)
+        except OSError:
+            break
+    ended = program.run("each", "-j2", option, str(path), "touch {}; echo {}", ":::", *"abcdef")
+    assert ended.code == 1
+    assert sorted(ended.out.split()) == list("abcdef")
+    assert sorted(os.listdir(program.dir)) == list("abcdef")
+    (said,) = [line for line in ended.err.splitlines() if reason in line]
+    assert "an output of this run cannot be written any more" in said
+    assert str(path) in said
+    assert "6 ok" in ended.err
+    assert [one for one in os.listdir(directory) if one.startswith(".batchrun")] == []
+    if option in ("--junit", "--metrics"):
+        assert path.read_text() == "of the last run"

@@ -66,6 +66,8 @@ class RunConfig:
     #: Keep all that commands write in files that a sink may read while it handles the end of a
     #: unit (`Captured.spool`); else the middle of very long output is left out.
     whole_output: bool = False
+    #: Directory in which these files are made; empty: where temporary files go.
+    spool_in: str = ""
     #: Send the commands' output to the sinks while they run.
     live_output: bool = False
     #: Keep the tracebacks of defects.
@@ -252,8 +254,10 @@ def _machine_locks() -> "closing[MachineLocks]":
 def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack) -> RunSettings:
     """Put together what is the same for all units; what is made on disk goes with the stack."""
     spool_dir = ""
-    if config.whole_output and not config.live_output:
-        made = tempfile.TemporaryDirectory(prefix="batchrun-", ignore_cleanup_errors=True)
+    if config.whole_output:
+        made = tempfile.TemporaryDirectory(
+            prefix=".batchrun-", dir=config.spool_in or None, ignore_cleanup_errors=True
+        )
         spool_dir = stack.enter_context(made)
     return RunSettings(
         run_id=run_id,

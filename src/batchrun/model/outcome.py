@@ -143,6 +143,9 @@ class Captured:
     omitted_bytes: int = 0
     #: File with everything, when head and tail are not (`RunSettings.spool_dir`); else empty.
     spool: str = ""
+    #: The streams of several steps, one after the other, when they hold more than head and tail:
+    #: those of the last attempt of each step that was run. Else empty.
+    parts: "tuple[Captured, ...]" = ()
 
     @property
     def size_bytes(self) -> int:

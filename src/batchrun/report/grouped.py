@@ -12,7 +12,8 @@ from batchrun.model.exitcode import ExitCode
 from batchrun.model.outcome import Captured, Ok
 from batchrun.report.lines import Lines, nothing
 from batchrun.report.recap import Summary, change_text, details_text, recap_text
-from batchrun.report.text import PLAIN, Palette, count, visible
+from batchrun.report.text import PLAIN, Palette, visible
+from batchrun.report.whole import file_pieces, kept, pieces
 
 __all__ = ["GroupedOptions", "GroupedSink"]
 
@@ -131,8 +132,8 @@ class GroupedSink:
         output = event.report.output
         if not self._options.keep_order:
             tag = self._tag(event.unit.label)
-            self._write(self._stderr, _pieces(output.stderr), tag, may_fail=True)
-            self._write(self._stdout, _pieces(output.stdout), tag)
+            self._write(self._stderr, pieces(output.stderr), tag, may_fail=True)
+            self._write(self._stdout, pieces(output.stdout), tag)
             return
         self._held[event.unit.index] = _Held(
             label=event.unit.label,
@@ -153,15 +154,15 @@ class GroupedSink:
 
     def _hold(self, captured: Captured) -> _Place:
         """Put a stream aside."""
-        if captured.spool:
+        if captured.spool and not captured.parts:
             # Whoever comes after us in the row of sinks removes the file that was named.
-            kept = f"{captured.spool}.held"
+            held = f"{captured.spool}.held"
             try:
-                os.rename(captured.spool, kept)
+                os.rename(captured.spool, held)
             except OSError:
-                return _Place(data=_kept(captured))
-            return _Place(spool=kept)
-        data = _kept(captured)
+                return _Place(data=kept(captured))
+            return _Place(spool=held)
+        data = kept(captured)
         if not data or self._held_bytes + len(data) <= _HELD_BYTES:
             self._held_bytes += len(data)
             return _Place(data=data)
@@ -191,7 +192,7 @@ class GroupedSink:
     def _read(self, place: _Place) -> Iterator[bytes]:
         """Give back what was put aside."""
         if place.spool:
-            yield from _file_pieces(place.spool)
+            yield from file_pieces(place.spool)
             with contextlib.suppress(OSError):
                 os.unlink(place.spool)
         elif place.at is not None and self._file is not None:
@@ -251,32 +252,6 @@ def _one_line(label: str) -> str:
         char if char.isprintable() or "\udc80" <= char <= "\udcff" else visible(char)
         for char in label
     )
-
-
-def _kept(captured: Captured) -> bytes:
-    """Return what there is of a stream, with a line about what is not."""
-    if not captured.omitted_bytes:
-        return captured.head + captured.tail
-    gap = f"\n[batchrun: {count(captured.omitted_bytes)} bytes were not kept]\n"
-    return captured.head + gap.encode() + captured.tail
-
-
-def _pieces(captured: Captured) -> Iterator[bytes]:
-    """Read a stream, from its file when it has one."""
-    if captured.spool:
-        try:
-            yield from _file_pieces(captured.spool)
-            return
-        except FileNotFoundError:
-            pass
-    if captured:
-        yield _kept(captured)
-
-
-def _file_pieces(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        while piece := file.read(_COPY_BYTES):
-            yield piece
 
 
 def _tagged(pieces: Iterator[bytes], tag: bytes) -> Iterator[bytes]:
