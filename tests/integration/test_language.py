@@ -388,6 +388,33 @@ tasks:
     assert list(program.dir.iterdir()) == [program.dir / "job.yml"]
 
 
+def test_a_dry_run_waits_for_what_a_pattern_may_match_later(program: Program) -> None:
+    text = """
+tasks:
+- {id: made, foreach: [a.csv, b.csv], write: {dest: "in/{{ item }}", text: x}}
+- {id: copied, needs: made, copy: {src: "in/*.csv", dest: out/}}
+- {id: listed, needs: made, checksum: {src: "in/*.csv", dest: sums}}
+- id: both
+  foreach: [c.csv]
+  steps:
+  - write: {dest: "new/{{ item }}", text: x}
+  - move: {src: "new/*.csv", dest: moved/}
+- {id: alone, perms: {path: "none/*.csv", mode: 0600}}
+"""
+    early = run(program, text, "--dry-run")
+    assert [kind for kind in kinds(early) if kind == "skipped"] == ["skipped", "skipped"]
+    _, _, copied, listed, both, _ = outcomes(early)
+    assert copied["because"] == f"unknown until run: nothing matches {program.dir}/in/*.csv"
+    assert listed["because"].startswith("unknown until run: there is nothing to list in ")
+    assert f"`move`: unknown until run: nothing matches {program.dir}/new/*.csv" in both["note"]
+    warning = f"warning: alone: nothing matches {program.dir}/none/*.csv\n"
+    assert early.err == warning
+
+    late = run(program, text)
+    assert late.counts["changed"] == 5
+    assert late.err == warning
+
+
 def test_a_dry_run_says_the_same_of_items_that_follow_their_own(program: Program) -> None:
     ended = run(
         program,
