@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batchrun.jobfile.members import wrong_member
 from program import Ended, Program
 
 
@@ -428,6 +429,36 @@ tasks:
 
     assert kinds(ended) == ["ok", "skipped"]
     assert "unknown until run" in outcomes(ended)[1]["because"]
+
+
+def test_what_the_programs_own_names_hold_is_what_the_check_knows(program: Program) -> None:
+    run(
+        program,
+        """
+tasks:
+- id: probe
+  run: echo x
+  register: probe
+- needs: probe
+  steps:
+  - run: [sh, -c, 'exit 1']
+  rescue:
+  - write: {dest: failed, text: "{{ failed.keys() | join(' ') }}"}
+  - write: {dest: job, text: "{{ job.keys() | join(' ') }}"}
+  - write: {dest: results.probe, text: "{{ results.probe.keys() | join(' ') }}"}
+  - write: {dest: mine.probe, text: "{{ results.probe.units[0].keys() | join(' ') }}"}
+finally:
+- write: {dest: run, text: "{{ run.keys() | join(' ') }}"}
+- write: {dest: run.counts, text: "{{ run.counts.keys() | join(' ') }}"}
+""",
+        code=2,
+    )
+    for root in ("failed", "job", "results.probe", "mine.probe", "run", "run.counts"):
+        words = told(program, root)[0].split()
+        assert len(words) > 1
+        for word in words:
+            assert wrong_member((*root.split("."), word)) == ""
+        assert wrong_member((*root.split("."), "nonsense"))
 
 
 # ---- steps

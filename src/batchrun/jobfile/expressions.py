@@ -12,6 +12,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchrun.jobfile.bounds import check_call, check_operator, guarded
+from batchrun.jobfile.chains import Chain, chains_in
 from batchrun.jobfile.filters import FILTERS
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.scope import Names
@@ -103,6 +104,8 @@ class Expression:
     names: frozenset[str]
     #: `name.attribute` pairs that it uses.
     attributes: frozenset[tuple[str, str]]
+    #: What it asks for, as far as that is written.
+    chains: frozenset[Chain] = frozenset()
     #: Raises ValueError with a sentence.
     evaluate: Callable[[Names], Any]
     #: Ends in `| raw`: not quoted for the shell.
@@ -128,6 +131,7 @@ def parse_expression(source: str) -> Expression:
                 source=source,
                 names=frozenset({first}),
                 attributes=frozenset({(first, rest[0])} if rest else ()),
+                chains=frozenset({(first, *rest)} if rest else ()),
                 evaluate=_dotted(source, first, rest) if rest else itemgetter(first),
                 secret=rest[0] if first == "secrets" and len(rest) == 1 else "",
             )
@@ -148,6 +152,7 @@ def _parsed(source: str) -> Expression:
             for one in _all(tree, nodes.Getattr)
             if isinstance(one.node, nodes.Name)
         ),
+        chains=frozenset(chain for chain, _ in chains_in(tree)),
         evaluate=_evaluation(source, tree),
         raw=isinstance(tree, nodes.Filter) and tree.name == "raw",
         glob=isinstance(tree, nodes.Filter) and tree.name == "glob",

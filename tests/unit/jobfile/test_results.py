@@ -154,8 +154,8 @@ def test_the_output_of_several_units_is_an_error_that_says_what_to_write() -> No
     )
 
 
-def test_an_unknown_entry_of_a_result_is_an_error_with_a_hint() -> None:
-    job = probed("results.probe.stdot")
+def test_an_entry_that_is_computed_and_unknown_fails_the_unit_with_a_hint() -> None:
+    job = probed('results.probe["std" ~ "ot"]')
     (unit,) = units(job)
     job.review(unit, written(b"x"))
 
