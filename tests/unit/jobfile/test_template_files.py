@@ -104,7 +104,7 @@ def test_a_slip_in_what_a_result_is_asked_for_is_told_with_the_line_of_the_templ
         "{% for line in results.probe.line %}\n"
         "{{ line }} {{ results.probe.units | map(attribute='lable') | join }}\n"
         "{{ mine.probe.stdout }} {{ mine['probe'].std }}{% endfor %}\n"
-        "{% set failed = {'step': 1} %}{{ failed.any }} {{ run.counts }} {{ results.probe.stdout }}\n"
+        "{% set failed = {'step': 1} %}{{ failed.any }} {{ run.counts }}\n"
     )
     text = (
         "tasks:\n- {id: p, run: a, foreach: [x], register: probe}\n"
