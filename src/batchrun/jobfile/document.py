@@ -16,13 +16,19 @@ from batchrun.errors import JobFileError, Problem
 from batchrun.jobfile.lines import Lines
 from batchrun.jobfile.problems import Path, Problems
 from batchrun.jobfile.scalars import Plain, resolve_word
-from batchrun.jobfile.syntax import SMART_QUOTE, SMART_QUOTES, explain, explain_json
+from batchrun.jobfile.syntax import (
+    DEEPEST,
+    SMART_QUOTE,
+    SMART_QUOTES,
+    TOO_DEEP,
+    explain,
+    explain_json,
+)
 
 __all__ = ["Block", "Document", "parse"]
 
 #: What aliases may add to the document, in nodes: a laugh, not a billion.
 _MOST_EXPANDED = 200_000
-_DEEPEST = 64
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _PLAIN_TAGS = frozenset({None, "!", _TEXT_TAG, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
@@ -108,7 +114,7 @@ def _from_json(text: str) -> dict[str, Any] | None:
 def _is_deep(data: Any) -> bool:
     """Tell whether data is nested deeper than a job file may be."""
     level: list[Any] = [data]
-    for _ in range(_DEEPEST):
+    for _ in range(DEEPEST):
         level = [
             inner
             for one in level
@@ -184,9 +190,8 @@ class _Builder:
         if event.tag not in _PLAIN_TAGS:
             message = f"`{_tag(event.tag)}` is a YAML tag, which job files do not use; put the "
             raise _failure(message + "whole value in quotes", event.start_mark)
-        if len(path) > _DEEPEST:
-            message = f"nested more than {_DEEPEST} levels deep"
-            raise _failure(message, event.start_mark)
+        if len(path) > DEEPEST:
+            raise _failure(TOO_DEEP, event.start_mark)
         if event.anchor is not None:
             self._open.add(event.anchor)
         kind = type(event)

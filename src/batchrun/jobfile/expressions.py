@@ -48,7 +48,9 @@ class _Undefined(StrictUndefined):
             return self._undefined_hint
         name, owner = f"`{self._undefined_name}`", self._undefined_obj
         if isinstance(owner, dict | list | str | int | float):
-            return f"there is no {name} in {_kind_of(owner)}"
+            is_filter = not isinstance(owner, dict) and self._undefined_name in FILTERS
+            advice = f"; it is a filter: write `| {self._undefined_name}`" if is_filter else ""
+            return f"there is no {name} in {_kind_of(owner)}{advice}"
         return f"{name} is not known"
 
 

@@ -43,6 +43,8 @@ __all__ = ["Compiler", "Reference"]
 
 #: Where an expression is written that uses one of these names.
 Reference: TypeAlias = tuple[Path, Expression]
+#: What people call the time of the run.
+_TIMES = frozenset({"date", "datetime", "time", "timestamp", "today"})
 _REFERRING = frozenset({"results", "mine", "output"})
 
 
@@ -137,7 +139,9 @@ class Compiler:
             has_own = "item" in self.known and not self.registered[name].single
             return f"`{name}` is registered; write `{'mine' if has_own else 'results'}.{name}`"
         hint = did_you_mean(name, (one for one in self.known if "." not in one))
-        return f"`{name}` is not known here{hint or '; declare it in `vars`'}"
+        if not hint:
+            hint = f"; {'write `now(...)`, or ' if name in _TIMES else ''}declare it in `vars`"
+        return f"`{name}` is not known here{hint}"
 
     # --- values of any type
 

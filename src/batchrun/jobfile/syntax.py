@@ -7,7 +7,11 @@ import yaml
 
 from batchrun.errors import Problem
 
-__all__ = ["SMART_QUOTE", "SMART_QUOTES", "explain", "explain_json"]
+__all__ = ["DEEPEST", "SMART_QUOTE", "SMART_QUOTES", "TOO_DEEP", "explain", "explain_json"]
+
+#: How deep values may be nested.
+DEEPEST = 64
+TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 
 #: A value that begins with one of these must be in quotes, and why.
 _STARTERS = {
@@ -117,6 +121,8 @@ def _unclosed(error: yaml.YAMLError, said: str) -> str:
 
 def _own(said: str) -> str:
     """Let the reader's own sentences pass; libyaml writes no semicolons or backticks."""
+    if "nesting depth" in said:  # libyaml looks so far ahead that it may meet its own bound first
+        return TOO_DEEP
     return said if "`" in said or said.startswith(("nested", "aliases", "a key must")) else ""
 
 
