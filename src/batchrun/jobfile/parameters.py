@@ -168,13 +168,16 @@ def _check_missing(
     missing = [key for key in required_of(operation) if key not in given]
     if missing and not is_null(entry.raw):
         listed = " and ".join(f"`{key}`" for key in missing)
-        message = f"{listed} {'is' if len(missing) == 1 else 'are'} missing; write "
-        compiler.problems.add((*entry.path, operation.name), message + _example(operation))
+        main = operation.main.removesuffix("_")
+        example = _example(operation, () if isinstance(entry.raw, dict) else (main,))
+        message = f"{listed} {'is' if len(missing) == 1 else 'are'} missing; write {example}"
+        compiler.problems.add((*entry.path, operation.name), message)
 
 
-def _example(operation: Operation) -> str:
-    required = required_of(operation)
-    if not required or required == (operation.main,):
+def _example(operation: Operation, given: tuple[str, ...] = ()) -> str:
+    """Write an operation with what it must be given, and with what it was given already."""
+    keys = tuple(dict.fromkeys((*given, *required_of(operation))))
+    if not keys or keys == (operation.main,):
         return f"`{operation.name}: {operation.main.upper()}`"
-    inside = ", ".join(f"{key}: {key.upper()}" for key in required)
+    inside = ", ".join(f"{key}: {key.upper()}" for key in keys)
     return f"`{operation.name}: {{{inside}}}`"
