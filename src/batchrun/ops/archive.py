@@ -43,7 +43,10 @@ __all__ = ["OPERATIONS", "Archive", "archive"]
 class Archive:
     """Parameters of `archive`."""
 
-    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs to archive.")]
+    src: Annotated[
+        tuple[PathPattern, ...],
+        Doc("Files, directories or globs to archive; nothing at all to archive is a failure."),
+    ]
     dest: Annotated[PathText, Doc("The archive.")]
     format: Annotated[ArchiveFormat | None, Doc("Its format; by default what its suffix says.")] = (
         None

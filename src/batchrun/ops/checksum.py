@@ -37,9 +37,15 @@ class Checksum:
 
     src: Annotated[
         tuple[PathPattern, ...],
-        Doc("Files, directories (all files below) or globs; not needed to verify."),
+        Doc(
+            "Files, directories (all files below) or globs; no file at all to list is a failure. "
+            "Not needed to verify."
+        ),
     ] = ()
-    dest: Annotated[PathText, Doc("The manifest; names in it are relative to its directory.")]
+    dest: Annotated[
+        PathText,
+        Doc("The manifest, written or verified; names in it are relative to its directory."),
+    ]
     algorithm: Annotated[
         Literal["sha256", "sha512", "sha384", "sha224", "sha1", "md5", "blake2b"],
         Doc("How to compute; `sha256sum -c`, `b2sum -c` and their like read the result."),
