@@ -33,6 +33,8 @@ class Ok:
     note: str = ""
     #: Exit status of a command (non-zero when `ok_codes` allows it); None for file operations.
     exit_status: int | None = None
+    #: A pattern in its parameters matched nothing: a dry run may only be too early for it.
+    found_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
