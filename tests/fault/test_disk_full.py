@@ -287,7 +287,8 @@ def test_output_that_waits_where_there_is_no_room_is_cut_and_the_run_goes_on(
 
 
 def test_without_any_place_for_temporary_files_output_is_cut(program: Program) -> None:
-    words = ["each", "-j2", f"{_long_output(SIZE)}; {_FAILS_FOR_3}", ":::", "1", "2", "3"]
+    command = f"{_long_output(SIZE)}; {_FAILS_FOR_3}"
+    words = ["each", "-j2", "--no-journal", command, ":::", "1", "2", "3"]
     # A file may not have a single byte: no directory is usable.
     ended = subprocess.run(
         ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *COMMAND, *words],
