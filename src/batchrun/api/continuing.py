@@ -1,5 +1,6 @@
 """A run that goes on with an earlier one: what is left of it, and the job as it is now."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,8 @@ from batchrun.model.operation import OperationTable
 from batchrun.model.record import Continues, RunRecord
 
 __all__ = ["Continuation", "Wanted", "continuation"]
+
+_log = logging.getLogger("batchrun.journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +67,18 @@ class Continuation:
     family: tuple[str, ...] = ()
 
     def last_words(self) -> Sequence[str]:
-        """Say what was done before and is no longer planned."""
+        """Say what was done before and is no longer planned; nothing, if that cannot be read."""
         if self.how != "resume" or not len(self.earlier.ok):
             return ()
-        with ExitStack() as stack, History(_state()) as history:
-            family = [stack.enter_context(history.open(one)) for one in self.family]
-            sentence = left_over(self.earlier, family)
+        job = self.loaded.job
+        task_ids = [task.id for task in (*job.tasks, *job.final_tasks)]
+        try:
+            with ExitStack() as stack, History(_state()) as history:
+                family = [stack.enter_context(history.open(one)) for one in self.family]
+                sentence = left_over(self.earlier, family, task_ids)
+        except JournalError as error:
+            _log.warning("%s", error)
+            return ()
         return (sentence,) if sentence else ()
 
 

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,11 +120,19 @@ class History:
         first = run_id
         while first in rows and rows[first]["previous"] in rows:
             first = rows[first]["previous"]
-        members = {first}
-        for one in sorted(rows):
-            if rows[one]["previous"] in members:
-                members.add(one)
-        return sorted(members)
+        next_ones: dict[str, list[str]] = defaultdict(list)
+        for row in rows.values():
+            next_ones[row["previous"]].append(row["id"])
+        # By time, but none before the one that it goes on with: clocks are set back, and ids tell
+        # the second only.
+        members: list[str] = []
+        waiting = [(0.0, first)]
+        while waiting:
+            _, one = heappop(waiting)
+            members.append(one)
+            for other in next_ones[one]:
+                heappush(waiting, (rows[other]["started_at"], other))
+        return members
 
     def remove(self, run_ids: Iterable[str]) -> int:
         """Throw the records of runs away; returns how many bytes that freed.

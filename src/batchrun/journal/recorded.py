@@ -289,6 +289,11 @@ class Recorded:
         return None if row is None else row["at"]
 
     @property
+    def knows_tasks(self) -> bool:
+        """Whether it got as far as to know its tasks."""
+        return bool(self._tasks)
+
+    @property
     def unexpanded(self) -> frozenset[str]:
         """The tasks of which not all units are on record."""
         return frozenset(
@@ -317,9 +322,10 @@ class Recorded:
         return None if row is None else read_text(row["label"] or row["command"])
 
     def kept_rows(self) -> list[Any]:
-        """Return what units have registered, as rows."""
+        """Return what units that ended well have registered, as rows, unit by unit."""
         return self._all(
-            "SELECT r.*, t.id AS task_id FROM results r JOIN tasks t ON t.position = r.task"
+            "SELECT r.*, a.identity FROM results r JOIN attempts a ON a.seq = r.seq "
+            "WHERE a.identity IS NOT NULL ORDER BY r.seq, r.rowid"
         )
 
     def tasks(self) -> list[TaskEnded]:

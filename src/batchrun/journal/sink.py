@@ -14,7 +14,7 @@ from batchrun.journal.database import open_for_writing, reason, seal
 from batchrun.journal.index import Index
 from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.rows import attempt_row, kept_row, output_rows, raw_text
-from batchrun.journal.schema import ATTEMPT_COLUMNS, OUTPUT_COLUMNS, RECORD
+from batchrun.journal.schema import ATTEMPT_COLUMNS, KEPT_COLUMNS, OUTPUT_COLUMNS, RECORD
 from batchrun.journal.writer import Writer, insert
 from batchrun.model.counts import Counts, fold
 from batchrun.model.event import (
@@ -32,7 +32,8 @@ from batchrun.model.record import RunRecord
 __all__ = ["JournalSink"]
 
 _RECORDED = frozenset({RunStarted, TaskOpened, TaskEnded, UnitEnded, UnitRetried, Note, RunEnded})
-_KEPT_COLUMNS = ("identity", "task", "name", "hidden", "outcome", "data")
+#: Kinds of outcome with which a unit need not be run again in every case.
+_ENDED_WELL = frozenset({"ok", "skipped"})
 _RUN_COLUMNS = (
     "id", "job", "job_file", "base_dir", "text", "variables", "options", "command_line",
     "started_at", "now", "shown_id", "previous", "continues", "host", "user", "pid", "version",
@@ -207,13 +208,13 @@ class _Rows:
                 attempts.append(attempt_row(self._seq, event, task))
                 if event.report.output:
                     outputs += output_rows(self._seq, event.report.output)
-                if isinstance(event, UnitEnded):
-                    kept += [kept_row(event.unit, task, one) for one in event.kept]
+                if isinstance(event, UnitEnded) and event.report.outcome.kind in _ENDED_WELL:
+                    kept += [kept_row(self._seq, one) for one in event.kept]
             else:
                 self._write_one(connection, event)
         insert(connection, "attempts", ATTEMPT_COLUMNS, attempts)
         insert(connection, "outputs", OUTPUT_COLUMNS, outputs)
-        insert(connection, "results", _KEPT_COLUMNS, kept)
+        insert(connection, "results", KEPT_COLUMNS, kept)
 
     def _write_one(self, connection: sqlite3.Connection, event: Event) -> None:
         match event:
