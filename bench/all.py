@@ -6,6 +6,7 @@ import dispatch
 import each
 import files
 import million
+import report
 import startup
 from common import machine, print_rows
 
@@ -22,6 +23,7 @@ def main() -> None:
         files.rows,
         compress.rows,
         million.rows,
+        report.rows,
     ):
         rows += claim()
     print_rows(rows)

@@ -1,5 +1,6 @@
 """Units that need not be run, because the runs that this one goes on with have settled them."""
 
+from collections.abc import Callable
 from typing import Final
 
 from batchrun.jobfile.plan import TaskPlan
@@ -42,8 +43,13 @@ class Settled:
         """Whether there may be fewer units than items."""
         return self.earlier is not None and self._hides
 
-    def verdict(self, identity: bytes, origin: Origin) -> Skipped | None:
-        """Decide about a unit that is being planned; None: it is to be run."""
+    def verdict(self, identity: bytes, origin: Callable[[], Origin]) -> Skipped | None:
+        """Decide about a unit that is being planned; None: it is to be run.
+
+        Args:
+            identity: The unit's.
+            origin: Says which unit a result is of.
+        """
         if self.earlier is None:
             return None
         found = self.earlier.settled(
@@ -52,7 +58,7 @@ class Settled:
         if found is None:
             return None
         for one in found.kept:
-            self._results.restore(origin, one)
+            self._results.restore(origin(), one)
         if not self._hides:
             return self._verdicts.setdefault(found.because, Skipped(because=found.because))
         self.left_out += 1

@@ -15,6 +15,7 @@ from batchrun.journal.alive import is_alive
 from batchrun.journal.index import Index
 from batchrun.journal.places import StateDir
 from batchrun.journal.recorded import Recorded
+from batchrun.journal.rows import read_text
 from batchrun.model.exitcode import outcome_word
 from batchrun.model.record import Continues
 
@@ -180,13 +181,13 @@ class History:
 def _run_row(row: dict[str, Any], state: str) -> RunRow:
     return RunRow(
         run_id=row["id"],
-        job=row["job"] if isinstance(row["job"], str) else os.fsdecode(row["job"]),
+        job=read_text(row["job"]),
         job_file=os.fsdecode(row["job_file"] or b""),
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         duration_s=row["duration_s"],
         exit_code=row["exit_code"],
-        stopped=row["stopped"] or "",
+        stopped=read_text(row["stopped"]),
         state=state,
         counts=json.loads(row["counts"]) if row["counts"] else {},
         previous=row["previous"],

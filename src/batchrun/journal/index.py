@@ -15,6 +15,7 @@ from typing import Any
 from batchrun.errors import JournalError
 from batchrun.journal.database import open_for_reading, open_for_writing
 from batchrun.journal.places import RunDir, StateDir
+from batchrun.journal.rows import raw_text
 from batchrun.journal.schema import INDEX, RECORD
 from batchrun.model.counts import Counts
 from batchrun.model.event import RunEnded
@@ -42,9 +43,13 @@ class Index:
     def began(self, record: RunRecord) -> None:
         """Note the beginning of a run; what goes wrong is only logged."""
         row = (
-            record.run_id, record.job_name, os.fsencode(record.job_file), record.started_at,
-            record.previous, record.continues,
-        )  # fmt: skip
+            record.run_id,
+            raw_text(record.job_name),
+            os.fsencode(record.job_file),
+            record.started_at,
+            record.previous,
+            record.continues,
+        )
         with self._forgiving() as connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO runs({_COLUMNS}) VALUES (?,?,?,?,?,?)",
@@ -60,7 +65,8 @@ class Index:
                 "UPDATE runs SET ended_at = ?, duration_s = ?, exit_code = ?, stopped = ?, "
                 "counts = ?, size_bytes = ? WHERE id = ?",
                 (
-                    event.at, event.duration_s, int(event.exit_code), event.stopped,
+                    event.at, event.duration_s, int(event.exit_code),
+                    raw_text(event.stopped),
                     json.dumps(counts.total.as_dict()), size, record.run_id,
                 ),
             )  # fmt: skip
