@@ -19,9 +19,10 @@ from batchrun.api.continuing import continuation as _continuation
 from batchrun.api.recording import Words, default_state_dir, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
-from batchrun.engine.lockfile import state_dir
+from batchrun.engine.lockfile import RunLock, state_dir
 from batchrun.engine.machine import MachineLocks
 from batchrun.engine.pool.pool import WorkerPool
+from batchrun.engine.presence import Presence, presence_path
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
 from batchrun.jobfile import LoadOptions
@@ -84,6 +85,8 @@ class RunConfig:
     #: Puts a question to a person and calls back with the answer, from any thread; returns at
     #: once (`pause: ask`). None: nobody is there, the answer is no.
     ask: Callable[[str, Callable[[bool], None]], None] | None = None
+    #: What `engine.lockfile.hold` gave for this run: it lasts as long as anything of the run.
+    lock: RunLock | None = None
     run_id: str | None = None
     #: Record the run in the state directory, so that it can be resumed and looked at; dry runs
     #: never are.
@@ -151,6 +154,7 @@ def run(
 
     Raises:
         JobFileError: the file has mistakes.
+        BatchrunError: the lock of this run cannot be made to last as long as the run.
     """
     config = config or RunConfig()
     loaded = job if isinstance(job, LoadedJob) else load(job)
@@ -165,9 +169,10 @@ def run(
     summary = Summary()
     queue: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as stack:
+        machine_locks = _locks(config, run_id, loaded, stack)
         journal = _bound(loaded, run_id, started_at, config)
         if journal is not None:
-            stack.callback(tidy_up)
+            stack.callback(tidy_up, run_id)
             stack.callback(journal.close)
         behind = [Behind(sink, journal) if journal else sink for sink in config.behind]
         settings = _settings(config, run_id, loaded, stack)
@@ -197,7 +202,7 @@ def run(
             notes=(*loaded.warnings, *(config.goes_on.notes if config.goes_on else ())),
             secrets=loaded.secrets,
             ask=config.ask,
-            machine_locks=None if config.dry_run else stack.enter_context(_machine_locks()),
+            machine_locks=machine_locks,
         )
         return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
 
@@ -243,10 +248,27 @@ def continuation(wanted: Wanted) -> Continuation:
     return _continuation(wanted, operations())
 
 
-def _machine_locks() -> "closing[MachineLocks]":
-    """Make the locks that are shared with other runs; nothing is on disk before one is taken."""
-    directory = state_dir(os.environ, uid=os.geteuid()) / "machine"
-    return closing(MachineLocks(directory))
+def _locks(
+    config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack
+) -> MachineLocks | None:
+    """Make what the locks of this run need: they last as long as anything that it starts.
+
+    Raises:
+        BatchrunError: the lock of the run cannot last as long.
+    """
+    directory = state_dir(os.environ, uid=os.geteuid())
+    presence: Presence | OSError | None = None
+    if config.lock is not None or (loaded.shares_locks and not config.dry_run):
+        try:
+            presence = stack.enter_context(closing(Presence(presence_path(directory, run_id))))
+        except OSError as error:  # the units say it that want a lock
+            presence = error
+    if config.lock is not None:
+        config.lock.sign(presence)
+    if config.dry_run:
+        return None
+    # Nothing is on disk before the first one is taken.
+    return stack.enter_context(closing(MachineLocks(directory / "machine", presence)))
 
 
 def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack) -> RunSettings:

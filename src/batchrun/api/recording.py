@@ -76,12 +76,12 @@ def open_journal(
     return JournalSink(default_state_dir(), record)
 
 
-def tidy_up() -> None:
-    """Throw old records away; what goes wrong is only logged."""
+def tidy_up(run_id: str) -> None:
+    """Throw old records away behind a run, but not its own; what goes wrong is only logged."""
     try:
         with History(default_state_dir()) as history:
-            for run_id in tidy(history, time.time()):
-                _log.debug("the record of run %s was old and is removed", run_id)
+            for old_id in tidy(history, time.time(), spared=(run_id,)):
+                _log.debug("the record of run %s was old and is removed", old_id)
     except BatchrunError as error:
         _log.debug("old records cannot be removed: %s", error)
 

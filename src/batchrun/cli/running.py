@@ -9,7 +9,7 @@ from batchrun import api
 from batchrun.cli.flags import CheckFlags, JobFlags
 from batchrun.cli.options import split_words, variables
 from batchrun.cli.wiring import check_flags, execute
-from batchrun.engine.lockfile import hold, lock_path, state_dir
+from batchrun.engine.lockfile import RunLock, hold, lock_path, state_dir
 from batchrun.model.job import Job
 
 __all__ = ["load_options", "run_job_file"]
@@ -25,8 +25,8 @@ def run_job_file(flags: JobFlags) -> int:
     """
     check_flags(flags)
     loaded = api.load(flags.job_file, load_options(flags))
-    with _locked(flags, loaded.job):
-        return execute(loaded, flags)
+    with _locked(flags, loaded.job) as lock:
+        return execute(loaded, flags, lock=lock)
 
 
 def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
@@ -48,15 +48,15 @@ def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
 
 
 @contextmanager
-def _locked(flags: JobFlags, job: Job) -> Iterator[None]:
+def _locked(flags: JobFlags, job: Job) -> Iterator[RunLock | None]:
     """Hold the lock of this job while it runs, when the file or the flags ask for one."""
     if not (flags.lock or flags.lock_name or job.lock or flags.wait is not None):
-        yield
+        yield None
         return
     name = flags.lock_name or job.lock_name or _own_name(str(flags.job_file), job)
     path = lock_path(state_dir(os.environ, uid=os.geteuid()), name)
-    with hold(path, name, flags.wait or 0.0):
-        yield
+    with hold(path, name, flags.wait or 0.0) as lock:
+        yield lock
 
 
 def _own_name(job_file: str, job: Job) -> str:

@@ -57,7 +57,7 @@ def is_alive(run: RunDir) -> bool:
         return False
     except OSError as error:
         message = f"the lock of run {run.run_id} cannot be looked at: {error.strerror}"
-        raise JournalError(message) from error
+        raise JournalError(message, reason=os.strerror(error.errno or 0)) from error
     try:
         # Shared: two who look at the same time do not take each other for the run.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

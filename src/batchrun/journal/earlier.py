@@ -258,7 +258,7 @@ def left_over(earlier: EarlierRuns, family: Sequence[Recorded], task_ids: Collec
                 labels[identity] = one.label_of(identity) or task_id
     if not number:
         return ""
-    named = ", ".join(sorted(labels.values()))
+    named = ", ".join(sorted(set(labels.values())))
     more = ", ..." if number > len(labels) else ""
     are = "unit that ended ok is" if number == 1 else "units that ended ok are"
     return f"{number} {are} no longer planned: {named}{more}"

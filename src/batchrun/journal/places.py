@@ -9,6 +9,7 @@ Everything is for its owner only.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from batchrun.errors import JournalError
 __all__ = ["RunDir", "StateDir"]
 
 _PRIVATE_DIR = 0o700
+#: What names begin with of records that are being thrown away.
+_HIDDEN = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class RunDir:
         """Items that could be read only once."""
         return self.path / "items"
 
+    @property
+    def size_bytes(self) -> int:
+        """How much is kept of it; what vanishes meanwhile does not count."""
+        return _size_bytes(os.fspath(self.path))
+
 
 @dataclass(frozen=True, slots=True)
 class StateDir:
@@ -67,10 +75,35 @@ class StateDir:
         return RunDir(self.runs / run_id)
 
     def run_ids(self) -> list[str]:
-        """Return the ids of all recorded runs, oldest first."""
+        """Return the ids of all recorded runs, oldest first.
+
+        A directory without a record is none of ours, or a run that is just beginning.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        return sorted(
+            name
+            for name in self._names()
+            if not name.startswith(_HIDDEN) and self.run(name).database.exists()
+        )
+
+    def leftovers(self) -> list[Path]:
+        """Return records that somebody had begun to throw away.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        return [self.runs / name for name in self._names() if name.startswith(_HIDDEN)]
+
+    def hidden(self, run_id: str) -> Path:
+        """Return where a record is moved before it is thrown away, so that half of one is none."""
+        return self.runs / f"{_HIDDEN}{run_id}"
+
+    def _names(self) -> list[str]:
         try:
             with os.scandir(self.runs) as entries:
-                return sorted(entry.name for entry in entries if entry.is_dir())
+                return [one.name for one in entries if one.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -105,3 +138,14 @@ def unusable(path: Path, reason: str | None) -> str:
         f"the run cannot be recorded in {path}: {reason}; set BATCHRUN_STATE_DIR to another "
         "directory, or give --no-journal to run without a record"
     )
+
+
+def _size_bytes(directory: str) -> int:
+    total = 0
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                is_dir = entry.is_dir(follow_symlinks=False)
+                stat = entry.stat(follow_symlinks=False)
+                total += _size_bytes(entry.path) if is_dir else stat.st_size
+    return total
