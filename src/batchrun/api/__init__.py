@@ -159,7 +159,7 @@ def run(
     config = config or RunConfig()
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
-    run_id = config.run_id or new_run_id(started_at)
+    run_id = config.run_id or _free_run_id(started_at)
     described = replace(
         loaded.job,
         max_fail=config.max_fail or loaded.job.max_fail,
@@ -297,6 +297,14 @@ def new_run_id(at: float) -> str:
         at: Seconds since the epoch.
     """
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(at))}-{secrets.token_hex(2)}"
+
+
+def _free_run_id(at: float) -> str:
+    """Make an id that no run on record has: many runs may begin in the same second."""
+    state = default_state_dir()
+    while os.path.lexists(state.run(run_id := new_run_id(at)).path):
+        pass
+    return run_id
 
 
 def _procs(wanted: int | None, of_job: int | None) -> int:

@@ -93,7 +93,7 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     if not path.exists():
         message = "there is no such file"
         raise sqlite3.OperationalError(message)
-    address = f"file:{quote(os.fspath(path))}?mode=ro"
+    address = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
         return _read_through(address)
     except sqlite3.OperationalError:
@@ -166,9 +166,11 @@ def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
     Raises:
         JournalError: it is newer than this program, or is something else.
     """
+    # First, because another process may be making ours: its marks are there when its tables are.
+    (tables,) = connection.execute(_LOOK).fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != schema.application_id and (application or version):
+    if application != schema.application_id and (application or version or tables):
         message = f"{path} is not a {schema.name} of batchrun"
         raise JournalError(message, reason=f"it is not a {schema.name} of batchrun")
     if version > schema.version:
@@ -211,8 +213,12 @@ def _upgraded(connection: sqlite3.Connection, schema: Schema) -> sqlite3.Connect
     """Return an up-to-date copy, in memory, of an older database."""
     with closing(connection):
         copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        connection.backup(copy)
-    _upgrade(copy, schema)
+        try:
+            connection.backup(copy)
+            _upgrade(copy, schema)
+        except BaseException:
+            copy.close()
+            raise
     return copy
 
 

@@ -1,9 +1,10 @@
 """The sink that records a run: what ended is on disk at most 100 ms later, the end at once."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from batchrun.errors import JournalError
 from batchrun.journal.alive import RunLock
 from batchrun.journal.database import open_for_writing, reason, seal
 from batchrun.journal.index import Index
-from batchrun.journal.places import StateDir, unusable
+from batchrun.journal.places import RunDir, StateDir, unusable
 from batchrun.journal.rows import attempt_row, kept_row, output_rows, raw_text
 from batchrun.journal.runrows import RUN_COLUMNS, run_row
 from batchrun.journal.schema import ATTEMPT_COLUMNS, KEPT_COLUMNS, OUTPUT_COLUMNS, RECORD
@@ -53,15 +54,13 @@ class JournalSink:
         self.run = state.make(record.run_id)
         self._record = record
         self._index = Index(state)
-        self._lock = RunLock(self.run)
-        try:
-            connection = open_for_writing(self.run.database, RECORD)
-            insert(connection, "run", RUN_COLUMNS, [run_row(record)])
-        except (OSError, sqlite3.Error) as error:
-            self._lock.release()
-            why = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
-            raise JournalError(unusable(state.path, why)) from error
-        self._connection = connection
+        with ExitStack() as undo:
+            # What was not begun must not be found by whoever looks for the last run.
+            undo.callback(shutil.rmtree, self.run.path, ignore_errors=True)
+            self._lock = RunLock(self.run)
+            undo.callback(self._lock.release)
+            self._connection = connection = _begun(state, self.run, record)
+            undo.pop_all()
         self._inode = os.stat(self.run.database).st_ino
         self._rows = _Rows()
         self._writer = Writer(connection, self._rows.write)
@@ -152,6 +151,25 @@ class JournalSink:
             self.is_broken = True
             message = f"the record of this run was removed while it ran: {self.run.database}"
             raise OSError(message)
+
+
+def _begun(state: StateDir, run: RunDir, record: RunRecord) -> sqlite3.Connection:
+    """Make the database, with what is known of the run.
+
+    Raises:
+        JournalError: that cannot be done.
+    """
+    try:
+        connection = open_for_writing(run.database, RECORD)
+        try:
+            insert(connection, "run", RUN_COLUMNS, [run_row(record)])
+        except BaseException:
+            connection.close()
+            raise
+    except (OSError, sqlite3.Error) as error:
+        why = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
+        raise JournalError(unusable(state.path, why)) from error
+    return connection
 
 
 def _size_bytes(event: Event) -> int:

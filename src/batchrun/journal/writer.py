@@ -96,7 +96,6 @@ class Writer:
             self._changed.notify_all()
             while self.written < self._put and self._error is None:
                 self._changed.wait()
-            self._urgent = False
             self._raise()
 
     def close(self) -> None:
@@ -145,6 +144,8 @@ class Writer:
             events = list(self._waiting)
             self._waiting.clear()
             self._waiting_bytes = 0
+            # What was urgent is in this batch; the next ones are worth waiting for again.
+            self._urgent = False
             self._changed.notify_all()
         return events
 
