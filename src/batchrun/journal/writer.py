@@ -86,15 +86,16 @@ class Writer:
             return self._put
 
     def flush(self) -> None:
-        """Wait until everything is on disk.
+        """Wait until everything that was put so far is on disk.
 
         Raises:
             sqlite3.Error: it cannot be written.
         """
         with self._changed:
-            self._urgent = True
+            last = self._put
+            self._urgent = self.written < last
             self._changed.notify_all()
-            while self.written < self._put and self._error is None:
+            while self.written < last and self._error is None:
                 self._changed.wait()
             self._raise()
 
