@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -50,12 +52,18 @@ from batchrun.model.outcome import (
 from batchrun.model.ports import Sink
 from batchrun.model.unit import Unit
 from batchrun.report.html import HtmlSink
+from batchrun.report.joblog import JoblogSink
+from batchrun.report.junit import JunitSink
 from batchrun.report.lines import Lines
 from batchrun.report.machine import JsonSink, NdjsonSink
 from batchrun.report.messages import MessageSink
+from batchrun.report.metrics import MetricsSink
+from batchrun.report.outputdir import OutputDirSink
 from batchrun.report.progress import ProgressSink
 from batchrun.report.recap import Summary
 from batchrun.report.screen import TextOptions, TextSink
+from junit_reader import read_junit
+from published_schemas import problems_of_document, problems_of_event
 
 Factory = Callable[[TextIO, TextIO], Sink]
 
@@ -106,6 +114,13 @@ MACHINE_SINKS: dict[str, Factory] = {
     "ndjson": lambda out, _: NdjsonSink(out),
 }
 ALL_SINKS = TEXT_SINKS | MACHINE_SINKS
+#: Those that write a file, or a directory, of a given path.
+FILE_SINKS: dict[str, Callable[[str], Sink]] = {
+    "joblog": JoblogSink,
+    "junit": JunitSink,
+    "metrics": MetricsSink,
+    "output-dir": OutputDirSink,
+}
 
 # ---- any legal sequence of events -----------------------------------------------------------
 
@@ -211,7 +226,11 @@ def runs(draw: st.DrawFn) -> list[Event]:
         events.append(TaskOpened(task_id=name, total=known))
         for index in range(1, total + 1):
             number += 1
-            unit = Unit(task_id=name, index=index, label=draw(hostile), operation="run")
+            command = draw(hostile | st.tuples(hostile, hostile))
+            params = {"command": command}
+            unit = Unit(
+                task_id=name, index=index, label=draw(hostile), operation="run", params=params
+            )
             events += draw(one_unit(number, unit))
         if draw(st.booleans()):
             level = draw(st.sampled_from(["warning", "info"]))
@@ -306,6 +325,7 @@ def test_the_json_document_of_any_run_holds_every_unit_once(events: list[Event])
     document = json.loads(out, parse_constant=refuse)
     ended = [event for event in events if isinstance(event, UnitEnded)]
     assert document["version"] == 1
+    assert problems_of_document(document) == []
     assert [unit["number"] for unit in document["units"]] == [e.report.number for e in ended]
     assert [outcome_kind(unit) for unit in document["units"]] == [
         event.report.outcome.kind for event in ended
@@ -330,6 +350,7 @@ def test_ndjson_of_any_run_is_one_object_per_event_in_order(events: list[Event])
     assert lines.pop() == ""
     records = [json.loads(line, parse_constant=refuse) for line in lines]
     assert [record["type"] for record in records] == [type_name(event) for event in events]
+    assert [problem for record in records for problem in problems_of_event(record)] == []
     for record, event in zip(records, events, strict=True):
         if isinstance(event, UnitOutput):
             assert bytes_of(record, "data") == event.data
@@ -354,6 +375,7 @@ def test_a_run_that_breaks_anywhere_still_closes_with_valid_output(
 
     assert (document == "") == (cut == [])
     assert not cut or json.loads(document)["exit_code"] is None
+    assert not cut or problems_of_document(json.loads(document)) == []
     types = [json.loads(line)["type"] for line in lines.splitlines()]
     assert types == [type_name(event) for event in cut]
 
@@ -366,6 +388,155 @@ def test_a_stream_that_knows_only_ascii_gets_escapes_instead_of_an_error(
     for name, factory in ALL_SINKS.items():
         out, err = Streams(encoding="ascii").run(factory, events)
         assert (out + err).isascii(), name
+
+
+# ---- files ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def written(name: str, events: list[Event]) -> Iterator[Path]:
+    """Let a sink write into an empty directory; return its path there."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "file")
+        sink = FILE_SINKS[name](str(path))
+        handle_all(sink, events)
+        sink.close()
+        yield path
+
+
+def real(events: list[Event]) -> list[Event]:
+    """Make a run of what may have been a dry run."""
+    first = events[0]
+    assert isinstance(first, RunStarted)
+    return [dataclasses.replace(first, dry_run=False), *events[1:]]
+
+
+def ends(events: list[Event]) -> list[UnitEnded]:
+    return [event for event in events if isinstance(event, UnitEnded)]
+
+
+@relaxed
+@given(events=runs().map(real))
+def test_the_job_log_of_any_run_has_a_line_of_nine_columns_for_each_unit_that_was_run(
+    events: list[Event],
+) -> None:
+    with written("joblog", events) as path:
+        header, *lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+
+    assert header.count(b"\t") == 8
+    was_run = [
+        event.report.number
+        for event in ends(events)
+        if event.report.started_at
+        and event.report.outcome.kind not in ("skipped", "aborted", "cancelled")
+    ]
+    assert [int(line.split(b"\t", 8)[0]) for line in lines] == was_run
+    for line in lines:
+        _seq, _host, start, runtime, *numbers, _command = line.split(b"\t", 8)
+        assert float(start) > 0
+        assert float(runtime) >= 0
+        assert [str(int(number)).encode() for number in numbers] == numbers
+
+
+@relaxed
+@given(events=runs().map(real))
+def test_the_junit_xml_of_any_run_is_valid_and_holds_every_unit_once(events: list[Event]) -> None:
+    with written("junit", events) as path:
+        junit = read_junit(path)
+
+    suites = [event for event in events if isinstance(event, TaskEnded)]
+    units = [case for case in junit.cases if case.attrib["name"] not in ("items", "run")]
+    own_names = [event for event in ends(events) if event.unit.label in ("items", "run")]
+    assert len(units) == len(ends(events)) - len(own_names)
+    assert len(junit.suites) in (len(suites), len(suites) + 1)
+    if last(events).exit_code:
+        root = junit.root.attrib
+        assert int(root["failures"]) + int(root["errors"]) > 0
+
+
+@relaxed
+@given(events=runs().map(real))
+def test_the_metrics_of_any_run_are_lines_that_count_every_unit(events: list[Event]) -> None:
+    with written("metrics", events) as path:
+        text = path.read_bytes().decode()
+
+    values = [line for line in text.split("\n") if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z_]+\{job=\".*\"\} [0-9.]+", line) for line in values)
+    counts = [int(line.rpartition(" ")[2]) for line in values if "outcome=" in line]
+    assert sum(counts) == len(ends(events))
+
+
+@relaxed
+@given(events=runs().map(real))
+def test_the_files_of_any_run_hold_its_output_and_lie_where_they_should(
+    events: list[Event],
+) -> None:
+    with written("output-dir", events) as path:
+        (run,) = path.iterdir()
+        _header, *lines = (run / "index.tsv").read_bytes().removesuffix(b"\n").split(b"\n")
+        rows = [line.decode().split("\t") for line in lines]
+        files = {str(one.relative_to(run)): one.read_bytes() for one in run.glob("*/*")}
+        assert [one.name for one in path.parent.iterdir()] == ["file"]
+
+    named = [name for row in rows for name in row[3:5] if name]
+    assert sorted(files) == sorted(named)
+    streams = [
+        stream
+        for event in ends(events)
+        for stream in (event.report.output.stdout, event.report.output.stderr)
+        if stream
+    ]
+    assert len(named) == len(streams)
+    for name, stream in zip(named, streams, strict=True):
+        assert files[name].startswith(stream.head)
+        assert files[name].endswith(stream.tail)
+
+
+@relaxed
+@given(events=runs().map(real), data=st.data())
+def test_a_run_that_breaks_anywhere_leaves_whole_files(
+    events: list[Event], data: st.DataObject
+) -> None:
+    cut = events[: data.draw(st.integers(0, len(events) - 1))]
+
+    for name in FILE_SINKS:
+        with written(name, cut) as path:
+            assert path.exists() == (cut != [])
+            assert [one.name for one in path.parent.iterdir()] == (["file"] if cut else [])
+            if name == "junit" and cut:
+                assert read_junit(path).case("run").find("error") is not None
+            if name == "metrics" and cut:
+                assert re.search(rb"(?m)^batchrun_exit_code\{.*\} 1$", path.read_bytes())
+
+
+@relaxed
+@given(events=runs())
+def test_a_dry_run_writes_no_file(events: list[Event]) -> None:
+    first = events[0]
+    assert isinstance(first, RunStarted)
+    for name in FILE_SINKS:
+        with written(name, [dataclasses.replace(first, dry_run=True), *events[1:]]) as path:
+            assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FILE_SINKS)
+def test_a_file_that_cannot_be_written_is_an_error_that_names_it_and_closing_is_quiet(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no directory")
+    path = str(tmp_path / "file" / "below")
+    sink = FILE_SINKS[name](path)
+
+    with pytest.raises(OSError, match=re.escape(path)):
+        handle_all(sink, small_run())
+    sink.close()
+
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", FILE_SINKS)
+def test_memory_stays_flat_however_many_units_a_file_tells_of(name: str, tmp_path: Path) -> None:
+    assert memory_of(FILE_SINKS[name](str(tmp_path / "file"))) < 400_000
 
 
 @pytest.fixture
@@ -427,7 +598,12 @@ class Void(io.StringIO):
 
 @pytest.mark.parametrize("name", ALL_SINKS)
 def test_memory_stays_flat_however_many_units_fail_each_in_its_own_way(name: str) -> None:
-    sink = ALL_SINKS[name](Void(), Void())
+    # Kept one by one, they would be some four million bytes.
+    assert memory_of(ALL_SINKS[name](Void(), Void())) < 400_000
+
+
+def memory_of(sink: Sink) -> int:
+    """Return how much more memory a sink holds after some thousand units."""
     first, opened, *_ = small_run()
     sink.handle(first)
     sink.handle(opened)
@@ -440,9 +616,7 @@ def test_memory_stays_flat_however_many_units_fail_each_in_its_own_way(name: str
     finally:
         tracemalloc.stop()
     sink.close()
-
-    # Kept one by one, they would be some four million bytes.
-    assert grown < 400_000
+    return grown
 
 
 def feed(sink: Sink, begin: int, end: int) -> None:

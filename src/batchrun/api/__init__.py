@@ -67,6 +67,8 @@ class RunConfig:
     #: Keep all that commands write in files that a sink may read while it handles the end of a
     #: unit (`Captured.spool`); else the middle of very long output is left out.
     whole_output: bool = False
+    #: Directory in which these files are made; empty: where temporary files go.
+    spool_in: str = ""
     #: Send the commands' output to the sinks while they run.
     live_output: bool = False
     #: Keep the tracebacks of defects.
@@ -273,10 +275,6 @@ def _locks(
 
 def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack) -> RunSettings:
     """Put together what is the same for all units; what is made on disk goes with the stack."""
-    spool_dir = ""
-    if config.whole_output and not config.live_output:
-        made = tempfile.TemporaryDirectory(prefix="batchrun-", ignore_cleanup_errors=True)
-        spool_dir = stack.enter_context(made)
     return RunSettings(
         run_id=run_id,
         base_dir=loaded.job.base_dir,
@@ -286,8 +284,19 @@ def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStac
         live_output=config.live_output,
         debug=config.debug,
         diff=config.diff,
-        spool_dir=spool_dir,
+        spool_dir=_spool_dir(config, stack) if config.whole_output else "",
     )
+
+
+def _spool_dir(config: RunConfig, stack: ExitStack) -> str:
+    """Make a directory for whole output; empty where there is no room: the ends will do then."""
+    try:
+        made = tempfile.TemporaryDirectory(
+            prefix=".batchrun-", dir=config.spool_in or None, ignore_cleanup_errors=True
+        )
+    except OSError:
+        return ""
+    return stack.enter_context(made)
 
 
 def new_run_id(at: float) -> str:

@@ -13,21 +13,23 @@ from batchrun.model.values import parse_duration
 
 __all__ = [
     "ArgFile", "Argv", "AsRecorded", "CommandWords", "Deadline", "Debug", "DetailedExitcode",
-    "Diff", "DryRun", "Grace", "Hosts", "InsecurePermissions", "JobFile", "KeepOrder", "Lock",
-    "LockName", "MaxArgs", "MaxFail", "NoJournal", "NullSeparated", "OnlyFailed", "OnlyUnreachable",
-    "OperationChoice", "OperationName", "Output", "OutputChoice", "Procs", "Progress",
-    "ProgressChoice", "Quiet", "Replace", "ReportFile", "Retries", "RunName", "Save", "SkipTags",
-    "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version", "Wait",
-    "Words", "fail_limit", "panel_position", "split_words", "variables",
+    "Diff", "DryRun", "Grace", "Hosts", "InsecurePermissions", "JobFile", "Joblog", "Junit",
+    "KeepOrder", "Lock", "LockName", "MaxArgs", "MaxFail", "Metrics", "NoJournal", "NullSeparated",
+    "OnlyFailed", "OnlyUnreachable", "OperationChoice", "OperationName", "Output", "OutputChoice",
+    "OutputDir", "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "ReportFile", "Retries",
+    "RunName", "Save", "SkipTags", "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles",
+    "Verbose", "Version", "Wait", "Words", "fail_limit", "panel_position", "split_words",
+    "variables",
 ]  # fmt: skip
 
 _WHAT = "What is run"
 _HOW = "How it is run"
 _LIMITS = "Limits"
 _SHOW = "What is shown"
+_FILES = "Files that are written (a dry run writes the report only)"
 _LOCKS = "Locks"
 #: As `--help` shows them.
-_PANELS = (_WHAT, _HOW, _LIMITS, _SHOW, _LOCKS)
+_PANELS = (_WHAT, _HOW, _LIMITS, _SHOW, _FILES, _LOCKS)
 
 
 class Output(StrEnum):
@@ -179,6 +181,26 @@ OutputChoice: TypeAlias = Annotated[
     _option(_SHOW, "Standard output: readable, one document at the end, or one event per line.",
             "--output"),
 ]  # fmt: skip
+OutputDir: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write all output of every unit into files, in a directory for this run that "
+            "is made in DIR.", "--output-dir", metavar="DIR", readable=False),
+]  # fmt: skip
+Joblog: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write a line for each unit that has ended, in the columns of GNU parallel's "
+            "joblog.", "--joblog", metavar="FILE", readable=False),
+]  # fmt: skip
+Junit: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write the results as JUnit XML: a test suite for each task, a test case for "
+            "each unit.", "--junit", metavar="FILE", readable=False),
+]  # fmt: skip
+Metrics: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write what the run came to for the textfile collector of Prometheus, which "
+            "reads names that end in .prom.", "--metrics", metavar="FILE", readable=False),
+]  # fmt: skip
 ProgressChoice: TypeAlias = Annotated[
     Progress,
     _option(_SHOW, "Standard error: bars on a terminal and nothing elsewhere, or always one kind.",
@@ -197,7 +219,7 @@ Verbose: TypeAlias = Annotated[
 ]  # fmt: skip
 ReportFile: TypeAlias = Annotated[
     Path | None,
-    _option(_SHOW, "Write a page about the run, for browsers: one HTML file, which only its owner "
+    _option(_FILES, "Write a page about the run, for browsers: one HTML file, which only its owner "
             "can read unless it is there already with another mode.",
             "--report", metavar="FILE", readable=False),
 ]  # fmt: skip
