@@ -25,11 +25,13 @@ from batchrun.engine.pool.pool import WorkerPool
 from batchrun.engine.presence import Presence, presence_path
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
+from batchrun.errors import JournalError
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.journal.behind import Behind
+from batchrun.journal.places import unusable
 from batchrun.journal.sink import JournalSink
 from batchrun.model.job import FailLimit
 from batchrun.model.operation import OperationTable
@@ -156,6 +158,8 @@ def run(
 
     Raises:
         JobFileError: the file has mistakes.
+        JournalError: the run cannot be recorded.
+        LockHeldError: another run goes on with the same one.
         BatchrunError: the lock of this run cannot be made to last as long as the run.
     """
     config = config or RunConfig()
@@ -257,13 +261,17 @@ def _locks(
 
     Raises:
         BatchrunError: the lock of the run cannot last as long.
+        JournalError: it is to be recorded, and nobody could tell later whether all of it has ended.
     """
     directory = state_dir(os.environ, uid=os.geteuid())
     presence: Presence | OSError | None = None
-    if config.lock is not None or (loaded.shares_locks and not config.dry_run):
+    recorded = config.journal and not config.dry_run
+    if recorded or config.lock is not None or (loaded.shares_locks and not config.dry_run):
         try:
             presence = stack.enter_context(closing(Presence(presence_path(directory, run_id))))
         except OSError as error:  # the units say it that want a lock
+            if recorded:
+                raise JournalError(unusable(directory, error.strerror)) from error
             presence = error
     if config.lock is not None:
         config.lock.sign(presence)

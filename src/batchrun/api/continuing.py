@@ -2,17 +2,20 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from batchrun.engine.lockfile import state_dir
+from batchrun.engine.presence import alive, holders, presence_path
 from batchrun.errors import JournalError, LockHeldError, UsageError
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
+from batchrun.journal.alive import RunLock
 from batchrun.journal.earlier import (
     EarlierRuns,
     current_boot_id,
@@ -21,7 +24,7 @@ from batchrun.journal.earlier import (
     resume,
 )
 from batchrun.journal.history import LAST, History
-from batchrun.journal.places import StateDir
+from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.recorded import Recorded
 from batchrun.model.operation import OperationTable
 from batchrun.model.record import Continues, RunRecord
@@ -29,6 +32,9 @@ from batchrun.model.record import Continues, RunRecord
 __all__ = ["Continuation", "Wanted", "continuation"]
 
 _log = logging.getLogger("batchrun.journal")
+#: How often somebody looks whether a killed run has come to its end, in seconds.
+_LOOK_S = 0.05
+_SHOWN_PIDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,8 @@ class Wanted:
     retries: int | None = None
     timeout_s: float | None = None
     insecure_permissions: bool = False
+    #: How long what a killed run has started may still take to end, in seconds.
+    patience_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +76,32 @@ class Continuation:
     #: Every run that does the same job, oldest first.
     family: tuple[str, ...] = ()
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold off whoever else goes on with the same run, until this one is on record.
+
+        Raises:
+            LockHeldError: somebody was faster.
+            JournalError: nobody can tell.
+        """
+        state = _state()
+        try:
+            lock = RunLock(state.run(self.family[0]).turn)
+        except OSError as error:
+            raise JournalError(unusable(state.path, error.strerror)) from error
+        try:
+            with History(state) as history:
+                others = set(history.family(self.previous)) - set(self.family)
+            if others:
+                message = (
+                    f"run {max(others)} has begun to go on with run {self.previous} meanwhile; "
+                    "wait for it, and see what is left then"
+                )
+                raise LockHeldError(message)
+            yield
+        finally:
+            lock.release()
+
     def last_words(self) -> Sequence[str]:
         """Say what was done before and is no longer planned; nothing, if that cannot be read."""
         if self.how != "resume" or not len(self.earlier.ok):
@@ -89,7 +123,8 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
 
     Raises:
         UsageError: no run, or more than one, is meant.
-        LockHeldError: it, or one that goes on with it, is still running.
+        LockHeldError: it, or one that goes on with it, is still running, or was killed and has
+            left something running.
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
@@ -98,6 +133,7 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
         ids = history.family(run_id)
         family = [stack.enter_context(history.open(one)) for one in ids]
         _check_rest(family)
+        _await_rest(history.state, ids, wanted.patience_s)
         records = {one.run.run_id: one.record for one in family}
         asked, first = records[run_id], records[ids[0]]
         options = _options(asked, wanted)
@@ -134,6 +170,35 @@ def _check_rest(family: Sequence[Recorded]) -> None:
                 "wait for it, or stop it"
             )
             raise LockHeldError(message)
+
+
+def _await_rest(state: StateDir, run_ids: Sequence[str], patience_s: float) -> None:
+    """Wait until nothing is left of what runs have started: killed ones leave workers behind.
+
+    Raises:
+        LockHeldError: something still is.
+        JournalError: nobody can tell.
+    """
+    end = time.monotonic() + patience_s
+    for run_id in run_ids:
+        path = presence_path(state.path, run_id)
+        try:
+            while alive(path):
+                if time.monotonic() >= end:
+                    raise LockHeldError(_still_ending(run_id, holders(path)))
+                time.sleep(_LOOK_S)
+        except OSError as error:
+            message = f"nobody can tell whether run {run_id} has ended: {error}"
+            raise JournalError(message) from error
+
+
+def _still_ending(run_id: str, pids: Sequence[int]) -> str:
+    left = ", ".join(map(str, pids[:_SHOWN_PIDS]))
+    which = f" (process {left})" if left else ""
+    return (
+        f"run {run_id} was killed, and what it has started is still ending{which}; wait for it, "
+        "or end it"
+    )
 
 
 def _earlier(

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from batchrun.errors import JournalError
 
-__all__ = ["Schema", "flaw", "open_for_reading", "open_for_writing", "reason", "seal"]
+__all__ = ["Schema", "flaw", "is_damage", "open_for_reading", "open_for_writing", "reason", "seal"]
 
 _NEWER = "it was written by a newer batchrun"
 #: How long another process may hold a database before we give up, in seconds.
@@ -46,8 +46,13 @@ class Schema:
         return len(self.steps)
 
 
-def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
+def open_for_writing(path: Path, schema: Schema, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open a database and bring it up to date; one that is not there is made, for its owner only.
+
+    Args:
+        path: Where it is.
+        schema: What it is.
+        busy_s: How long another process may hold it, in seconds.
 
     Raises:
         JournalError: it is newer than this program, or is something else.
@@ -55,7 +60,7 @@ def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
         sqlite3.Error: it cannot be read or written.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = _connect(path)
+    connection = _connect(path, busy_s)
     try:
         version = _version(connection, path, schema)
         if not version:
@@ -69,14 +74,19 @@ def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
     return connection
 
 
-def open_for_reading(path: Path, schema: Schema) -> sqlite3.Connection:
+def open_for_reading(path: Path, schema: Schema, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open a database without changing it.
+
+    Args:
+        path: Where it is.
+        schema: What it is.
+        busy_s: How long another process may hold it, in seconds.
 
     Raises:
         JournalError: it is not there, is newer than this program, is damaged or something else.
     """
     try:
-        connection = _open_read_only(path)
+        connection = _open_read_only(path, busy_s)
         try:
             version = _version(connection, path, schema)
             return connection if version == schema.version else _upgraded(connection, schema)
@@ -89,27 +99,27 @@ def open_for_reading(path: Path, schema: Schema) -> sqlite3.Connection:
         raise JournalError(message, reason=why) from error
 
 
-def _open_read_only(path: Path) -> sqlite3.Connection:
+def _open_read_only(path: Path, busy_s: float) -> sqlite3.Connection:
     if not path.exists():
         message = "there is no such file"
         raise sqlite3.OperationalError(message)
     address = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
-        return _read_through(address)
+        return _read_through(address, busy_s)
     except sqlite3.OperationalError:
         if not os.access(path.parent, os.W_OK):
             # There nobody writes, and SQLite has no place for what it needs to make sure of that.
-            return _read_through(f"{address}&immutable=1")
+            return _read_through(f"{address}&immutable=1", busy_s)
         # Whoever wrote it may have been killed in the middle of that, and what it has not
         # finished is to be taken back first.
-        with closing(_connect(path)) as connection:
+        with closing(_connect(path, busy_s)) as connection:
             connection.execute(_LOOK).fetchone()
-        return _read_through(address)
+        return _read_through(address, busy_s)
 
 
-def _read_through(address: str) -> sqlite3.Connection:
+def _read_through(address: str, busy_s: float) -> sqlite3.Connection:
     """Open a database by its address, and make sure that it can be read."""
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
+    connection = sqlite3.connect(address, uri=True, timeout=busy_s, check_same_thread=False)
     try:
         connection.execute(_LOOK).fetchone()
     except BaseException:
@@ -118,9 +128,9 @@ def _read_through(address: str) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, busy_s: float) -> sqlite3.Connection:
     # Made in one thread, used in another, never in two at once.
-    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
 
 
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
@@ -246,6 +256,12 @@ def flaw(path: Path, schema: Schema) -> str:
     if int.from_bytes(head[68:72]) != schema.application_id:
         return f"it is not a {schema.name} of batchrun"
     return _NEWER if int.from_bytes(head[60:64]) > schema.version else ""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Say whether an error means that the file holds no database, or no sound one."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def reason(error: sqlite3.Error) -> str:

@@ -23,6 +23,8 @@ __all__ = ["LAST", "History", "RunRow"]
 
 #: The word for the newest run.
 LAST = "last"
+#: How old a record must be that was not begun, to be thrown away: far more than that takes.
+_BEGINNING_S = 3600.0
 _ID_TIME = re.compile(r"(\d{8}-\d{6})-")
 
 
@@ -151,10 +153,26 @@ class History:
             raise JournalError(failed)
         return freed
 
-    def sweep(self) -> None:
-        """Throw away what is left of records whose removal was cut short."""
+    def sweep(self, rows: Iterable[RunRow], now: float) -> None:
+        """Throw away what is left of records whose removal, or whose beginning, was cut short.
+
+        Args:
+            rows: Those of all runs.
+            now: The time, in seconds since the epoch.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
         for path in self.state.leftovers():
             shutil.rmtree(path, ignore_errors=True)
+        for run in self.state.others({row.run_id for row in rows}):
+            with suppress(OSError):  # it is none of ours, or somebody else removes it, too
+                is_old = now - run.path.stat().st_mtime > _BEGINNING_S
+                if is_old and not is_alive(run) and self._is_empty(run):
+                    run.remove_beginning()
+
+    def _is_empty(self, run: RunDir) -> bool:
+        return not run.database.exists() or self._look(run.run_id) is None
 
     def _remove(self, run: RunDir) -> int:
         """Throw a record away; returns its size. One that is gone already is all right."""

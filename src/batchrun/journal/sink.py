@@ -54,16 +54,15 @@ class JournalSink:
         self.run = state.make(record.run_id)
         self._record = record
         self._index = Index(state)
-        with ExitStack() as undo:
-            # What was not begun must not be found by whoever looks for the last run.
-            undo.callback(shutil.rmtree, self.run.path, ignore_errors=True)
-            self._lock = RunLock(self.run)
-            undo.callback(self._lock.release)
-            self._connection = connection = _begun(state, self.run, record)
-            undo.pop_all()
-        self._inode = os.stat(self.run.database).st_ino
+        try:
+            self._lock, self._connection = _begun(self.run, record)
+            self._inode = os.stat(self.run.database).st_ino
+        except (OSError, sqlite3.Error) as error:
+            shutil.rmtree(self.run.path, ignore_errors=True)
+            why = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
+            raise JournalError(unusable(state.path, why)) from error
         self._rows = _Rows()
-        self._writer = Writer(connection, self._rows.write)
+        self._writer = Writer(self._connection, self._rows.write)
         self._is_closed = False
         #: The last event, once it is on disk.
         self._ended: RunEnded | None = None
@@ -153,23 +152,20 @@ class JournalSink:
             raise OSError(message)
 
 
-def _begun(state: StateDir, run: RunDir, record: RunRecord) -> sqlite3.Connection:
-    """Make the database, with what is known of the run.
+def _begun(run: RunDir, record: RunRecord) -> tuple[RunLock, sqlite3.Connection]:
+    """Lock a run and write what is known of it.
 
     Raises:
-        JournalError: that cannot be done.
+        OSError, sqlite3.Error: that is not possible.
     """
-    try:
+    with ExitStack() as undone:
+        lock = RunLock(run.lock)
+        undone.callback(lock.release)
         connection = open_for_writing(run.database, RECORD)
-        try:
-            insert(connection, "run", RUN_COLUMNS, [run_row(record)])
-        except BaseException:
-            connection.close()
-            raise
-    except (OSError, sqlite3.Error) as error:
-        why = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
-        raise JournalError(unusable(state.path, why)) from error
-    return connection
+        undone.callback(connection.close)
+        insert(connection, "run", RUN_COLUMNS, [run_row(record)])
+        undone.pop_all()
+    return lock, connection
 
 
 def _size_bytes(event: Event) -> int:
