@@ -6,6 +6,7 @@
     ├── PluginError                 65   an installed package's operation cannot be used
     ├── LockHeldError               75   another run of this job is going on
     ├── JournalError                 1   a run cannot be recorded, or its record cannot be read
+    │   └── RecordNotBegunError      1   a run was killed before its record was begun
     ├── SourceError                      a `foreach` source could not be read to its end
     ├── OperationError                   an operation on files could not do its work
     ├── UnitStoppedError                 a unit was asked to stop, or ran out of time
@@ -26,6 +27,7 @@ __all__ = [
     "OperationError",
     "PluginError",
     "Problem",
+    "RecordNotBegunError",
     "SourceError",
     "UnitStoppedError",
     "UsageError",
@@ -88,7 +90,20 @@ class LockHeldError(BatchrunError):
 
 
 class JournalError(BatchrunError):
-    """A run cannot be recorded, or its record cannot be read; the message says why."""
+    """A run cannot be recorded, or its record cannot be read.
+
+    Args:
+        message: One sentence that names the place and the reason.
+        reason: The reason alone, in a few words; empty: there is none that is worth a table.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RecordNotBegunError(JournalError):
+    """There is a record, but nothing is in it: its run is just beginning, or never began."""
 
 
 class SourceError(BatchrunError):

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,7 @@ def open_journal(
 
     Raises:
         JournalError: it cannot be recorded.
+        LockHeldError: another run has begun to go on with the same one.
         FileExistsError: there is a run of this id already.
     """
     from batchrun import __version__  # noqa: PLC0415 - the package itself, which imports us
@@ -73,15 +75,16 @@ def open_journal(
         python=platform.python_version(),
         boot_id=current_boot_id(),
     )
-    return JournalSink(default_state_dir(), record)
+    with nullcontext() if goes_on is None else goes_on.turn():
+        return JournalSink(default_state_dir(), record)
 
 
-def tidy_up() -> None:
-    """Throw old records away; what goes wrong is only logged."""
+def tidy_up(run_id: str) -> None:
+    """Throw old records away behind a run, but not its own; what goes wrong is only logged."""
     try:
         with History(default_state_dir()) as history:
-            for run_id in tidy(history, time.time()):
-                _log.debug("the record of run %s was old and is removed", run_id)
+            for old_id in tidy(history, time.time(), spared=(run_id,)):
+                _log.debug("the record of run %s was old and is removed", old_id)
     except BatchrunError as error:
         _log.debug("old records cannot be removed: %s", error)
 

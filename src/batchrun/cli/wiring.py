@@ -13,6 +13,7 @@ from batchrun.cli.asking import answer_prompts, check_terminal, terminal_asker
 from batchrun.cli.files import check_files, file_sinks, spool_in, unwritten_options
 from batchrun.cli.flags import Flags, JobFlags
 from batchrun.cli.options import Output, Progress, split_words
+from batchrun.engine.lockfile import RunLock
 from batchrun.engine.run import RunResult
 from batchrun.errors import UsageError
 from batchrun.model.exitcode import ExitCode
@@ -71,6 +72,8 @@ def execute(
     flags: Flags,
     grouping: Grouping | None = None,
     asked: Asked | None = None,
+    *,
+    lock: RunLock | None = None,
 ) -> int:
     """Run a loaded job as the flags say; return the exit code.
 
@@ -79,6 +82,7 @@ def execute(
         flags: How.
         grouping: For commands whose output is the result; None: the recap is.
         asked: What else is known; None: nothing.
+        lock: That of the run, when it has one.
 
     Raises:
         BatchrunError: somebody has to be asked, and there is no terminal.
@@ -111,6 +115,7 @@ def execute(
             ),
             behind=behind,
             goes_on=asked.goes_on,
+            lock=lock,
         )
         result = api.run(loaded, procs=procs, sinks=sinks, config=config)
     return _exit_code(result, flags)

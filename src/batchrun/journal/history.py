@@ -1,51 +1,31 @@
 """Which runs there are: found by a name people type, told apart by how they stand, thrown away."""
 
-import json
+import calendar
 import os
+import re
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Self
 
-from batchrun.errors import JournalError, UsageError
+from batchrun.errors import JournalError, RecordNotBegunError, UsageError
 from batchrun.journal.alive import is_alive
+from batchrun.journal.database import flaw
 from batchrun.journal.index import Index
-from batchrun.journal.places import StateDir
+from batchrun.journal.places import RunDir, StateDir
 from batchrun.journal.recorded import Recorded
-from batchrun.journal.rows import read_text
-from batchrun.model.exitcode import outcome_word
-from batchrun.model.record import Continues
+from batchrun.journal.schema import RECORD
+from batchrun.model.record import RunRow
 
 __all__ = ["LAST", "History", "RunRow"]
 
 #: The word for the newest run.
 LAST = "last"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """One run, as the table of runs shows it."""
-
-    run_id: str
-    job: str
-    #: Absolute path of the job file; empty: the program made it; `-`: standard input.
-    job_file: str
-    #: Seconds since the epoch (UTC).
-    started_at: float
-    ended_at: float | None
-    duration_s: float | None
-    exit_code: int | None
-    stopped: str
-    #: `running`, `interrupted`, or how it ended: `ok`, `failed` ...
-    state: str
-    #: Numbers of units, as `Tally.as_dict`; empty while it runs.
-    counts: dict[str, int] = field(default_factory=dict)
-    #: The run that it goes on with, and how.
-    previous: str = ""
-    continues: Continues = ""
-    #: Of its record, without its items; None: not known.
-    size_bytes: int | None = None
+#: How old a record must be that was not begun, to be thrown away: far more than that takes.
+_BEGINNING_S = 3600.0
+_ID_TIME = re.compile(r"(\d{8}-\d{6})-")
 
 
 class History:
@@ -68,20 +48,45 @@ class History:
         self._index.close()
 
     def rows(self) -> list[RunRow]:
-        """Return all runs, newest first.
+        """Return all runs, newest first; a record that cannot be read is one of them.
 
         Raises:
             JournalError: the state directory cannot be read.
         """
-        return [self._row(row) for row in self._index.rows()]
+        # The index first: a run that begins in between is on record, and not taken out of it.
+        known = self._index.rows()
+        found: dict[str, RunRow] = {}
+        for one in self.state.run_ids():
+            is_over = one in known and known[one].state != "running"
+            row = known[one] if is_over else self._look(one)
+            if row is not None:
+                found[one] = row
+        self._index.add(
+            row
+            for one, row in found.items()
+            if row is not known.get(one) and row.state != "running" and not row.problem
+        )
+        self._index.remove(known.keys() - found.keys())
+        return sorted(found.values(), key=lambda row: _when(row, found), reverse=True)
+
+    def checked(self, row: RunRow) -> RunRow:
+        """Return the row of a run as it is when its record is damaged where that shows at once.
+
+        The index knows how a run ended, also when its record is of no use any more.
+        """
+        if row.problem or row.state == "running":
+            return row
+        problem = flaw(self.state.run(row.run_id).database, RECORD)
+        return replace(row, state="unreadable", problem=problem) if problem else row
 
     def find(self, words: str) -> str:
         """Return the id of the run that people mean: `last`, an id, or how one begins or ends.
 
         Raises:
             UsageError: there is none, or more than one.
+            JournalError: the state directory cannot be read.
         """
-        ids = self.state.run_ids()
+        ids = [row.run_id for row in reversed(self.rows())]
         if not ids:
             message = f"no run is recorded in {self.state.path}"
             raise UsageError(message)
@@ -115,80 +120,136 @@ class History:
         All of them do the same job with the same variables, so that what one of them has ended
         well is done for all.
         """
-        rows = {row["id"]: row for row in self._index.rows()}
+        oldest_first = self.rows()[::-1]
+        rows = {row.run_id: row for row in oldest_first}
         first = run_id
-        while first in rows and rows[first]["previous"] in rows:
-            first = rows[first]["previous"]
-        members = {first}
-        for one in sorted(rows):
-            if rows[one]["previous"] in members:
-                members.add(one)
-        return sorted(members)
+        while first in rows and rows[first].previous in rows:
+            first = rows[first].previous
+        members = [first]
+        for row in oldest_first:
+            if row.previous in members:
+                members.append(row.run_id)
+        return members
 
     def remove(self, run_ids: Iterable[str]) -> int:
-        """Throw the records of runs away; returns how many bytes that freed.
+        """Throw records away, but for those of runs that go on; returns how many bytes that freed.
 
         Raises:
-            JournalError: one of them cannot be removed.
+            JournalError: one of them cannot be removed; the others are.
         """
-        gone, freed = [], 0
+        gone, freed, failed = [], 0, ""
         try:
             for run_id in run_ids:
-                path = self.state.run(run_id).path
-                freed += _size_bytes(path)
-                # Out of sight first: half a record must not look like a whole one.
-                hidden = path.with_name(f".{run_id}")
-                os.rename(path, hidden)
-                gone.append(run_id)
-                shutil.rmtree(hidden)
-        except OSError as error:
-            message = f"the record {error.filename} cannot be removed: {error.strerror}"
-            raise JournalError(message) from error
+                run = self.state.run(run_id)
+                try:
+                    if not is_alive(run):
+                        freed += self._remove(run)
+                        gone.append(run_id)
+                except OSError as error:
+                    failed = f"the record {run.path} cannot be removed: {error.strerror}"
         finally:
             self._index.remove(gone)
+        if failed:
+            raise JournalError(failed)
         return freed
 
-    def _row(self, row: dict[str, Any]) -> RunRow:
-        """Complete the row of a run that has no end on record."""
-        if row["exit_code"] is not None:
-            return _run_row(row, outcome_word(row["exit_code"]))
-        run = self.state.run(row["id"])
-        if is_alive(run):
-            return _run_row(row, "running")
-        if row["counts"] is None:
-            # Counted once: nothing is added to it any more.
+    def sweep(self, rows: Iterable[RunRow], now: float) -> None:
+        """Throw away what is left of records whose removal, or whose beginning, was cut short.
+
+        Args:
+            rows: Those of all runs.
+            now: The time, in seconds since the epoch.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        for path in self.state.leftovers():
+            shutil.rmtree(path, ignore_errors=True)
+        for run in self.state.others({row.run_id for row in rows}):
+            with suppress(OSError):  # it is none of ours, or somebody else removes it, too
+                is_old = now - run.path.stat().st_mtime > _BEGINNING_S
+                if is_old and not is_alive(run) and self._is_empty(run):
+                    run.remove_beginning()
+
+    def _is_empty(self, run: RunDir) -> bool:
+        return not run.database.exists() or self._look(run.run_id) is None
+
+    def _remove(self, run: RunDir) -> int:
+        """Throw a record away; returns its size. One that is gone already is all right."""
+        size = run.size_bytes
+        hidden = self.state.hidden(run.run_id)
+        with suppress(FileNotFoundError):
+            os.rename(run.path, hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+        return size
+
+    def _look(self, run_id: str) -> RunRow | None:
+        """Make the row of a run from its record; None: it has none, nothing was run."""
+        run = self.state.run(run_id)
+        try:
             with Recorded(run) as recorded:
-                last_at = recorded.last_at
-                row = {
-                    **row,
-                    "counts": json.dumps(recorded.counts),
-                    "duration_s": None if last_at is None else last_at - row["started_at"],
-                }
-            self._index.update(row["id"], row)
-        return _run_row(row, "interrupted")
+                return _row_of(recorded)
+        except RecordNotBegunError:
+            return None
+        except JournalError as error:
+            return _unreadable(run, error.reason or str(error))
 
 
-def _run_row(row: dict[str, Any], state: str) -> RunRow:
+def _when(row: RunRow, rows: Mapping[str, RunRow]) -> tuple[float, int, str]:
+    """Return by what runs are sorted: when they began, none before the one that it goes on with.
+
+    Ids do not do: they tell the second only, and clocks are set back.
+    """
+    at, generation, before = row.started_at, 0, rows.get(row.previous)
+    while before is not None and generation < len(rows):  # damage may have made a circle of them
+        at, generation = max(at, before.started_at), generation + 1
+        before = rows.get(before.previous)
+    return at, generation, row.run_id
+
+
+def _row_of(recorded: Recorded) -> RunRow:
+    record, ended = recorded.record, recorded.ended
+    is_over = not recorded.is_alive
+    duration_s = ended.duration_s if ended else None
+    if duration_s is None and is_over and recorded.last_at is not None:
+        duration_s = max(recorded.last_at - record.started_at, 0.0)
     return RunRow(
-        run_id=row["id"],
-        job=read_text(row["job"]),
-        job_file=os.fsdecode(row["job_file"] or b""),
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        duration_s=row["duration_s"],
-        exit_code=row["exit_code"],
-        stopped=read_text(row["stopped"]),
-        state=state,
-        counts=json.loads(row["counts"]) if row["counts"] else {},
-        previous=row["previous"],
-        continues=row["continues"],
-        size_bytes=row.get("size_bytes"),
+        run_id=recorded.run.run_id,
+        job=record.job_name,
+        job_file=record.job_file,
+        started_at=record.started_at,
+        ended_at=ended.at if ended else None,
+        duration_s=duration_s,
+        exit_code=ended.exit_code if ended else None,
+        stopped=ended.stopped if ended else "",
+        state=recorded.state,
+        counts=recorded.counts.total,
+        previous=record.previous,
+        continues=record.continues,
+        size_bytes=recorded.run.size_bytes if is_over else None,
     )
 
 
-def _size_bytes(path: Path) -> int:
-    return sum(
-        os.lstat(os.path.join(where, name)).st_size
-        for where, _, names in os.walk(path)
-        for name in names
+def _unreadable(run: RunDir, problem: str) -> RunRow:
+    """Make the row of a record that cannot be read; its name says when it began."""
+    try:
+        goes_on = is_alive(run)
+    except JournalError:
+        goes_on = False
+    return RunRow(
+        run_id=run.run_id,
+        started_at=_began_at(run),
+        state="running" if goes_on else "unreadable",
+        size_bytes=run.size_bytes,
+        problem=problem,
     )
+
+
+def _began_at(run: RunDir) -> float:
+    found = _ID_TIME.match(run.run_id)
+    if found:
+        with suppress(ValueError):
+            return calendar.timegm(time.strptime(found[1], "%Y%m%d-%H%M%S"))
+    with suppress(OSError):
+        return run.path.stat().st_mtime
+    return 0.0

@@ -4,29 +4,35 @@ It holds nothing that the records do not: it is made again from them when it is 
 run that is missing in it is added when somebody looks, and a run goes on without it.
 """
 
-import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Any
 
 from batchrun.errors import JournalError
-from batchrun.journal.database import open_for_reading, open_for_writing
-from batchrun.journal.places import RunDir, StateDir
-from batchrun.journal.rows import raw_text
-from batchrun.journal.schema import INDEX, RECORD
-from batchrun.model.counts import Counts
+from batchrun.journal.database import is_damage, open_for_reading, open_for_writing
+from batchrun.journal.places import StateDir
+from batchrun.journal.rows import raw_text, read_text
+from batchrun.journal.schema import INDEX
+from batchrun.journal.tallies import tally_of, tally_text
+from batchrun.model.counts import Tally
 from batchrun.model.event import RunEnded
-from batchrun.model.outcome import KINDS
-from batchrun.model.record import RunRecord
+from batchrun.model.exitcode import outcome_word
+from batchrun.model.record import RunRecord, RunRow
 
 __all__ = ["Index"]
 
 _log = logging.getLogger("batchrun.journal")
 
-_COLUMNS = "id, job, job_file, started_at, previous, continues"
+#: How long another process may hold the index, in seconds: no run waits for what it can do without.
+_BUSY_S = 1.0
+_COLUMNS = (
+    "id", "job", "job_file", "started_at", "ended_at", "duration_s", "exit_code", "stopped",
+    "counts", "previous", "continues", "size_bytes",
+)  # fmt: skip
 
 
 class Index:
@@ -42,60 +48,42 @@ class Index:
 
     def began(self, record: RunRecord) -> None:
         """Note the beginning of a run; what goes wrong is only logged."""
-        row = (
-            record.run_id,
-            raw_text(record.job_name),
-            os.fsencode(record.job_file),
-            record.started_at,
-            record.previous,
-            record.continues,
-        )
-        with self._forgiving() as connection:
-            connection.execute(
-                f"INSERT OR REPLACE INTO runs({_COLUMNS}) VALUES (?,?,?,?,?,?)",
-                row,
-            )
+        self._write(_row_of(record))
 
-    def ended(self, record: RunRecord, event: RunEnded, counts: Counts) -> None:
+    def ended(self, record: RunRecord, event: RunEnded, total: Tally) -> None:
         """Note the end of a run; what goes wrong is only logged."""
-        self.began(record)  # somebody may have removed the index meanwhile
-        size = _size_bytes(self._state.run(record.run_id))
-        with self._forgiving() as connection:
-            connection.execute(
-                "UPDATE runs SET ended_at = ?, duration_s = ?, exit_code = ?, stopped = ?, "
-                "counts = ?, size_bytes = ? WHERE id = ?",
-                (
-                    event.at, event.duration_s, int(event.exit_code),
-                    raw_text(event.stopped),
-                    json.dumps(counts.total.as_dict()), size, record.run_id,
-                ),
-            )  # fmt: skip
+        ended = replace(
+            _row_of(record),
+            ended_at=event.at,
+            duration_s=event.duration_s,
+            exit_code=int(event.exit_code),
+            stopped=event.stopped,
+            counts=total,
+            size_bytes=self._state.run(record.run_id).size_bytes,
+            state=outcome_word(event.exit_code),
+        )
+        self._write(ended)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of all runs that are recorded, newest first.
+    def rows(self) -> dict[str, RunRow]:
+        """Return what is known here, by id; of a run whose end is not, `state` is `running`."""
+        if not self._state.index.exists():
+            return {}
+        try:
+            with closing(open_for_reading(self._state.index, INDEX, _BUSY_S)) as connection:
+                connection.row_factory = sqlite3.Row
+                rows = connection.execute("SELECT * FROM runs").fetchall()
+            return {row["id"]: _read(row) for row in rows}
+        except (JournalError, sqlite3.Error, AttributeError, TypeError, ValueError) as error:
+            _log.debug("the index of runs cannot be read: %s", error)
+            return {}
 
-        Raises:
-            JournalError: the state directory cannot be read.
-        """
-        ids = self._state.run_ids()
-        known = self._known()
-        missing = [run_id for run_id in ids if run_id not in known]
-        found = {run_id: row for run_id in missing if (row := self._row_of(run_id)) is not None}
-        if found:
-            self._add(found)
-        gone = known.keys() - set(ids)
-        if gone:
-            self._forget(gone)
-        every = {**known, **found}
-        return [every[run_id] for run_id in reversed(ids) if run_id in every]
+    def add(self, rows: Iterable[RunRow]) -> None:
+        """Take in runs that have ended, or were interrupted; what goes wrong is only logged."""
+        self._write(*rows)
 
-    def update(self, run_id: str, row: dict[str, Any]) -> None:
-        """Write a row anew; what goes wrong is only logged."""
-        self._add({run_id: row})
-
-    def remove(self, run_ids: Iterator[str] | list[str]) -> None:
-        """Take runs out."""
-        self._forget(run_ids)
+    def remove(self, run_ids: Iterable[str]) -> None:
+        """Take runs out; what goes wrong is only logged."""
+        self._change("DELETE FROM runs WHERE id = ?", [(one,) for one in run_ids])
 
     def close(self) -> None:
         """Let go of the database."""
@@ -104,103 +92,89 @@ class Index:
             with suppress(sqlite3.Error):
                 connection.close()
 
-    # ---- the database ---------------------------------------------------------------------
+    def _write(self, *rows: RunRow) -> None:
+        names, marks = ",".join(_COLUMNS), ",".join("?" * len(_COLUMNS))
+        self._change(
+            f"INSERT OR REPLACE INTO runs({names}) VALUES ({marks})", list(map(_written, rows))
+        )
 
-    def _open(self) -> sqlite3.Connection:
-        """Open the index; one that is lost or damaged is begun anew."""
-        if self._connection is None:
-            path = self._state.index
+    def _change(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
+        """Do it for all values; what goes wrong is only logged, as the records are what counts."""
+        if not values:
+            return
+        try:
             try:
-                self._connection = open_for_writing(path, INDEX)
+                self._execute(statement, values)
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
+                if not is_damage(error):
                     raise
-                _log.info("the index of runs %s is damaged, and is made again", path)
-                os.replace(path, path.with_suffix(".damaged"))
-                self._connection = open_for_writing(path, INDEX)
-        return self._connection
-
-    @contextmanager
-    def _forgiving(self) -> Iterator[sqlite3.Connection]:
-        """Work on the index; what goes wrong is only logged, as the records are what counts."""
-        try:
-            yield self._open()
+                _log.info("the index of runs %s is damaged, and is made again", self._state.index)
+                self.close()
+                os.replace(self._state.index, self._state.index.with_suffix(".damaged"))
+                self._execute(statement, values)
         except (OSError, sqlite3.Error, JournalError) as error:
-            _log.warning("the index of runs cannot be written: %s", error)
+            self.close()  # a transaction that is half done goes with it
+            _log.info("the index of runs cannot be written: %s", error)
 
-    def _known(self) -> dict[str, dict[str, Any]]:
-        if not self._state.index.exists():
-            return {}
-        try:
-            with closing(open_for_reading(self._state.index, INDEX)) as connection:
-                connection.row_factory = sqlite3.Row
-                rows = connection.execute("SELECT * FROM runs").fetchall()
-        except (JournalError, sqlite3.Error) as error:
-            _log.debug("the index of runs cannot be read: %s", error)
-            return {}
-        return {row["id"]: dict(row) for row in rows}
-
-    def _row_of(self, run_id: str) -> dict[str, Any] | None:
-        """Make the row of a run from its record; None: there is none yet, or it is damaged."""
-        try:
-            with closing(open_for_reading(self._state.run(run_id).database, RECORD)) as connection:
-                connection.row_factory = sqlite3.Row
-                return row_of(connection)
-        except (JournalError, sqlite3.Error) as error:
-            _log.debug("the record of %s cannot be read: %s", run_id, error)
-            return None
-
-    def _add(self, rows: dict[str, dict[str, Any]]) -> None:
-        with self._forgiving() as connection:
-            for row in rows.values():
-                names = ",".join(row)
-                marks = ",".join("?" * len(row))
-                connection.execute(
-                    f"INSERT OR REPLACE INTO runs({names}) VALUES ({marks})",
-                    tuple(row.values()),
-                )
-
-    def _forget(self, run_ids: Any) -> None:
-        with self._forgiving() as connection:
-            connection.executemany("DELETE FROM runs WHERE id = ?", [(one,) for one in run_ids])
+    def _execute(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
+        if self._connection is None:
+            self._connection = open_for_writing(self._state.index, INDEX, _BUSY_S)
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(statement, values)
+        self._connection.execute("COMMIT")
 
 
-def row_of(record: sqlite3.Connection) -> dict[str, Any] | None:
-    """Make the row of a run from its record."""
-    run = record.execute("SELECT * FROM run").fetchone()
-    if run is None:
-        return None
-    counts = counted(record)
-    names = (
-        "id", "job", "job_file", "started_at", "ended_at", "duration_s", "exit_code", "previous",
-        "continues",
-    )  # fmt: skip
-    row = {name: run[name] for name in names}
-    return {**row, "stopped": run["stopped"] or "", "counts": json.dumps(counts)}
-
-
-def counted(record: sqlite3.Connection) -> dict[str, int]:
-    """Count the units that have ended, as `Tally.as_dict` does."""
-    counts = dict.fromkeys(("planned", *KINDS, "changed", "ignored", "retried"), 0)
-    rows = record.execute(
-        "SELECT is_final, kind, count(*) AS n, sum(changed) AS changed, sum(ignored) AS ignored "
-        "FROM attempts GROUP BY is_final, kind"
+def _row_of(record: RunRecord) -> RunRow:
+    """Make the row of a run that begins."""
+    return RunRow(
+        run_id=record.run_id,
+        job=record.job_name,
+        job_file=record.job_file,
+        started_at=record.started_at,
+        state="running",
+        previous=record.previous,
+        continues=record.continues,
     )
-    for row in rows:
-        if row["is_final"]:
-            counts[KINDS[row["kind"]]] += row["n"]
-            counts["changed"] += row["changed"]
-            counts["ignored"] += row["ignored"]
-        else:
-            counts["retried"] += row["n"]
-    (planned,) = record.execute("SELECT sum(planned) FROM tasks").fetchone()
-    counts["planned"] = planned or sum(counts[kind] for kind in KINDS)
-    return counts
 
 
-def _size_bytes(run: RunDir) -> int:
-    """Return how much the record of a run takes, without its items."""
-    try:
-        return sum(entry.stat().st_size for entry in os.scandir(run.path) if entry.is_file())
-    except OSError:
-        return 0
+def _written(row: RunRow) -> tuple[Any, ...]:
+    """Write a row, in the order of `_COLUMNS`."""
+    return (
+        row.run_id,
+        raw_text(row.job),
+        os.fsencode(row.job_file),
+        row.started_at,
+        row.ended_at,
+        row.duration_s,
+        row.exit_code,
+        raw_text(row.stopped),
+        None if row.state == "running" else tally_text(row.counts),
+        row.previous,
+        row.continues,
+        row.size_bytes,
+    )
+
+
+def _read(row: sqlite3.Row) -> RunRow:
+    """Read a row; only one that nothing is added to any more has counts."""
+    if row["counts"] is None:
+        state = "running"
+    elif row["exit_code"] is None:
+        state = "interrupted"
+    else:
+        state = outcome_word(row["exit_code"])
+    return RunRow(
+        run_id=row["id"],
+        job=read_text(row["job"]),
+        job_file=os.fsdecode(row["job_file"] or b""),
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        duration_s=row["duration_s"],
+        exit_code=row["exit_code"],
+        stopped=read_text(row["stopped"]),
+        state=state,
+        counts=tally_of(row["counts"] or "{}"),
+        previous=row["previous"],
+        continues=row["continues"],
+        size_bytes=row["size_bytes"],
+    )

@@ -3,20 +3,25 @@
     STATE/index.sqlite                 all runs, made again from the others when it is lost
     STATE/runs/RUN/journal.sqlite      the record of one run
     STATE/runs/RUN/lock                held by the kernel as long as that run goes on
+    STATE/runs/RUN/turn                locked for a moment by a run that begins to go on with it
     STATE/runs/RUN/items/              items that could be read only once
 
 Everything is for its owner only.
 """
 
 import os
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchrun.errors import JournalError
 
-__all__ = ["RunDir", "StateDir"]
+__all__ = ["RunDir", "StateDir", "unusable"]
 
 _PRIVATE_DIR = 0o700
+#: What names begin with of records that are being thrown away.
+_HIDDEN = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,30 @@ class RunDir:
         return self.path / "lock"
 
     @property
+    def turn(self) -> Path:
+        """What is locked by those who begin to go on with it, one after the other."""
+        return self.path / "turn"
+
+    @property
     def items(self) -> Path:
         """Items that could be read only once."""
         return self.path / "items"
+
+    def remove_beginning(self) -> None:
+        """Remove what a run makes before its record is begun; anything else stays.
+
+        Raises:
+            OSError: it cannot be removed, or there is something else.
+        """
+        beside = ("-journal", "-wal", "-shm", "")
+        for path in (self.lock, *(Path(f"{self.database}{end}") for end in beside)):
+            path.unlink(missing_ok=True)
+        self.path.rmdir()
+
+    @property
+    def size_bytes(self) -> int:
+        """How much is kept of it; what vanishes meanwhile does not count."""
+        return _size_bytes(os.fspath(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +93,44 @@ class StateDir:
         return RunDir(self.runs / run_id)
 
     def run_ids(self) -> list[str]:
-        """Return the ids of all recorded runs, oldest first."""
+        """Return the ids of all recorded runs, oldest first.
+
+        A directory without a record is none of ours, or a run that is just beginning.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        return sorted(
+            name
+            for name in self._names()
+            if not name.startswith(_HIDDEN) and self.run(name).database.exists()
+        )
+
+    def leftovers(self) -> list[Path]:
+        """Return records that somebody had begun to throw away.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        return [self.runs / name for name in self._names() if name.startswith(_HIDDEN)]
+
+    def others(self, run_ids: Collection[str]) -> list[RunDir]:
+        """Return all directories of runs but these.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        names = (name for name in self._names() if not name.startswith(_HIDDEN))
+        return [self.run(name) for name in names if name not in run_ids]
+
+    def hidden(self, run_id: str) -> Path:
+        """Return where a record is moved before it is thrown away, so that half of one is none."""
+        return self.runs / f"{_HIDDEN}{run_id}"
+
+    def _names(self) -> list[str]:
         try:
             with os.scandir(self.runs) as entries:
-                return sorted(entry.name for entry in entries if entry.is_dir())
+                return [one.name for one in entries if one.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -105,3 +165,14 @@ def unusable(path: Path, reason: str | None) -> str:
         f"the run cannot be recorded in {path}: {reason}; set BATCHRUN_STATE_DIR to another "
         "directory, or give --no-journal to run without a record"
     )
+
+
+def _size_bytes(directory: str) -> int:
+    total = 0
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                is_dir = entry.is_dir(follow_symlinks=False)
+                stat = entry.stat(follow_symlinks=False)
+                total += _size_bytes(entry.path) if is_dir else stat.st_size
+    return total

@@ -1,19 +1,20 @@
 """The record of one run, read: what it was, how its units ended, and its events once more."""
 
 import json
-import os
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Any, Self, TypeVar
 
-from batchrun.errors import JournalError
+from batchrun.errors import JournalError, RecordNotBegunError
 from batchrun.journal.alive import is_alive
+from batchrun.journal.attempts import Attempts, UnitFilter
 from batchrun.journal.database import open_for_reading, reason
-from batchrun.journal.index import counted
 from batchrun.journal.places import RunDir
-from batchrun.journal.rows import event_of, read_text
+from batchrun.journal.rows import read_text
+from batchrun.journal.runrows import ended_of, note_of, record_of, task_ended_of
 from batchrun.journal.schema import KIND_NUMBERS, RECORD
+from batchrun.journal.tallies import tally_of
+from batchrun.model.counts import Counts
 from batchrun.model.event import (
     Event,
     Note,
@@ -23,38 +24,16 @@ from batchrun.model.event import (
     TaskOpened,
     UnitEnded,
 )
-from batchrun.model.outcome import Captured
+from batchrun.model.exitcode import outcome_word
 from batchrun.model.record import RunRecord
 
-__all__ = ["Recorded", "RunState", "UnitFilter"]
+__all__ = ["ANY_UNIT", "Recorded", "UnitFilter"]
 
-#: Attempts whose output is fetched in one go.
-_PAGE = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitFilter:
-    """Which units of a run are meant; what is empty or None does not count."""
-
-    #: Kinds of outcome.
-    kinds: tuple[str, ...] = ()
-    #: A number of a unit.
-    number: int | None = None
-    #: Part of an item.
-    item: str = ""
-    task_id: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunState:
-    """How a run stands."""
-
-    #: `running`, `interrupted`, or how it ended: `ok`, `failed` ...
-    word: str
-    ended_at: float | None
-    duration_s: float | None
-    exit_code: int | None
-    stopped: str
+ANY_UNIT = UnitFilter()
+_T = TypeVar("_T")
+#: What comes of reading a damaged file that still looks like a record.
+_DAMAGED = (sqlite3.Error, LookupError, TypeError, ValueError)
+_NOTES = "SELECT * FROM notes ORDER BY rowid"
 
 
 class Recorded:
@@ -64,19 +43,24 @@ class Recorded:
         run: Which.
 
     Raises:
+        RecordNotBegunError: nothing is in it.
         JournalError: it is not there, cannot be read, or is damaged.
     """
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
+        # Asked before anything is read: of a run that ends meanwhile all is read, or it goes on.
+        self._was_alive = is_alive(run)
         self._connection = open_for_reading(run.database, RECORD)
         self._connection.row_factory = sqlite3.Row
-        self._run = self._first("SELECT * FROM run")
-        if self._run is None:
-            self._connection.close()
-            message = f"the record of run {run.run_id} was not begun: {run.database}"
-            raise JournalError(message)
-        self._tasks = self._all("SELECT * FROM tasks ORDER BY position")
+        try:
+            self._run = self._run_row()
+            self._tasks = self._all("SELECT * FROM tasks ORDER BY position")
+        except BaseException:
+            self.close()
+            raise
+        names = {one["position"]: read_text(one["id"]) for one in self._tasks}
+        self._attempts = Attempts(self._connection, names)
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -93,47 +77,28 @@ class Recorded:
     @property
     def record(self) -> RunRecord:
         """What was known of the run when it began."""
-        run = self._run
-        return RunRecord(
-            run_id=run["id"],
-            job_name=read_text(run["job"]),
-            job_file=os.fsdecode(run["job_file"] or b""),
-            base_dir=os.fsdecode(run["base_dir"] or b""),
-            text=run["text"] or b"",
-            variables=json.loads(run["variables"]),
-            options=json.loads(run["options"]),
-            command_line=tuple(json.loads(run["command_line"])),
-            started_at=run["started_at"],
-            now=run["now"],
-            shown_id=run["shown_id"],
-            previous=run["previous"],
-            continues=run["continues"],
-            host=read_text(run["host"]),
-            user=read_text(run["user"]),
-            pid=run["pid"],
-            version=run["version"],
-            python=run["python"],
-            boot_id=run["boot_id"],
-        )
+        try:
+            return record_of(self._run)
+        except _DAMAGED as error:
+            raise self._unreadable(error) from error
 
     @property
     def is_alive(self) -> bool:
-        """Whether it goes on."""
-        return self._run["exit_code"] is None and is_alive(self.run)
+        """Whether it went on when the record was opened."""
+        return self._run["exit_code"] is None and self._was_alive
+
+    @property
+    def state(self) -> str:
+        """How it stands, as one of `RUN_STATES`."""
+        if self.is_alive:
+            return "running"
+        code = self._run["exit_code"]
+        return "interrupted" if code is None else outcome_word(code)
 
     @property
     def ended(self) -> RunEnded | None:
         """Its last event; None: it was interrupted, or goes on."""
-        run = self._run
-        if run["exit_code"] is None:
-            return None
-        return RunEnded(
-            run_id=run["id"],
-            at=run["ended_at"],
-            duration_s=run["duration_s"],
-            exit_code=run["exit_code"],
-            stopped=read_text(run["stopped"]),
-        )
+        return ended_of(self._run)
 
     @property
     def started(self) -> RunStarted:
@@ -150,11 +115,13 @@ class Recorded:
         )
 
     @property
-    def counts(self) -> dict[str, int]:
-        """How many units ended how."""
+    def counts(self) -> Counts:
+        """How many units have ended how, by task; as it was when the record was opened."""
         try:
-            return counted(self._connection)
-        except sqlite3.Error as error:
+            return Counts(
+                tasks={read_text(one["id"]): tally_of(one["tally"]) for one in self._tasks}
+            )
+        except (AttributeError, TypeError, ValueError) as error:
             raise self._unreadable(error) from error
 
     def events(self) -> Iterator[Event]:
@@ -172,93 +139,77 @@ class Recorded:
         yield from self._attempts_and_notes()
         for task in self._tasks:
             if task["good"] is not None:
-                yield self._task_ended(task)
+                yield task_ended_of(task)
         if self.ended is not None:
             yield self.ended
 
-    def _task_ended(self, task: Mapping[str, Any]) -> TaskEnded:
-        return TaskEnded(
-            task_id=read_text(task["id"]),
-            good=bool(task["good"]),
-            not_expanded=read_text(task["not_expanded"]),
-            source_error=read_text(task["source_error"]),
-            planned=task["planned"] or 0,
-            done_before=task["done_before"],
-        )
-
     def _attempts_and_notes(self) -> Iterator[Event]:
-        notes = self._all("SELECT * FROM notes ORDER BY rowid")
+        notes = self._all(_NOTES)
         at = 0
-        for seq, event in self._attempts("1", ()):
+        for seq, event in self._told(self._attempts.every()):
             while at < len(notes) and notes[at]["seq"] < seq:
-                yield _note(notes[at])
+                yield note_of(notes[at])
                 at += 1
             yield event
-        yield from map(_note, notes[at:])
+        yield from map(note_of, notes[at:])
 
-    def units(self, which: UnitFilter, *, most: int = -1, slowest: bool = False) -> list[UnitEnded]:
-        """Return units that have ended, in their order.
+    def notes(self) -> list[Note]:
+        """Return what people were told while it ran, in order."""
+        return list(map(note_of, self._all(_NOTES)))
 
-        Args:
-            which: Those that are meant.
-            most: So many at most; -1: all.
-            slowest: Those that took longest first.
+    def units(self, which: UnitFilter = ANY_UNIT) -> Iterator[UnitEnded]:
+        """Give the units that have ended, in the order in which they did.
 
         Raises:
             JournalError: the record is damaged.
         """
-        where, values = self._where(which)
-        order = "duration_s DESC, seq" if slowest else "seq"
-        found = self._attempts(where, values, order=order, most=most)
-        return [event for _, event in found if isinstance(event, UnitEnded)]
+        return self._told(self._attempts.ended(which))
 
-    def attempts(self, number: int) -> list[Event]:
-        """Return every attempt of one unit, in their order."""
-        return [event for _, event in self._attempts("number = ?", (number,))]
+    def unwell(self) -> Iterator[UnitEnded]:
+        """Give the units that ended neither ok nor skipped, without reading the others.
 
-    def _where(self, which: UnitFilter) -> tuple[str, tuple[Any, ...]]:
-        conditions = ["is_final"]
-        values: list[Any] = []
-        if which.kinds:
-            conditions.append(f"kind IN ({','.join('?' * len(which.kinds))})")
-            values += [KIND_NUMBERS[kind] for kind in which.kinds]
-        if which.number is not None:
-            conditions.append("number = ?")
-            values.append(which.number)
-        if which.item:
-            conditions.append("instr(CAST(label AS BLOB), ?) > 0")
-            values.append(os.fsencode(which.item))
-        if which.task_id:
-            conditions.append("task = (SELECT position FROM tasks WHERE id = ?)")
-            values.append(which.task_id)
-        return " AND ".join(conditions), tuple(values)
+        Raises:
+            JournalError: the record is damaged.
+        """
+        return self._told(self._attempts.unwell())
 
-    def _attempts(
-        self, where: str, values: tuple[Any, ...], *, order: str = "seq", most: int = -1
-    ) -> Iterator[tuple[int, Event]]:
-        names = {one["position"]: read_text(one["id"]) for one in self._tasks}
-        statement = f"SELECT * FROM attempts WHERE {where} ORDER BY {order} LIMIT ?"
+    def slowest(self) -> list[UnitEnded]:
+        """Return the units of which the last attempt took longest, at most ten.
+
+        Raises:
+            JournalError: the record is damaged.
+        """
         try:
-            cursor = self._connection.execute(statement, (*values, most))
-            while rows := cursor.fetchmany(_PAGE):
-                outputs = self._outputs([row["seq"] for row in rows])
-                for row in rows:
-                    yield row["seq"], event_of(row, names[row["task"]], outputs[row["seq"]])
-        except (sqlite3.Error, LookupError, TypeError, ValueError) as error:
+            found = list(self._attempts.at(json.loads(self._run["slowest"])))
+        except _DAMAGED as error:
+            raise self._unreadable(error) from error
+        return [event for event in found if isinstance(event, UnitEnded)]
+
+    def numbers(self, which: UnitFilter, most: int) -> list[int]:
+        """Return the numbers of units of which an attempt is on record, at most so many.
+
+        Raises:
+            JournalError: the record is damaged.
+        """
+        try:
+            return self._attempts.numbers(which, most)
+        except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
-    def _outputs(self, seqs: list[int]) -> dict[int, dict[int, Captured]]:
-        found: dict[int, dict[int, Captured]] = {seq: {} for seq in seqs}
-        marks = ",".join("?" * len(seqs))
-        rows = self._connection.execute(
-            f"SELECT * FROM outputs WHERE seq IN ({marks})",
-            seqs,
-        )
-        for row in rows:
-            found[row["seq"]][row["stream"]] = Captured(
-                head=row["head"], tail=row["tail"], omitted_bytes=row["omitted_bytes"]
-            )
-        return found
+    def attempts(self, *numbers: int) -> Iterator[Event]:
+        """Give every attempt of some units, unit by unit.
+
+        Raises:
+            JournalError: the record is damaged.
+        """
+        return self._told(self._attempts.of_units(numbers))
+
+    def _told(self, found: Iterator[_T]) -> Iterator[_T]:
+        """Pass on what is read; say what went wrong in a sentence."""
+        try:
+            yield from found
+        except _DAMAGED as error:
+            raise self._unreadable(error) from error
 
     def settled(self, kinds: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
         """Give task and identity of every unit that ended so, once for each.
@@ -285,8 +236,13 @@ class Recorded:
     @property
     def last_at(self) -> float | None:
         """When the last unit on record ended, in seconds since the epoch; None: none did."""
-        row = self._first("SELECT max(started_at + duration_s) AS at FROM attempts")
-        return None if row is None else row["at"]
+        at: float | None = self._run["last_at"]
+        return at
+
+    @property
+    def knows_tasks(self) -> bool:
+        """Whether it got as far as to know its tasks."""
+        return bool(self._tasks)
 
     @property
     def unexpanded(self) -> frozenset[str]:
@@ -317,14 +273,15 @@ class Recorded:
         return None if row is None else read_text(row["label"] or row["command"])
 
     def kept_rows(self) -> list[Any]:
-        """Return what units have registered, as rows."""
+        """Return what units that ended well have registered, as rows, unit by unit."""
         return self._all(
-            "SELECT r.*, t.id AS task_id FROM results r JOIN tasks t ON t.position = r.task"
+            "SELECT r.*, a.identity FROM results r JOIN attempts a ON a.seq = r.seq "
+            "WHERE a.identity IS NOT NULL ORDER BY r.seq, r.rowid"
         )
 
     def tasks(self) -> list[TaskEnded]:
         """Return how each task ended, as far as it has; of one that has not, `good` is false."""
-        return [self._task_ended(one) for one in self._tasks]
+        return [task_ended_of(one) for one in self._tasks]
 
     def _all(self, statement: str) -> list[Any]:
         try:
@@ -332,16 +289,14 @@ class Recorded:
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
-    def _first(self, statement: str) -> Any:
-        return next(iter(self._all(statement)), None)
+    def _run_row(self) -> Any:
+        rows = self._all("SELECT * FROM run")
+        if not rows:
+            message = f"the record of run {self.run.run_id} was not begun: {self.run.database}"
+            raise RecordNotBegunError(message, reason="it was not begun")
+        return rows[0]
 
     def _unreadable(self, error: Exception) -> JournalError:
         why = reason(error) if isinstance(error, sqlite3.Error) else "the file is damaged"
         message = f"the record of run {self.run.run_id} cannot be read: {why}"
-        return JournalError(message)
-
-
-def _note(row: Mapping[str, Any]) -> Note:
-    return Note(
-        message=read_text(row["message"]), level=row["level"], task_id=read_text(row["task"])
-    )
+        return JournalError(message, reason=why)

@@ -3,10 +3,21 @@
 from batchrun.journal.database import Schema
 from batchrun.model.outcome import KINDS
 
-__all__ = ["ATTEMPT_COLUMNS", "INDEX", "KIND_NUMBERS", "OUTPUT_COLUMNS", "RECORD"]
+__all__ = [
+    "ATTEMPT_COLUMNS",
+    "INDEX",
+    "KEPT_COLUMNS",
+    "KIND_NUMBERS",
+    "OUTPUT_COLUMNS",
+    "RECORD",
+    "UNWELL",
+]
 
 #: How outcomes are written. Only ever append: old records are read by their numbers.
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+
+#: What the index `unwell` holds: not ok, not skipped.
+UNWELL = "is_final AND kind NOT IN (0, 7)"
 
 #: In the order in which rows are written.
 ATTEMPT_COLUMNS = (
@@ -15,6 +26,7 @@ ATTEMPT_COLUMNS = (
     "worker", "bytes_done", "detail",
 )  # fmt: skip
 OUTPUT_COLUMNS = ("seq", "stream", "head", "tail", "omitted_bytes")
+KEPT_COLUMNS = ("seq", "name", "hidden", "outcome", "data")
 
 _RECORD_1 = """
 CREATE TABLE run (
@@ -41,7 +53,10 @@ CREATE TABLE run (
   ended_at REAL,
   duration_s REAL,
   exit_code INTEGER,
-  stopped TEXT
+  stopped TEXT,
+  -- Brought up to date with each batch of attempts, so that nobody has to read them all.
+  last_at REAL,
+  slowest TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE tasks (
   position INTEGER PRIMARY KEY,
@@ -54,7 +69,8 @@ CREATE TABLE tasks (
   not_expanded TEXT NOT NULL DEFAULT '',
   source_error TEXT NOT NULL DEFAULT '',
   planned INTEGER,
-  done_before INTEGER NOT NULL DEFAULT 0
+  done_before INTEGER NOT NULL DEFAULT 0,
+  tally TEXT NOT NULL DEFAULT '{}'
 );
 -- One row for each attempt that ended; the last one of a unit is final.
 -- No index on identity: it would cut the rate of inserts to a tenth, and is read whole anyway.
@@ -80,6 +96,8 @@ CREATE TABLE attempts (
   bytes_done INTEGER NOT NULL,
   detail TEXT
 );
+-- What did not end ok, nor was skipped: few, and asked for first. Costs the others nothing.
+CREATE INDEX unwell ON attempts(seq) WHERE is_final AND kind NOT IN (0, 7);
 CREATE TABLE outputs (
   seq INTEGER NOT NULL,
   stream INTEGER NOT NULL,
@@ -88,10 +106,9 @@ CREATE TABLE outputs (
   omitted_bytes INTEGER NOT NULL,
   PRIMARY KEY (seq, stream)
 ) WITHOUT ROWID;
--- What units have registered, for runs that go on with this one.
+-- What units that ended well have registered, for runs that go on with this one.
 CREATE TABLE results (
-  identity BLOB NOT NULL,
-  task INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
   name TEXT NOT NULL,
   hidden INTEGER NOT NULL,
   outcome TEXT NOT NULL,

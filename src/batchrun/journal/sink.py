@@ -1,10 +1,10 @@
 """The sink that records a run: what ended is on disk at most 100 ms later, the end at once."""
 
-import json
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,11 @@ from batchrun.errors import JournalError
 from batchrun.journal.alive import RunLock
 from batchrun.journal.database import open_for_writing, reason, seal
 from batchrun.journal.index import Index
-from batchrun.journal.places import StateDir, unusable
+from batchrun.journal.places import RunDir, StateDir, unusable
 from batchrun.journal.rows import attempt_row, kept_row, output_rows, raw_text
-from batchrun.journal.schema import ATTEMPT_COLUMNS, OUTPUT_COLUMNS, RECORD
+from batchrun.journal.runrows import RUN_COLUMNS, run_row
+from batchrun.journal.schema import ATTEMPT_COLUMNS, KEPT_COLUMNS, OUTPUT_COLUMNS, RECORD
+from batchrun.journal.tallies import Slowest, tally_text
 from batchrun.journal.writer import Writer, insert
 from batchrun.model.counts import Counts, fold
 from batchrun.model.event import (
@@ -32,12 +34,8 @@ from batchrun.model.record import RunRecord
 __all__ = ["JournalSink"]
 
 _RECORDED = frozenset({RunStarted, TaskOpened, TaskEnded, UnitEnded, UnitRetried, Note, RunEnded})
-_KEPT_COLUMNS = ("identity", "task", "name", "hidden", "outcome", "data")
-_RUN_COLUMNS = (
-    "id", "job", "job_file", "base_dir", "text", "variables", "options", "command_line",
-    "started_at", "now", "shown_id", "previous", "continues", "host", "user", "pid", "version",
-    "python", "boot_id",
-)  # fmt: skip
+#: Kinds of outcome with which a unit need not be run again in every case.
+_ENDED_WELL = frozenset({"ok", "skipped"})
 
 
 class JournalSink:
@@ -56,19 +54,18 @@ class JournalSink:
         self.run = state.make(record.run_id)
         self._record = record
         self._index = Index(state)
-        self._lock = RunLock(self.run)
         try:
-            connection = open_for_writing(self.run.database, RECORD)
-            _write_run(connection, record)
+            self._lock, self._connection = _begun(self.run, record)
+            self._inode = os.stat(self.run.database).st_ino
         except (OSError, sqlite3.Error) as error:
-            self._lock.release()
+            shutil.rmtree(self.run.path, ignore_errors=True)
             why = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
             raise JournalError(unusable(state.path, why)) from error
-        self._connection = connection
-        self._inode = os.stat(self.run.database).st_ino
         self._rows = _Rows()
-        self._writer = Writer(connection, self._rows.write)
+        self._writer = Writer(self._connection, self._rows.write)
         self._is_closed = False
+        #: The last event, once it is on disk.
+        self._ended: RunEnded | None = None
         #: How many events were taken; to be compared with `written`.
         self.taken = 0
         #: Nothing more is written.
@@ -94,7 +91,7 @@ class JournalSink:
                 self._index.began(self._record)
             elif isinstance(event, RunEnded):
                 self._writer.flush()
-                self._index.ended(self._record, event, self._rows.counts)
+                self._ended = event
 
     def settle(self) -> None:
         """Return when everything is on disk.
@@ -133,6 +130,9 @@ class JournalSink:
             message = f"the record of this run in {self.run.path} cannot be closed: "
             raise OSError(message + reason(error)) from error
         finally:
+            if self._ended is not None:
+                # Only now, because only now its size is known.
+                self._index.ended(self._record, self._ended, self._rows.counts.total)
             self._index.close()
             self._lock.release()
 
@@ -152,6 +152,22 @@ class JournalSink:
             raise OSError(message)
 
 
+def _begun(run: RunDir, record: RunRecord) -> tuple[RunLock, sqlite3.Connection]:
+    """Lock a run and write what is known of it.
+
+    Raises:
+        OSError, sqlite3.Error: that is not possible.
+    """
+    with ExitStack() as undone:
+        lock = RunLock(run.lock)
+        undone.callback(lock.release)
+        connection = open_for_writing(run.database, RECORD)
+        undone.callback(connection.close)
+        insert(connection, "run", RUN_COLUMNS, [run_row(record)])
+        undone.pop_all()
+    return lock, connection
+
+
 def _size_bytes(event: Event) -> int:
     """Return how much output an event carries."""
     if not isinstance(event, UnitEnded | UnitRetried) or not event.report.output:
@@ -160,30 +176,14 @@ def _size_bytes(event: Event) -> int:
     return sum(len(one.head) + len(one.tail) for one in (output.stdout, output.stderr))
 
 
-def _write_run(connection: sqlite3.Connection, record: RunRecord) -> None:
-    dump = json.dumps
-    row = (
-        record.run_id,
-        raw_text(record.job_name),
-        os.fsencode(record.job_file),
-        os.fsencode(record.base_dir),
-        record.text,
-        dump(dict(record.variables)),
-        dump(dict(record.options)),
-        dump(list(record.command_line)),
-        record.started_at,
-        record.now,
-        record.shown_id,
-        record.previous,
-        record.continues,
-        raw_text(record.host),
-        raw_text(record.user),
-        record.pid,
-        record.version,
-        record.python,
-        record.boot_id,
-    )
-    insert(connection, "run", _RUN_COLUMNS, [row])
+@dataclass(slots=True)
+class _Batch:
+    """Rows of one batch, and the tasks of which it changes the numbers."""
+
+    attempts: list[tuple[Any, ...]] = field(default_factory=list)
+    outputs: list[tuple[Any, ...]] = field(default_factory=list)
+    kept: list[tuple[Any, ...]] = field(default_factory=list)
+    counted: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -193,27 +193,52 @@ class _Rows:
     counts: Counts = field(default_factory=Counts)
     _seq: int = 0
     _tasks: dict[str, int] = field(default_factory=dict)
+    _slowest: Slowest = field(default_factory=Slowest)
+    #: When the last attempt ended, in seconds since the epoch.
+    _last_at: float = 0.0
 
     def write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         """Write a batch."""
-        attempts: list[tuple[Any, ...]] = []
-        outputs: list[tuple[Any, ...]] = []
-        kept: list[tuple[Any, ...]] = []
+        batch = _Batch()
         for event in events:
             fold(self.counts, event)
             if isinstance(event, UnitEnded | UnitRetried):
-                self._seq += 1
-                task = self._tasks[event.unit.task_id]
-                attempts.append(attempt_row(self._seq, event, task))
-                if event.report.output:
-                    outputs += output_rows(self._seq, event.report.output)
-                if isinstance(event, UnitEnded):
-                    kept += [kept_row(event.unit, task, one) for one in event.kept]
+                self._add(event, batch)
             else:
                 self._write_one(connection, event)
-        insert(connection, "attempts", ATTEMPT_COLUMNS, attempts)
-        insert(connection, "outputs", OUTPUT_COLUMNS, outputs)
-        insert(connection, "results", _KEPT_COLUMNS, kept)
+                if isinstance(event, TaskEnded):
+                    batch.counted.add(event.task_id)
+        insert(connection, "attempts", ATTEMPT_COLUMNS, batch.attempts)
+        insert(connection, "outputs", OUTPUT_COLUMNS, batch.outputs)
+        insert(connection, "results", KEPT_COLUMNS, batch.kept)
+        self._write_numbers(connection, batch.counted)
+
+    def _add(self, event: UnitEnded | UnitRetried, batch: _Batch) -> None:
+        self._seq += 1
+        report, task_id = event.report, event.unit.task_id
+        task = self._tasks[task_id]
+        batch.counted.add(task_id)
+        batch.attempts.append(attempt_row(self._seq, event, task))
+        if report.output:
+            batch.outputs += output_rows(self._seq, report.output)
+        self._last_at = max(self._last_at, report.started_at + report.duration_s)
+        if isinstance(event, UnitEnded):
+            self._slowest.add(report.duration_s, self._seq)
+            if report.outcome.kind in _ENDED_WELL:
+                batch.kept += [kept_row(self._seq, one) for one in event.kept]
+
+    def _write_numbers(self, connection: sqlite3.Connection, task_ids: Collection[str]) -> None:
+        """Bring up to date what is read instead of all attempts."""
+        if not task_ids:
+            return
+        connection.executemany(
+            "UPDATE tasks SET tally = ? WHERE position = ?",
+            [(tally_text(self.counts.task(one)), self._tasks[one]) for one in task_ids],
+        )
+        connection.execute(
+            "UPDATE run SET last_at = ?, slowest = ?",
+            (self._last_at or None, self._slowest.text()),
+        )
 
     def _write_one(self, connection: sqlite3.Connection, event: Event) -> None:
         match event:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Continues", "RunRecord"]
+from batchrun.model.counts import Tally
+
+__all__ = ["RUN_STATES", "Continues", "RunRecord", "RunRow"]
 
 #: How a run goes on with another one: all that is left of it, or what did not end well.
 Continues: TypeAlias = Literal["", "resume", "rerun"]
@@ -46,3 +48,46 @@ class RunRecord:
     python: str = ""
     #: The kernel's id of this boot; empty: not known.
     boot_id: str = ""
+
+
+#: How a run stands, in one word: how it ended (`outcome_word`), that it has not, or that its
+#: record cannot be read.
+RUN_STATES: tuple[str, ...] = (
+    "running",
+    "ok",
+    "failed",
+    "unreachable",
+    "stopped",
+    "deadline",
+    "interrupted",
+    "unreadable",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run among all of them."""
+
+    run_id: str
+    job: str = ""
+    #: Absolute path of the job file; empty: the program made it; `-`: standard input.
+    job_file: str = ""
+    #: Seconds since the epoch (UTC).
+    started_at: float
+    ended_at: float | None = None
+    #: Of one that was interrupted: until the last unit on record ended.
+    duration_s: float | None = None
+    #: None: it goes on, or was killed.
+    exit_code: int | None = None
+    stopped: str = ""
+    #: One of `RUN_STATES`.
+    state: str
+    #: So far, while it runs.
+    counts: Tally = field(default_factory=Tally)
+    #: The run that it goes on with, and how.
+    previous: str = ""
+    continues: Continues = ""
+    #: Of everything that is kept of it; None: not known.
+    size_bytes: int | None = None
+    #: Why its record cannot be read; empty: it can.
+    problem: str = ""

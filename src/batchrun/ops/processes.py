@@ -12,8 +12,8 @@ left the group, unless we are root, nor one that forks faster than /proc can be 
 seconds. A process blocked in the kernel (state D) takes KILL only when the kernel lets it go; it
 is not waited for longer than two seconds.
 
-This file is a program, too, that needs nothing but the standard library: `processes.py LEADER
-COOKIE GRACE`.
+This file is a program, too, that needs nothing but the standard library: `processes.py GRACE` ends
+what is on its standard input, one `LEADER COOKIE` on each line, all at the same time.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 __all__ = ["Wait", "cookie", "end_command"]
@@ -253,5 +253,15 @@ def _end_each(fds: list[int], grace_s: float, wait: Wait) -> None:
     _until(all_ended, _KILLED_S, wait)
 
 
+def _end_all(lines: Iterable[bytes], grace_s: float) -> None:
+    """End commands at the same time: together they take one grace."""
+    import threading  # noqa: PLC0415 - workers, which import this, end one command
+
+    for line in lines:
+        leader, _, entry = os.fsdecode(line.strip()).partition(" ")
+        if entry:  # else nothing runs in this place
+            threading.Thread(target=end_command, args=(int(leader), entry, grace_s)).start()
+
+
 if __name__ == "__main__":
-    end_command(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    _end_all(sys.stdin.buffer, float(sys.argv[1]))

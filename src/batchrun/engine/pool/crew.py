@@ -12,9 +12,11 @@ from batchrun.engine.pool.calls import Call, UnitCall
 from batchrun.engine.pool.desk import Desk
 from batchrun.engine.pool.endings import end_command_aside, exit_text
 from batchrun.engine.pool.process import WorkerProcess
+from batchrun.engine.pool.setup import Handed, Setup
 from batchrun.engine.pool.watch import Watch
 from batchrun.model.outcome import Cancelled, Outcome, TimedOut
 from batchrun.model.unit import RunSettings
+from batchrun.ops.survivor import Survivor
 
 __all__ = ["ANSWER_S", "Crew"]
 
@@ -51,6 +53,8 @@ class Crew:
         self._watch = watch
         self._settings, self._table = setup
         self._post = post
+        #: Ends the commands of workers that are killed together with us.
+        self._survivor = Survivor(self._settings.kill_grace_s, places=desk.processes)
         #: Units without a Report, by number; submitters add, this thread removes.
         self.units: dict[int, UnitCall] = {}
         #: Ids of the units whose worker died and whose command is being ended.
@@ -150,13 +154,24 @@ class Crew:
             self._started += 1
             name = f"worker-{self._started}"
             try:
-                worker = WorkerProcess(name, self._settings, self._table, slot)
+                worker = WorkerProcess(name, self._setup(), slot)
             except (OSError, RuntimeError) as error:
                 self._start_failed(f"no worker process could be started: {error}", _FAILED_STARTS)
                 return
             self._desk.workers.append(worker)
             self._watch.add(worker.link.fileno(), partial(self._serve, worker))
             self._watch.add(worker.pidfd, partial(self._died, worker))
+
+    def _setup(self) -> Setup:
+        """Put together what a new worker is given.
+
+        Raises:
+            OSError: no descriptor or no memory is left.
+        """
+        if self.units:  # a pool of functions runs no commands
+            self._survivor.start()
+        handed = Handed(*self._survivor.handed)
+        return Setup(settings=self._settings, table=self._table, handed=handed)
 
     def _free_slot(self) -> int | None:
         """Return the lowest place that nobody has; None while all have somebody's command."""
@@ -262,6 +277,10 @@ class Crew:
         self._watch.drop(worker.pidfd)
         return self._desk.remove(worker)
 
+    def close(self) -> None:
+        """Have whatever a worker was not able to end be ended, after the last of them."""
+        self._survivor.close()
+
     def _lose(self, call: Call, text: str, worker: WorkerProcess) -> None:
         """Answer for a worker that never will; a unit's command is ended first."""
         if not isinstance(call, UnitCall):
@@ -280,7 +299,7 @@ class Crew:
     def _lost(self, call: UnitCall, text: str, ending: Outcome | None) -> None:
         """Report a unit of a dead worker: nothing of it is left now."""
         self.ending.discard(call.id)
-        self._kept_slots.pop(call.id, None)
+        self._survivor.rest(self._kept_slots.pop(call.id))
         self._drop(call)
         if ending is None:
             call.lost(text)
