@@ -5,6 +5,7 @@ import compress
 import dispatch
 import each
 import files
+import history
 import million
 import startup
 from common import machine, print_rows
@@ -22,6 +23,7 @@ def main() -> None:
         files.rows,
         compress.rows,
         million.rows,
+        history.rows,
     ):
         rows += claim()
     print_rows(rows)

@@ -17,7 +17,7 @@ from batchrun.journal.index import Index
 from batchrun.journal.places import RunDir, StateDir
 from batchrun.journal.recorded import Recorded
 from batchrun.journal.schema import RECORD
-from batchrun.model.record import RunRow
+from batchrun.model.record import RunRow, RunState
 
 __all__ = ["LAST", "History", "RunRow"]
 
@@ -54,13 +54,13 @@ class History:
         ids = self.state.run_ids()
         known = self._index.rows()
         found = {
-            one: known[one] if one in known and known[one].state != "running" else self._look(one)
+            one: known[one] if one in known and _is_over(known[one]) else self._look(one)
             for one in reversed(ids)
         }
         self._index.add(
             row
             for one, row in found.items()
-            if row is not known.get(one) and row.state != "running" and not row.problem
+            if row is not known.get(one) and _is_over(row) and not row.problem
         )
         self._index.remove(known.keys() - found.keys())
         return list(found.values())
@@ -70,10 +70,10 @@ class History:
 
         The index knows how a run ended, also when its record is of no use any more.
         """
-        if row.problem or row.state == "running":
+        if row.problem or not _is_over(row):
             return row
         problem = flaw(self.state.run(row.run_id).database, RECORD)
-        return replace(row, state="unreadable", problem=problem) if problem else row
+        return replace(row, state=RunState.UNREADABLE, problem=problem) if problem else row
 
     def find(self, words: str) -> str:
         """Return the id of the run that people mean: `last`, an id, or how one begins or ends.
@@ -115,6 +115,17 @@ class History:
 
         All of them do the same job with the same variables, so that what one of them has ended
         well is done for all.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        return [row.run_id for row in self.family_rows(run_id)] or [run_id]
+
+    def family_rows(self, run_id: str) -> list[RunRow]:
+        """Return the rows of the same runs.
+
+        Raises:
+            JournalError: the state directory cannot be read.
         """
         rows = {row.run_id: row for row in self.rows()}
         first = run_id
@@ -124,7 +135,7 @@ class History:
         for one in sorted(rows):
             if rows[one].previous in members:
                 members.add(one)
-        return sorted(members)
+        return [rows[one] for one in sorted(members) if one in rows]
 
     def remove(self, run_ids: Iterable[str]) -> int:
         """Throw records away, but for those of runs that go on; returns how many bytes that freed.
@@ -172,6 +183,11 @@ class History:
             return _unreadable(run, error.reason or str(error))
 
 
+def _is_over(row: RunRow) -> bool:
+    """Whether nothing will be added to its record any more."""
+    return row.state is not RunState.RUNNING
+
+
 def _row_of(recorded: Recorded) -> RunRow:
     record, ended = recorded.record, recorded.ended
     is_over = not recorded.is_alive
@@ -204,7 +220,7 @@ def _unreadable(run: RunDir, problem: str) -> RunRow:
     return RunRow(
         run_id=run.run_id,
         started_at=_began_at(run),
-        state="running" if goes_on else "unreadable",
+        state=RunState.RUNNING if goes_on else RunState.UNREADABLE,
         size_bytes=run.size_bytes,
         problem=problem,
     )

@@ -20,6 +20,7 @@ __all__ = ["RunDir", "StateDir"]
 _PRIVATE_DIR = 0o700
 #: What names begin with of records that are being thrown away.
 _HIDDEN = "."
+_DATABASE = "journal.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class RunDir:
     @property
     def database(self) -> Path:
         """Its record."""
-        return self.path / "journal.sqlite"
+        return self.path / _DATABASE
 
     @property
     def lock(self) -> Path:
@@ -82,10 +83,11 @@ class StateDir:
         Raises:
             JournalError: the state directory cannot be read.
         """
+        runs = os.fspath(self.runs)
         return sorted(
             name
             for name in self._names()
-            if not name.startswith(_HIDDEN) and self.run(name).database.exists()
+            if not name.startswith(_HIDDEN) and os.path.exists(f"{runs}/{name}/{_DATABASE}")
         )
 
     def leftovers(self) -> list[Path]:

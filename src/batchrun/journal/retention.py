@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from batchrun.journal.history import History
-from batchrun.model.record import RunRow
+from batchrun.model.record import RunRow, RunState
 
 __all__ = ["DEFAULT", "Retention", "superfluous", "tidy"]
 
@@ -46,7 +46,7 @@ def superfluous(
     count, size_bytes = 0, 0
     gone: list[RunRow] = []
     for family in _families(rows):
-        if any(row.run_id in spared or row.state == "running" for row in family):
+        if any(row.run_id in spared or row.state is RunState.RUNNING for row in family):
             continue
         size = sum(row.size_bytes or 0 for row in family)
         keeps = (
