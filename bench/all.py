@@ -7,6 +7,7 @@ import each
 import files
 import history
 import million
+import report
 import startup
 from common import machine, print_rows
 
@@ -23,6 +24,7 @@ def main() -> None:
         files.rows,
         compress.rows,
         million.rows,
+        report.rows,
         history.rows,
     ):
         rows += claim()

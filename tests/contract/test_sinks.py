@@ -8,9 +8,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -47,6 +49,8 @@ from batchrun.model.outcome import (
 )
 from batchrun.model.ports import Sink
 from batchrun.model.unit import Unit
+from batchrun.report.html import HtmlSink
+from batchrun.report.lines import Lines
 from batchrun.report.machine import JsonSink, NdjsonSink
 from batchrun.report.messages import MessageSink
 from batchrun.report.progress import ProgressSink
@@ -67,6 +71,25 @@ class RushedClock:
         return self.now
 
 
+class Page:
+    """The HTML report, written to standard output in the end."""
+
+    def __init__(self, stdout: TextIO) -> None:
+        self._directory = tempfile.TemporaryDirectory()
+        self._path = Path(self._directory.name, "report.html")
+        self._stdout = Lines(stdout)
+        self._sink = HtmlSink(self._path)
+
+    def handle(self, event: Event) -> None:
+        self._sink.handle(event)
+
+    def close(self) -> None:
+        self._sink.close()
+        if self._path.exists():
+            self._stdout.write(self._path.read_text(encoding="utf-8"))
+        self._directory.cleanup()
+
+
 TEXT_SINKS: dict[str, Factory] = {
     "text": TextSink,
     "text-quiet": lambda out, err: TextSink(out, err, TextOptions(quiet=1)),
@@ -76,6 +99,7 @@ TEXT_SINKS: dict[str, Factory] = {
     "summary": lambda _, __: Summary(),
     "progress-lines": lambda _, err: ProgressSink(err, "lines", clock=RushedClock()),
     "progress-none": lambda _, err: ProgressSink(err, "none", clock=RushedClock()),
+    "html": lambda out, _: Page(out),
 }
 MACHINE_SINKS: dict[str, Factory] = {
     "json": lambda out, _: JsonSink(out),

@@ -385,7 +385,11 @@ def test_a_state_directory_that_cannot_be_made_is_told_when_a_lock_is_wanted(
     assert str(program.dir / "file") in refused.err
     assert "Not a directory" in refused.err
     assert not (program.dir / "ran").exists()
-    assert program.run(job, env=env).code == 0
+    unrecorded = program.run(job, env=env)
+    assert unrecorded.code == 1
+    assert "give --no-journal" in unrecorded.err
+    assert not (program.dir / "ran").exists()
+    assert program.run(job, "--no-journal", env=env).code == 0
 
 
 def test_a_current_directory_that_has_gone_is_told(program: Program) -> None:

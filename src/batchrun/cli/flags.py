@@ -49,6 +49,7 @@ class Flags:
     progress: o.ProgressChoice = o.Progress.AUTO
     quiet: o.Quiet = 0
     verbose: o.Verbose = False
+    report: o.ReportFile = None
     debug: o.Debug = False
     no_journal: o.NoJournal = False
 

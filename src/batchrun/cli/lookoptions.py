@@ -32,6 +32,7 @@ class ReportFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
     NDJSON = "ndjson"
+    HTML = "html"
 
 
 Job: TypeAlias = Annotated[

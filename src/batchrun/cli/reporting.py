@@ -61,10 +61,17 @@ def _text(stream: TextIO) -> Sink:
     return TextSink(stream, sys.stderr, TextOptions(palette=_palette(stream)))
 
 
+def _html(path: str) -> Sink:
+    from batchrun.report.html import HtmlSink  # noqa: PLC0415 - few reports are one
+
+    return HtmlSink(path)
+
+
 _WRITERS: Mapping[ReportFormat, Writer] = {
     ReportFormat.TEXT: _to_stream(_text),
     ReportFormat.JSON: _to_stream(JsonSink),
     ReportFormat.NDJSON: _to_stream(NdjsonSink),
+    ReportFormat.HTML: _to_file(_html),
 }
 
 

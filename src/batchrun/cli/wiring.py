@@ -147,13 +147,17 @@ def _groups(flags: Flags, grouping: Grouping | None) -> bool:
 def _shown(
     flags: Flags, grouping: Grouping | None
 ) -> Iterator[tuple[tuple[Sink, ...], tuple[Sink, ...], ProgressSink]]:
-    """Make the sinks, in their fixed order: messages, results, then what merely shows progress.
+    """Make the sinks, in their fixed order: messages, results, files, then what shows progress.
 
     Lines for programs stand apart: they say only what is on record.
 
     Messages are a sink of their own: who reads the results may go away, or their disk be full,
     and that must still be told.
+
+    Raises:
+        UsageError: one of the files cannot be written.
     """
+    files = tuple(_files(flags))
     progress = ProgressSink(sys.stderr, _progress_mode(flags))
     messages = MessageSink(
         sys.stderr, quiet=flags.quiet, palette=palette_for(sys.stderr), before=progress.hide
@@ -161,9 +165,10 @@ def _shown(
     try:
         if flags.output is Output.NDJSON:
             behind = (NdjsonSink(sys.stdout, before=progress.hide),)
-            yield (messages, progress), behind, progress
+            yield (messages, *files, progress), behind, progress
         else:
-            yield (messages, _results(flags, grouping, progress.hide), progress), (), progress
+            results = _results(flags, grouping, progress.hide)
+            yield (messages, results, *files, progress), (), progress
     finally:
         progress.close()
 
@@ -188,6 +193,22 @@ def _results(flags: Flags, grouping: Grouping | None, before: Callable[[], None]
         palette=palette_for(sys.stdout),
     )
     return TextSink(sys.stdout, sys.stderr, options, before=before)
+
+
+def _files(flags: Flags) -> Iterator[Sink]:
+    """Make the sinks that write files beside the results.
+
+    Raises:
+        UsageError: one of them cannot be written; nothing was run.
+    """
+    if flags.report is not None:
+        from batchrun.report.html import HtmlSink  # noqa: PLC0415 - few runs want one
+
+        try:
+            yield HtmlSink(flags.report)
+        except OSError as error:
+            message = f"--report: {flags.report} cannot be written: {error.strerror}"
+            raise UsageError(message) from error
 
 
 def _progress_mode(flags: Flags) -> ProgressMode:

@@ -143,6 +143,7 @@ class Ledger:
             duration_s=duration_s,
             output=self._output if blamed is None else blamed[1].output,
             warnings=tuple(self._warnings[:_MOST_WARNINGS]),
+            errors=() if blamed is None else blamed[1].errors,
             bytes_done=self.bytes_done,
             diff=self._diff,
             worker=self.worker,

@@ -1,5 +1,6 @@
 """Units that need not be run, because the runs that this one goes on with have settled them."""
 
+from collections.abc import Callable
 from typing import Final
 
 from batchrun.jobfile.plan import TaskPlan
@@ -41,8 +42,13 @@ class Settled:
         """Whether there may be fewer units than items."""
         return self.earlier is not None and self._hides
 
-    def verdict(self, identity: bytes, origin: Origin) -> Skipped | None:
-        """Decide about a unit that is being planned; None: it is to be run."""
+    def verdict(self, identity: bytes, origin: Callable[[], Origin]) -> Skipped | None:
+        """Decide about a unit that is being planned; None: it is to be run.
+
+        Args:
+            identity: The unit's.
+            origin: Says which unit a result is of.
+        """
         earlier, task = self.earlier, self._task
         if earlier is None or not earlier.settles(task.id, identity):
             return None
@@ -51,7 +57,7 @@ class Settled:
             if kept is None:
                 return None
             for one in kept:
-                self._results.restore(origin, one)
+                self._results.restore(origin(), one)
         if not self._hides:
             return self.done
         self.left_out += 1

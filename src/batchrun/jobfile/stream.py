@@ -161,7 +161,7 @@ class PlannedStream:
         if self._identify is not None and verdict is None:
             identity = self._identify(params, around, self._key, self._index)
             if self._settled.earlier is not None:
-                verdict = self._settled.verdict(identity, self._origin(item, label))
+                verdict = self._settled.verdict(identity, partial(self._origin, item, label))
                 if verdict is LEFT_OUT:
                     return None
         unit = Unit(

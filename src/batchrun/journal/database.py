@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from batchrun.errors import JournalError
@@ -32,6 +33,8 @@ class Schema:
     application_id: int
     #: Scripts; each leads from the version that is its index to the next one.
     steps: Sequence[str]
+    #: How sure a commit is: `FULL` outlives a power cut; `NORMAL` may lose the last ones.
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
 
     @property
     def version(self) -> int:
@@ -51,7 +54,7 @@ def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
     connection = _connect(path)
     try:
         version = _version(connection, path, schema)
-        _set_up(connection)
+        _set_up(connection, schema)
         if version < schema.version:
             _upgrade(connection, schema)
     except BaseException:
@@ -103,7 +106,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
 
 
-def _set_up(connection: sqlite3.Connection) -> None:
+def _set_up(connection: sqlite3.Connection, schema: Schema) -> None:
     """Choose how it is written: write-ahead where the file system can do that.
 
     That needs shared memory, which some network file systems do not have.
@@ -114,7 +117,7 @@ def _set_up(connection: sqlite3.Connection) -> None:
     except sqlite3.OperationalError:
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA synchronous={schema.synchronous}")
 
 
 def seal(connection: sqlite3.Connection) -> None:

@@ -110,7 +110,9 @@ def attempt_row(seq: int, event: UnitEnded | UnitRetried, task: int) -> tuple[An
 def _detail(report: Report) -> str | None:
     """Write what has no column of its own; most units have nothing of that kind."""
     outcome = report.outcome
-    if type(outcome) is Ok and not (outcome.note or report.warnings or report.diff):
+    if type(outcome) is Ok and not (
+        outcome.note or report.warnings or report.errors or report.diff
+    ):
         return None
     detail: dict[str, Any] = {}
     for name, default in _own_fields(outcome.kind):
@@ -119,6 +121,8 @@ def _detail(report: Report) -> str | None:
             detail[name] = value
     if report.warnings:
         detail["warnings"] = report.warnings
+    if report.errors:
+        detail["errors"] = report.errors
     if report.diff:
         detail["diff"] = report.diff
     return _dump(detail) if detail else None
@@ -189,6 +193,7 @@ def event_of(row: Mapping[str, Any], task_id: str, output: Mapping[int, Captured
         duration_s=row["duration_s"],
         output=Output(stdout=output.get(0, NO_STREAM), stderr=output.get(1, NO_STREAM)),
         warnings=tuple(detail.get("warnings", ())),
+        errors=tuple(detail.get("errors", ())),
         bytes_done=row["bytes_done"],
         diff=detail.get("diff", ""),
         worker=row["worker"] or "",

@@ -134,5 +134,7 @@ CREATE TABLE runs (
 ) WITHOUT ROWID;
 """
 
-#: The index of runs ("bRix").
-INDEX = Schema(name="index of runs", application_id=0x62526978, steps=(_INDEX_1,))
+#: The index of runs ("bRix"); what it loses is found in the records.
+INDEX = Schema(
+    name="index of runs", application_id=0x62526978, steps=(_INDEX_1,), synchronous="NORMAL"
+)

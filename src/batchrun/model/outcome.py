@@ -188,6 +188,9 @@ class Report:
     output: Output = NO_OUTPUT
     #: Counted warnings: what could not be preserved, what was noted. At most 20 sentences.
     warnings: tuple[str, ...] = ()
+    #: What went wrong with each of several files, as sentences, when the outcome's own sentence
+    #: cannot hold them all; at most 10 000.
+    errors: tuple[str, ...] = ()
     #: Bytes of file data read or written, for progress; 0 where it means nothing.
     bytes_done: int = 0
     #: What changed in a text file, as a unified diff; only with `--diff`.

@@ -19,6 +19,8 @@ FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 _MOST_WARNINGS = 20
 _MOST_ERRORS = 5
+#: Kept for the record of the run; of a tree with more, something else is wrong.
+_MOST_RECORDED = 10_000
 
 _UNCHANGED = Done.unchanged()
 _CHANGED = Done.changed()
@@ -43,6 +45,7 @@ class Tally:
     __slots__ = (
         "_diffs",
         "_errors",
+        "_every",
         "_first",
         "_warning_count",
         "_warnings",
@@ -61,6 +64,8 @@ class Tally:
         self._diffs: Diffs | None = None
         self._errors = 0
         self._first: list[OperationError] = []
+        #: What went wrong, as sentences: at most `_MOST_RECORDED`.
+        self._every: list[str] = []
         self._warnings: list[str] = []
         self._warning_count = 0
 
@@ -94,6 +99,8 @@ class Tally:
         self._errors += 1
         if len(self._first) < _MOST_ERRORS:
             self._first.append(error)
+        if len(self._every) < _MOST_RECORDED:
+            self._every.append(str(error))
 
     def refused(self, error: OperationError) -> None:
         """Count a part that a command may have refused, with what the first of them said.
@@ -119,6 +126,7 @@ class Tally:
             outcome=outcome,
             output=self.output,
             warnings=self._sentences(),
+            errors=tuple(self._every) if self._errors > len(self._first) else (),
             bytes_done=self.bytes_done,
             diff="" if self._diffs is None else self._diffs.text(),
         )

@@ -40,6 +40,8 @@ class Summary:
         self.failures = Failures()
         #: Failures that count for nothing, because of `ignore_errors`.
         self.ignored = Failures()
+        #: Units that were not planned, because an earlier run has done them.
+        self.done_before = 0
         self._names: dict[str, str] = {}
         #: Task id and reason, for tasks that were never opened or not drawn to their end.
         self.not_expanded: list[tuple[str, str]] = []
@@ -73,6 +75,7 @@ class Summary:
 
     def _task_ended(self, event: TaskEnded) -> None:
         """Keep why a task has less units than it should."""
+        self.done_before += event.done_before
         if event.not_expanded:
             self.not_expanded.append((event.task_id, event.not_expanded))
         if event.source_error:
@@ -192,6 +195,8 @@ def _headline(summary: Summary, duration_s: float | None, palette: Palette) -> s
     is_short = ended is None and total.planned < total.done
     text += f" of at least {count(total.done)}" if is_short else f" of {count(total.planned)}"
     text += " planned"
+    if summary.done_before:
+        text += f", {count(summary.done_before)} done before"
     text += f" in {duration(took)}" if took is not None else ""
     text += " (dry run)" if is_dry_run else ""
     if started is None:

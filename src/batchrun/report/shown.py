@@ -181,6 +181,7 @@ def _attempt(event: UnitEnded | UnitRetried, palette: Palette) -> Iterator[str]:
     if report.started_at:
         who = f", {visible(report.worker)}" if report.worker else ""
         yield f"    {local_time(report.started_at)}, took {duration(report.duration_s)}{who}\n"
+    yield from (f"    error: {visible(sentence)}\n" for sentence in report.errors)
     yield from (f"    warning: {visible(sentence)}\n" for sentence in report.warnings)
     if report.diff:
         yield diff_text(event.unit, "", report.diff, palette)
