@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from batchrun.cli.optionkinds import HOW, LOOK, SHOW, duration, moment, option, size
+from batchrun.cli.optionkinds import LOOK, SHOW, duration, moment, option, size
 from batchrun.model.record import RunState
 
 __all__ = [
@@ -42,8 +42,9 @@ Job: TypeAlias = Annotated[
 ]  # fmt: skip
 States: TypeAlias = Annotated[
     list[RunState] | None,
-    option(LOOK, "Only runs that stand so; may be given several times.", "--state"),
-]
+    option(LOOK, f"Only runs that stand so: {', '.join(RunState)}; may be given several times.",
+           "--state", metavar="WORD"),
+]  # fmt: skip
 Since: TypeAlias = Annotated[
     float | None,
     option(LOOK, "Only runs that began since then: a date, with or without a time, or how long "
@@ -86,6 +87,6 @@ UnitOutput: TypeAlias = Annotated[
 FormatChoice: TypeAlias = Annotated[ReportFormat, option(SHOW, "What is written.", "--format")]
 Target: TypeAlias = Annotated[
     Path | None,
-    option(HOW, "Write it into this file. Default: standard output.", "--to", metavar="FILE",
+    option(SHOW, "Write it into this file. Default: standard output.", "--to", metavar="FILE",
            readable=False),
 ]  # fmt: skip
