@@ -108,8 +108,8 @@ def _asks_for_all(flags: RunsFlags) -> bool:
 def _print_table(rows: list[RunRow]) -> None:
     if not rows:
         return
-    # Who does not look at a terminal wants to have it whole.
-    columns = shutil.get_terminal_size((0, 0)).columns or None
+    # What is not looked at on a terminal is wanted whole, whatever COLUMNS says.
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     text = runs_text(rows, now=time.time(), columns=columns, palette=palette_of_stdout())
     Lines(sys.stdout).write(text)
 

@@ -132,11 +132,13 @@ def rerun(run_id: str, family: Sequence[Recorded], kinds: Sequence[str] = ()) ->
     """
     ok, wanted, since = Tickets(), Tickets(), Tickets()
     open_again: frozenset[str] = frozenset()
+    is_later = False
     for one in family:
         for _, identity in one.settled(("ok",)):
             ok.add(identity)
-            if one.run.run_id > run_id:
+            if is_later:
                 since.add(identity)
+        is_later = is_later or one.run.run_id == run_id
     for one in family:
         if one.run.run_id == run_id:
             for _, identity in one.settled(tuple(kinds) or NOT_OK):

@@ -55,7 +55,7 @@ class History:
         known = self._index.rows()
         found = {
             one: known[one] if one in known and _is_over(known[one]) else self._look(one)
-            for one in reversed(ids)
+            for one in ids
         }
         self._index.add(
             row
@@ -63,7 +63,7 @@ class History:
             if row is not known.get(one) and _is_over(row) and not row.problem
         )
         self._index.remove(known.keys() - found.keys())
-        return list(found.values())
+        return sorted(found.values(), key=_age, reverse=True)
 
     def checked(self, row: RunRow) -> RunRow:
         """Return the row of a run as it is when its record is damaged where that shows at once.
@@ -87,7 +87,7 @@ class History:
             message = f"no run is recorded in {self.state.path}"
             raise UsageError(message)
         if words == LAST:
-            return ids[-1]
+            return self._newest(ids)
         if words in ids:
             return words
         found = [one for one in ids if one.startswith(words)] or [
@@ -101,6 +101,13 @@ class History:
         else:
             message = f"no run is called {words}; `batchrun runs` lists them"
         raise UsageError(message)
+
+    def _newest(self, ids: list[str]) -> str:
+        """Return the run that began last; ids alone do not tell those of one second apart."""
+        second = _ID_TIME.match(ids[-1])
+        if second is None or len(ids) < 2 or not ids[-2].startswith(second[0]):
+            return ids[-1]
+        return self.rows()[0].run_id
 
     def open(self, run_id: str) -> Recorded:
         """Open the record of a run.
@@ -127,15 +134,15 @@ class History:
         Raises:
             JournalError: the state directory cannot be read.
         """
-        rows = {row.run_id: row for row in self.rows()}
+        rows = {row.run_id: row for row in reversed(self.rows())}
         first = run_id
         while first in rows and rows[first].previous in rows:
             first = rows[first].previous
-        members = {first}
-        for one in sorted(rows):
-            if rows[one].previous in members:
-                members.add(one)
-        return [rows[one] for one in sorted(members) if one in rows]
+        members: list[RunRow] = []
+        for row in rows.values():
+            if row.run_id == first or row.previous in {one.run_id for one in members}:
+                members.append(row)
+        return members
 
     def remove(self, run_ids: Iterable[str]) -> int:
         """Throw records away, but for those of runs that go on; returns how many bytes that freed.
@@ -181,6 +188,10 @@ class History:
                 return _row_of(recorded)
         except JournalError as error:
             return _unreadable(run, error.reason or str(error))
+
+
+def _age(row: RunRow) -> tuple[float, str]:
+    return row.started_at, row.run_id
 
 
 def _is_over(row: RunRow) -> bool:
