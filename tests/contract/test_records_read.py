@@ -324,6 +324,28 @@ def test_runs_that_go_on_with_each_other_are_a_family(tmp_path: Path) -> None:
         assert history.family(other.record.run_id) == [other.record.run_id]
 
 
+def test_runs_that_began_in_the_same_second_are_told_apart_by_their_time(tmp_path: Path) -> None:
+    second = 1 / 3600
+    first = record_run(tmp_path, 0, run_id="20261122-031500-ffff")
+    first.die()
+    last = record_run(
+        tmp_path,
+        second / 2,
+        run_id="20261122-031500-0000",
+        previous=first.record.run_id,
+        continues="resume",
+    )
+    last.finish()
+    with History(StateDir(tmp_path)) as history:
+        assert history.find("last") == "20261122-031500-0000"
+        assert history.family("20261122-031500-0000") == [
+            "20261122-031500-ffff", "20261122-031500-0000",
+        ]  # fmt: skip
+        assert [row.run_id for row in history.rows()] == [
+            "20261122-031500-0000", "20261122-031500-ffff",
+        ]  # fmt: skip
+
+
 # ---- throwing away ----------------------------------------------------------------------------
 
 

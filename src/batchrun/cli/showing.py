@@ -182,7 +182,7 @@ def _print_failures(recorded: Recorded) -> None:
         nothing = False
         lines.write(failed_text(event, names, palette))
     if nothing:
-        Lines(sys.stderr).attempt(f"batchrun: every unit of run {recorded.run.run_id} ended well\n")
+        Lines(sys.stderr).attempt(f"batchrun: no unit of run {recorded.run.run_id} failed\n")
 
 
 def _print_run(recorded: Recorded, history: History) -> None:

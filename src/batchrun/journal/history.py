@@ -51,8 +51,8 @@ class History:
         Raises:
             JournalError: the state directory cannot be read.
         """
+        known = self._index.rows()  # first: a run that begins meanwhile is not taken for removed
         ids = self.state.run_ids()
-        known = self._index.rows()
         found = {
             one: known[one] if one in known and _is_over(known[one]) else self._look(one)
             for one in ids
