@@ -5,6 +5,7 @@ import compress
 import dispatch
 import each
 import files
+import history
 import million
 import report
 import startup
@@ -24,6 +25,7 @@ def main() -> None:
         compress.rows,
         million.rows,
         report.rows,
+        history.rows,
     ):
         rows += claim()
     print_rows(rows)

@@ -13,6 +13,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import typer
+
 from batchrun.cli.app import app
 from batchrun.cli.listing import described
 from batchrun.jobfile import json_schema
@@ -302,10 +304,24 @@ def _filter(named: tuple[str, Callable[..., Any]]) -> Sequence[str]:
 
 def command_line_page() -> str:
     """Write every command with its options."""
-    rows = ((f"[`{one.name}`](#{one.name})", _help(one)[0]) for one in app.registered_commands)
+    commands = list(_commands(app))
+    rows = (
+        (f"[`{name}`](#{name.replace(' ', '-')})", _help(command)[0]) for name, command in commands
+    )
     table = _table(("command", "what it does"), rows)
-    commands = map(_command, app.registered_commands)
-    return "\n".join([_COMMAND_LINE, table, _OPTIONS_FROM, *commands, _SIGNALS])
+    pages = (_command(name, command) for name, command in commands)
+    return "\n".join([_COMMAND_LINE, table, _OPTIONS_FROM, *pages, _SIGNALS])
+
+
+def _commands(parent: typer.Typer) -> Iterator[tuple[str, Any]]:
+    """List the commands with their names, also those of a command that has its own."""
+    for command in parent.registered_commands:
+        yield command.name or "", command
+    for group in parent.registered_groups:
+        if group.typer_instance is not None:
+            yield group.name or "", group.typer_instance.registered_callback
+            for name, command in _commands(group.typer_instance):
+                yield f"{group.name} {name}", command
 
 
 _COMMAND_LINE = """\
@@ -314,10 +330,10 @@ _COMMAND_LINE = """\
 `batchrun JOBFILE [options]` is short for `batchrun run JOBFILE [options]`.
 """
 _OPTIONS_FROM = """\
-Each option may also be set by the environment variable that is named beside it, or by its long
-name in `~/.config/batchrun/config.yml` (`$XDG_CONFIG_HOME` is respected) and
-`/etc/batchrun/config.yml`, such as `procs: 4`. The command line wins over the environment, that
-over your file, that over the machine's.
+Each option may also be set by the environment variable that is named beside it, or by the name of
+that variable, without `BATCHRUN_` and in small letters, in `~/.config/batchrun/config.yml`
+(`$XDG_CONFIG_HOME` is respected) and `/etc/batchrun/config.yml`, such as `procs: 4`. The command
+line wins over the environment, that over your file, that over the machine's.
 
 Results go to standard output, progress and messages to standard error. There is colour on a
 terminal only, unless `NO_COLOR` or `CLICOLOR_FORCE` is set. `batchrun --install-completion`
@@ -340,22 +356,27 @@ signal leaves them out.
 
 def _help(command: Any) -> tuple[str, str]:
     """Return the first sentence of a command's help, and the rest."""
-    text = inspect.cleandoc(command.help or command.callback.__doc__ or "")
+    written = command.help if isinstance(command.help, str) else ""
+    text = inspect.cleandoc(written or command.callback.__doc__ or "")
     first, _, rest = text.partition("\n\n")
     return first, rest
 
 
-def _command(command: Any) -> str:
+def _command(name: str, command: Any) -> str:
     signature = inspect.signature(command.callback)
     hints = get_type_hints(command.callback, include_extras=True)
-    infos = [(hints[name], one.default) for name, one in signature.parameters.items()]
+    infos = [
+        (hints[key], one.default)
+        for key, one in signature.parameters.items()
+        if hints[key] is not typer.Context
+    ]
     arguments = [hint.__metadata__[0] for hint, _ in infos if _is_argument(hint)]
     options = [(hint, default) for hint, default in infos if not _is_argument(hint)]
     shown = "[options]" if options else ""
-    words = ["batchrun", command.name, shown, *(one.metavar for one in arguments)]
+    words = ["batchrun", name, shown, *(one.metavar for one in arguments)]
     first, rest = _help(command)
     usage = " ".join(word for word in words if word)
-    parts = [f"## {command.name}\n\n{first}\n\n    {usage}\n", f"{rest}\n" if rest else ""]
+    parts = [f"## {name}\n\n{first}\n\n    {usage}\n", f"{rest}\n" if rest else ""]
     parts += ["".join(f"- `{one.metavar}`: {one.help}\n" for one in arguments)]
     if options:
         parts += [_table(("option", "meaning", "default", "environment"), map(_option, options))]

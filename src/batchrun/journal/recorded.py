@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, TypeVar
 
 from batchrun.errors import JournalError, RecordNotBegunError
@@ -25,7 +25,7 @@ from batchrun.model.event import (
     UnitEnded,
 )
 from batchrun.model.exitcode import outcome_word
-from batchrun.model.record import RunRecord
+from batchrun.model.record import RunRecord, RunState
 
 __all__ = ["ANY_UNIT", "Recorded", "UnitFilter"]
 
@@ -88,12 +88,12 @@ class Recorded:
         return self._run["exit_code"] is None and self._was_alive
 
     @property
-    def state(self) -> str:
-        """How it stands, as one of `RUN_STATES`."""
+    def state(self) -> RunState:
+        """How it stands."""
         if self.is_alive:
-            return "running"
+            return RunState.RUNNING
         code = self._run["exit_code"]
-        return "interrupted" if code is None else outcome_word(code)
+        return RunState.INTERRUPTED if code is None else RunState(outcome_word(code))
 
     @property
     def ended(self) -> RunEnded | None:
@@ -137,9 +137,7 @@ class Recorded:
             if task["opened"]:
                 yield TaskOpened(task_id=read_text(task["id"]), total=task["total"])
         yield from self._attempts_and_notes()
-        for task in self._tasks:
-            if task["good"] is not None:
-                yield task_ended_of(task)
+        yield from self.tasks()
         if self.ended is not None:
             yield self.ended
 
@@ -185,24 +183,24 @@ class Recorded:
             raise self._unreadable(error) from error
         return [event for event in found if isinstance(event, UnitEnded)]
 
-    def numbers(self, which: UnitFilter, most: int) -> list[int]:
-        """Return the numbers of units of which an attempt is on record, at most so many.
+    def places(self, which: UnitFilter, most: int) -> list[int]:
+        """Find attempts, also of units that have not ended: unit by unit, at most so many.
 
         Raises:
             JournalError: the record is damaged.
         """
         try:
-            return self._attempts.numbers(which, most)
+            return self._attempts.places(which, most)
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
-    def attempts(self, *numbers: int) -> Iterator[Event]:
-        """Give every attempt of some units, unit by unit.
+    def attempts(self, places: Sequence[int]) -> Iterator[Event]:
+        """Give the attempts that were found at some places, in this order.
 
         Raises:
             JournalError: the record is damaged.
         """
-        return self._told(self._attempts.of_units(numbers))
+        return self._told(self._attempts.at(places))
 
     def _told(self, found: Iterator[_T]) -> Iterator[_T]:
         """Pass on what is read; say what went wrong in a sentence."""
@@ -280,8 +278,8 @@ class Recorded:
         )
 
     def tasks(self) -> list[TaskEnded]:
-        """Return how each task ended, as far as it has; of one that has not, `good` is false."""
-        return [task_ended_of(one) for one in self._tasks]
+        """Return how tasks ended, those that have, in the order of the job file."""
+        return [task_ended_of(one) for one in self._tasks if one["good"] is not None]
 
     def _all(self, statement: str) -> list[Any]:
         try:

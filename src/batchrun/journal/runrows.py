@@ -87,7 +87,7 @@ def ended_of(row: Mapping[str, Any]) -> RunEnded | None:
 
 
 def task_ended_of(row: Mapping[str, Any]) -> TaskEnded:
-    """Read how a task ended, as far as it has; of one that has not, `good` is false."""
+    """Read how a task ended."""
     return TaskEnded(
         task_id=read_text(row["id"]),
         good=bool(row["good"]),

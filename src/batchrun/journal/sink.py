@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batchrun.errors import JournalError
@@ -88,6 +88,7 @@ class JournalSink:
             self.taken = self._writer.put(event, _size_bytes(event))
             if isinstance(event, RunStarted):
                 self._writer.flush()
+                self._record = replace(self._record, started_at=event.at)
                 self._index.began(self._record)
             elif isinstance(event, RunEnded):
                 self._writer.flush()
@@ -280,4 +281,4 @@ class _Rows:
             for at, (task_id, name) in enumerate(event.tasks)
         ]
         insert(connection, "tasks", ("position", "id", "name", "printed"), rows)
-        connection.execute("UPDATE run SET procs = ?", (event.procs,))
+        connection.execute("UPDATE run SET procs = ?, started_at = ?", (event.procs, event.at))
