@@ -22,7 +22,7 @@ from pathlib import Path
 
 from batchrun.ops.survivor import keep_open, let_go
 
-__all__ = ["Presence", "alive", "holders", "make_private", "presence_path"]
+__all__ = ["Presence", "alive", "holders", "make_private", "presence_path", "remove_dead"]
 
 #: Somebody who looks has the file locked for some microseconds; a run with the same id, for long.
 _TRIES = 100
@@ -73,6 +73,19 @@ def alive(path: Path) -> bool:
         os.close(descriptor)
 
 
+def remove_dead(path: Path) -> None:
+    """Remove the file of a run of which nothing is alive; in vain is not an error."""
+    with suppress(OSError):  # it has gone, or is none of ours
+        descriptor = os.open(path, os.O_RDWR | _OPEN)
+        try:
+            # Who has it locked, and sees it under its name, knows that nobody else gives the
+            # name to another file, or takes it away.
+            if _lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, path):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
 def holders(path: Path) -> list[int]:
     """Return the ids of the processes that hold the file locked, those that we may look at."""
     try:
@@ -100,7 +113,8 @@ class Presence:
         # Others read it, in other directories.
         self.path = path.absolute()
         make_private(self.path.parent)
-        _remove_dead(self.path.parent)
+        for name in os.listdir(self.path.parent):  # what killed runs have left
+            remove_dead(self.path.parent / name)
         self._descriptor = _enter(self.path)
         keep_open(self._descriptor)
 
@@ -134,21 +148,6 @@ def _enter(path: Path) -> int:
                 os.close(descriptor)
         time.sleep(_TRY_S)
     raise OSError(errno.EBUSY, "another run with the same id is running", os.fspath(path))
-
-
-def _remove_dead(directory: Path) -> None:
-    """Remove what killed runs have left."""
-    for name in os.listdir(directory):
-        path = directory / name
-        with suppress(OSError):  # it has gone, or is none of ours
-            descriptor = os.open(path, os.O_RDWR | _OPEN)
-            try:
-                # Who has it locked, and sees it under its name, knows that nobody else gives the
-                # name to another file, or takes it away.
-                if _lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, path):
-                    path.unlink()
-            finally:
-                os.close(descriptor)
 
 
 def _lock(descriptor: int, kind: int) -> bool:
