@@ -27,6 +27,8 @@ __all__ = ["Presence", "alive", "holders", "make_private", "presence_path", "rem
 #: Somebody who looks has the file locked for some microseconds; a run with the same id, for long.
 _TRIES = 100
 _TRY_S = 0.01
+#: Nothing of that name is a file, and nothing of ours is a link.
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 #: O_NONBLOCK: a pipe of that name must not make anybody wait.
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -64,8 +66,10 @@ def alive(path: Path) -> bool:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | _OPEN)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return False
+        raise
     try:
         # Shared: of any number that look at the same time none takes another for the run.
         return not _lock(descriptor, fcntl.LOCK_SH)

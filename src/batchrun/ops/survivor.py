@@ -34,7 +34,7 @@ left=
 while read -r leader _; do left=$left$leader; done < $board
 [ -n "$left" ] || exit 0
 "$1" -I -S "$2" "$3" < $board ||
-    while read -r leader _; do [ "$leader" -gt 1 ] && kill -KILL -- "-$leader"; done < $board
+    while read -r leader _; do [ "$leader" -gt 1 ] && kill -s KILL -- "-$leader"; done < $board
 """
 #: Where the shell finds the board, and behind it what it keeps open.
 _BOARD_FD = 3
