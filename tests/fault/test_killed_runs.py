@@ -22,12 +22,12 @@ tasks:
     run: |
       exec > /dev/null 2>&1
       {GUARD}
-      trap 'sleep 1.5; echo end first >> log; exit' TERM
+      trap 'sleep 3; echo end first >> log; exit' TERM
       echo begin first >> log
       while :; do sleep 0.1; done
 """
 #: Never ends when it is told to.
-DEAF = SLOW.replace("sleep 1.5; echo end first >> log; exit", "")
+DEAF = SLOW.replace("sleep 3; echo end first >> log; exit", "")
 #: Its items are given by a program that takes a while to end.
 SLOW_ITEMS = f"""
 tasks:
@@ -38,7 +38,7 @@ tasks:
         - |
           exec 2> /dev/null
           {GUARD}
-          trap 'sleep 1.5; echo end first >> log; exit' TERM
+          trap 'sleep 3; echo end first >> log; exit' TERM
           echo begin first >> log
           while :; do sleep 0.1; done
     run: echo item >> log
