@@ -38,7 +38,7 @@ tasks:
         - |
           exec 2> /dev/null
           {GUARD}
-          trap 'sleep 3; echo end first >> log; exit' TERM
+          trap 'sleep 1.5; echo end first >> log; exit' TERM
           echo begin first >> log
           while :; do sleep 0.1; done
     run: echo item >> log
