@@ -174,6 +174,12 @@ def test_a_tree_stops_at_once_and_is_finished_when_there_is_room(
     assert isinstance(changed(done), bool)
 
 
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
 def test_a_full_disk_does_not_keep_a_lock_from_telling_whose_it_is(
     tmp_path: Path, small: tuple[Path, str]
 ) -> None:
@@ -181,9 +187,8 @@ def test_a_full_disk_does_not_keep_a_lock_from_telling_whose_it_is(
     path, present = lock_path(directory, "n"), Presence(presence_path(tmp_path, "x"))
     with hold(path, "n"):
         size = path.stat().st_size
-    with pytest.raises(OSError, match=reason), (directory / "ballast").open("wb") as file:
-        while True:
-            file.write(b"x" * 4096)
+    with pytest.raises(OSError, match=reason):
+        _fill(directory / "ballast")
     with hold(path, "n") as lock:
         lock.sign(present)
         record = path.read_text()

@@ -241,9 +241,7 @@ open(f"here-{os.getpid()}", "w").close()
 time.sleep(1000)
 """
 ITEMS = "tasks: [{foreach: {command: PROGRAM}, run: 'true'}]\n"
-SECRET = (
-    "secrets: {db: {command: PROGRAM}}\ntasks: [{run: cat, stdin: '{{ secrets.db }}'}]\n"
-)
+SECRET = "secrets: {db: {command: PROGRAM}}\ntasks: [{run: cat, stdin: '{{ secrets.db }}'}]\n"
 
 
 @pytest.mark.parametrize("procs", ["0", "2"])

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from batchrun.engine.holder import Holder, erase, open_lock, sign, take
 from batchrun.engine.presence import Presence, presence_path
 
-
 LONGEST = Path("/" + "/".join(["x" * 203] * 20))
 
 

@@ -53,15 +53,21 @@ def test_the_holder_writes_down_its_process(path: Path) -> None:
     assert path.read_text(encoding="ascii").strip("\0") == ""
 
 
+def _die(path: Path, present: Presence) -> None:
+    """Hold a lock, and leave behind what a killed process leaves."""
+    with hold(path, "nightly") as lock:
+        lock.sign(present)
+        message = "dead"
+        raise RuntimeError(message)
+
+
 def test_a_lock_of_a_run_that_is_alive_without_its_process_is_refused(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lockfile, "_ENDING_S", 0.0)
     present = Presence(presence_path(tmp_path / "state", "x"))
-    with pytest.raises(RuntimeError, match="dead"), hold(path, "nightly") as lock:
-        lock.sign(present)
-        message = "dead"
-        raise RuntimeError(message)
+    with pytest.raises(RuntimeError, match="dead"):
+        _die(path, present)
     who = rf"process {os.getpid()}, which was killed: .* still ending \(process {os.getpid()}\)"
     with (
         pytest.raises(LockHeldError, match=rf"nightly is being run by {who}; wait for it"),
