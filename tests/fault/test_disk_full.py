@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from batchrun.engine.lockfile import hold, lock_path
+from batchrun.engine.presence import Presence, presence_path
 from file_context import FileContext, changed, do, message_of
 from program import COMMAND, Ended, Program
 
@@ -172,6 +174,30 @@ def test_a_tree_stops_at_once_and_is_finished_when_there_is_room(
     ballast.unlink()
     done = do("copy", FileContext(), src=(str(tree),), dest=f"{directory}/copy")
     assert isinstance(changed(done), bool)
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
+def test_a_full_disk_does_not_keep_a_lock_from_telling_whose_it_is(
+    tmp_path: Path, small: tuple[Path, str]
+) -> None:
+    directory, reason = small
+    path, present = lock_path(directory, "n"), Presence(presence_path(tmp_path, "x"))
+    with hold(path, "n"):
+        size = path.stat().st_size
+    with pytest.raises(OSError, match=reason):
+        _fill(directory / "ballast")
+    with hold(path, "n") as lock:
+        lock.sign(present)
+        record = path.read_text()
+    present.close()
+    assert record.strip("\0") == f"{os.getpid()}\n{present.path}"
+    assert path.read_text().strip("\0") == ""
+    assert path.stat().st_size == size
 
 
 def test_a_read_only_filesystem_is_said(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 The main thread does all work. A second thread sleeps until the link hangs up, which it does
 when the pool's process dies by whatever means; it then ends this process, giving a command that
 runs the run's grace to end first. A thread, because a function may neither return nor ask.
+Commands are noted on the board of `ops/survivor.py`, for the case that both are killed.
 
 Not guaranteed: a function that never lets go of the interpreter's lock outlives the parent
-until it does.
+until it does; so do the locks of the run.
 """
 
 import array
