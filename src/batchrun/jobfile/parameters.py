@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from batchrun.jobfile.compiled import Constant, Render
+from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.plainvalues import plain_path
@@ -11,6 +11,7 @@ from batchrun.jobfile.prepared import PREPARED, SECRET_FLAG, prepare
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.scalars import Plain, is_null
 from batchrun.jobfile.shapes import Parameter, parameters_of, required_of
+from batchrun.jobfile.sudo import compile_sudo
 from batchrun.jobfile.synonyms import what_was_meant
 from batchrun.model.operation import NOT_KNOWN_YET, Operation
 from batchrun.model.values import Kind
@@ -42,7 +43,7 @@ def compile_parameters(
         if is_null(raw) and not parameter.required and not parameter.shape.nullable:
             continue
         path = _place_of(key, entry, operation)
-        compiled = compiler.of_parameter(parameter, operation).value(parameter.shape, raw, path)
+        compiled = _compiled(parameter, raw, path, compiler.of_parameter(parameter, operation))
         if isinstance(compiled, Constant):
             constants[parameter.field] = compiled.value
         elif compiled is not None:
@@ -60,6 +61,12 @@ def compile_parameters(
         for sentence in operation.check({**later, **constants}):
             compiler.problems.add((*entry.path, operation.name), sentence)
     return constants, computed
+
+
+def _compiled(parameter: Parameter, raw: Any, path: Path, compiler: Compiler) -> Compiled | None:
+    if parameter.takes_password and isinstance(raw, dict):
+        return compile_sudo(raw, path, compiler)
+    return compiler.value(parameter.shape, raw, path)
 
 
 def _home_or(raw: Any, parameter: Parameter) -> Any:

@@ -57,7 +57,7 @@ _KEYS = {
         "foreach": "with_items with_list with_fileglob loop items for each for_each",
         "needs": "depends_on depends after requires dependencies require_tasks",
         "when": "if condition",
-        "sudo": "become become_user become_method as_root",
+        "sudo": "become become_user become_method become_password sudo_user sudo_password as_root",
         "env": "environment environ",
         "cwd": "chdir workdir working_directory dir",
         "max_parallel": "parallel concurrency forks throttle",

@@ -3,7 +3,8 @@
     stdout ──┐                                   ┌──► head, tail, file (Capture)
     stderr ──┼──► one poll, no thread ──► masked ┤
     pidfd  ──┤                                   └──► live output, as much as the reader takes
-    control ─┘
+    control ─┤
+    stdin  ──┘ only while there is a dialogue with sudo, and something to be said
 
 The command has ended when its leader has. What still holds its pipes then is read for one
 second more and left alone. A stop, a timeout or too long a silence ends everything, and what was
@@ -16,15 +17,19 @@ import os
 import select
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from batchrun.errors import UnitStoppedError
 from batchrun.model.operation import Context
 from batchrun.model.outcome import Output
-from batchrun.ops.processes import end_command
+from batchrun.ops.processes import Wait, is_ours
 from batchrun.ops.spawn import Child
 from batchrun.ops.streams import Stream
 
-__all__ = ["Ending", "Listening", "watch"]
+if TYPE_CHECKING:
+    from batchrun.ops.dialogue import Speaker
+
+__all__ = ["End", "Ending", "Listening", "watch"]
 
 #: What a pipe holds by default: 700 to 950 MB/s. A pipe of 1 MiB, read in larger pieces, measured
 #: 0 to 20 % faster, but counts against the user's quota of pipe memory.
@@ -33,6 +38,14 @@ _PIECE_BYTES = 64 * 1024
 _PIPE_PIECES = 16
 #: How long what a command left running may hold its pipes.
 _DRAIN_S = 1.0
+_LEFT = "Not all that it has started could be ended; some of it may still run."
+
+
+class End(Protocol):
+    """`end_command`, of one command."""
+
+    def __call__(self, pid: int, *, grace_s: float, wait: Wait = ...) -> bool:
+        """End it; return False when some of it may still run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,44 +83,53 @@ class Ending:
     warnings: tuple[str, ...] = ()
 
 
-def watch(child: Child, context: Context, cookie: str, listening: Listening) -> Ending:
+def watch(
+    child: Child,
+    context: Context,
+    end: End,
+    listening: Listening,
+    speaker: "Speaker | None" = None,
+) -> Ending:
     """Wait until a command has ended, or end it; reaps it and closes its pipes.
 
     Args:
         child: Just started.
         context: Is told of it; asked for its deadline, for a stop, and where live output goes.
-        cookie: By which its processes are known.
+        end: Ends it.
         listening: What becomes of its output.
+        speaker: Has the word until sudo has begun the command; None: sudo is asked nothing.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, child.stdout_fd)
         stack.callback(os.close, child.stderr_fd)
+        if speaker is not None:
+            stack.callback(speaker.close)
         try:
             context.command_started(child.pid)
             pidfd = os.pidfd_open(child.pid)
             stack.callback(os.close, pidfd)
-            watcher = _Watcher(child, pidfd, context, listening)
+            watcher = _Watcher(child, pidfd, context, listening, speaker)
             stack.push(watcher.leave)
-            return _follow(watcher, child.pid, context, cookie)
+            return _follow(watcher, child.pid, context, end)
         except BaseException:  # nobody would ever end it
-            end_command(child.pid, cookie, 0.0)
+            end(child.pid, grace_s=0.0)
             raise
 
 
-def _follow(watcher: "_Watcher", pid: int, context: Context, cookie: str) -> Ending:
+def _follow(watcher: "_Watcher", pid: int, context: Context, end: End) -> Ending:
     """Go through a command's life, from started to read to the end."""
     try:
         watcher.until_exit()
     except UnitStoppedError as stopped:
         watcher.leave_loop()
-        end_command(pid, cookie, context.settings.kill_grace_s, wait=watcher.read_for)
+        gone = end(pid, grace_s=context.settings.kill_grace_s, wait=watcher.read_for)
         watcher.read_rest()
         return Ending(
-            stopped=stopped,
+            stopped=None if isinstance(stopped, _NotBegunError) else stopped,
             idle=isinstance(stopped, _TooQuietError),
-            stuck=_is_running(pid),
+            stuck=_is_running(pid) and is_ours(pid),
             output=watcher.output(),
-            warnings=watcher.problems(),
+            warnings=(*(() if gone else (_LEFT,)), *watcher.problems()),
         )
     exit_status, signal = _reap(pid)
     held = watcher.drain()
@@ -125,6 +147,13 @@ class _TooQuietError(UnitStoppedError):
 
     def __init__(self) -> None:
         super().__init__(timed_out=True)
+
+
+class _NotBegunError(UnitStoppedError):
+    """What was to begin the command has nothing more to be told, and does not end."""
+
+    def __init__(self) -> None:
+        super().__init__(timed_out=False)
 
 
 def _is_running(pid: int) -> bool:
@@ -156,8 +185,17 @@ def _milliseconds(seconds: float) -> int:
 class _Watcher:
     """The one poll of a running command."""
 
-    def __init__(self, child: Child, pidfd: int, context: Context, listening: Listening) -> None:
+    def __init__(
+        self,
+        child: Child,
+        pidfd: int,
+        context: Context,
+        listening: Listening,
+        speaker: "Speaker | None",
+    ) -> None:
         self._context = context
+        self._speaker = speaker
+        dialogue = None if speaker is None else speaker.dialogue
         self._pidfd = pidfd
         self._control_fd = context.control_fd
         #: Output is still passed on while the command runs.
@@ -170,7 +208,7 @@ class _Watcher:
         mask, spool = context.terms.mask, listening.spool
         self._streams = {
             child.stdout_fd: Stream("stdout", listening.stdout, spool, mask),
-            child.stderr_fd: Stream("stderr", listening.stderr, spool, mask),
+            child.stderr_fd: Stream("stderr", listening.stderr, spool, mask, dialogue),
         }
         #: The pipes that may still give something.
         self._open = set(self._streams)
@@ -193,24 +231,41 @@ class _Watcher:
             UnitStoppedError: it must not run any longer; it is still running.
         """
         deadline = self._context.deadline
-        if self._idle_s is None:
+        if self._idle_s is None and self._speaker is None:
             while not self._step(deadline):
                 pass
             return
-        while not self._step(self._next_look(deadline, self._idle_s)):
-            if time.monotonic() - self._heard_at >= self._idle_s and not self._paused:
-                raise _TooQuietError
+        while not self._step(self._next_look(deadline)):
+            self._look()
 
-    def _next_look(self, deadline: float | None, idle_s: float) -> float | None:
+    def _next_look(self, deadline: float | None) -> float | None:
         """When the poll must return though nothing has happened."""
-        if self._paused:  # what it writes meanwhile is not read
-            return deadline
-        quiet = self._heard_at + idle_s
-        return quiet if deadline is None else min(quiet, deadline)
+        times = [] if deadline is None else [deadline]
+        if self._idle_s is not None and not self._paused:  # paused: what it writes is not read
+            times.append(self._heard_at + self._idle_s)
+        if self._speaker is not None and (due_at := self._speaker.dialogue.due_at()) is not None:
+            times.append(due_at)
+        return min(times, default=None)
+
+    def _look(self) -> None:
+        """Lose patience with silence, and go on with the dialogue.
+
+        Raises:
+            UnitStoppedError: it must not run any longer.
+        """
+        quiet_s = time.monotonic() - self._heard_at
+        if self._idle_s is not None and quiet_s >= self._idle_s and not self._paused:
+            raise _TooQuietError
+        if self._speaker is not None:
+            if not self._speaker.dialogue.look():
+                raise _NotBegunError
+            self._speaker.attend(self._poll)
 
     def drain(self) -> tuple[str, ...]:
         """Read what an ended command left in its pipes; return what people should know."""
         self._poll.unregister(self._pidfd)
+        if self._speaker is not None:
+            self._speaker.close()
         end = time.monotonic() + _DRAIN_S
         with contextlib.suppress(UnitStoppedError):  # too late: it has ended by itself
             while self._open and time.monotonic() < end:
@@ -229,6 +284,8 @@ class _Watcher:
         if self._control_fd is not None:
             self._poll.unregister(self._control_fd)
             self._control_fd = None
+        if self._speaker is not None:
+            self._speaker.close()
         if self._paused:
             self._resume()
             self._live = False
@@ -268,7 +325,7 @@ class _Watcher:
                 ended = True
             elif fd == self._control_fd:
                 controlled = True
-            elif not self._paused:
+            elif fd in self._open and not self._paused:
                 self._read(fd, events)
         if (controlled or not ready) and not ended:
             self._context.check()
