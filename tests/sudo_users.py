@@ -18,7 +18,7 @@ from typing import Any
 from program import Ended, Program, Started, as_ordinary_user
 from support import wait_until
 
-__all__ = ["Person", "person", "pids_with_argument", "sudoers"]
+__all__ = ["Person", "person", "pids_with_argument"]
 
 _SUDOERS = Path("/etc/sudoers.d")
 
@@ -62,6 +62,16 @@ class Person:
         (only,) = self.units(text, *words, **more)
         return only
 
+    @contextmanager
+    def may(self, defaults: str) -> Iterator[None]:
+        """Have something else hold for this user, as `Defaults` of sudoers."""
+        before = (_SUDOERS / self.name).read_text()
+        _put(self.name, f"{before}Defaults:{self.name} {defaults}\n")
+        try:
+            yield
+        finally:
+            _put(self.name, before)
+
     def own(self, path: Path) -> Path:
         """Make something this user's own."""
         os.chown(path, self.uid, self.uid)
@@ -96,7 +106,7 @@ def person(rules: str = "ALL=(ALL:ALL) ALL", defaults: str = "") -> Iterator[Per
     home = Path("/var/tmp") / f"batchrun-test-{token}" / "home"
     home.mkdir(parents=True)
     try:
-        with _account(name, password) as uid, sudoers(name, rules, defaults):
+        with _account(name, password) as uid, _sudoers(name, rules, defaults):
             os.chown(home, uid, uid)
             with Program(home) as program:
                 yield Person(name=name, uid=uid, password=password, program=program)
@@ -120,20 +130,27 @@ def _account(name: str, password: str) -> Iterator[int]:
 
 
 @contextmanager
-def sudoers(name: str, rules: str, defaults: str = "") -> Iterator[None]:
+def _sudoers(name: str, rules: str, defaults: str) -> Iterator[None]:
     """Let sudo know a user."""
     lines = f"{name} {rules}\n" if rules else ""
     lines += f"Defaults:{name} {defaults}\n" if defaults else ""
-    path, new = _SUDOERS / name, _SUDOERS / f"{name}.new"  # sudo reads no name with a dot in it
-    new.write_text(lines)
-    new.chmod(0o440)
+    _put(name, lines)
     try:
-        subprocess.run(["visudo", "-cqf", new], check=True)
-        new.rename(path)
         yield
     finally:
-        for one in (path, new):
-            one.unlink(missing_ok=True)
+        (_SUDOERS / name).unlink()
+
+
+def _put(name: str, text: str) -> None:
+    """Write what sudo reads of a user; half of a file would lock everybody out."""
+    new = _SUDOERS / f"{name}.new"  # sudo reads no name with a dot in it
+    try:
+        new.write_text(text)
+        new.chmod(0o440)
+        subprocess.run(["visudo", "-cqf", new], check=True)
+        new.rename(_SUDOERS / name)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _succeeds(argv: list[str], stdin: bytes = b"") -> bool:

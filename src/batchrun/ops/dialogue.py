@@ -11,8 +11,8 @@ ready word only whole lines are passed on: what sudo leaves unfinished is a prom
 
 Promised: sudo is never left waiting. Asked for the password again, or for something else, or
 silent for a minute, it finds its standard input closed; what then still does not end is for the
-caller to end. What is *not* guaranteed: where two different passwords are asked for by the same
-prompt, the second is taken for a repetition of the first.
+caller to end. What is *not* guaranteed: sudo puts our prompt in the place of every question, so
+where something else than the password is asked for first, the password is the answer to that.
 """
 
 import os
@@ -91,6 +91,8 @@ class Dialogue:
         #: The unfinished line.
         self._held = b""
         self._heard_at = clock()
+        #: It has said something since it got the password: that is how a wrong one is answered.
+        self._commented = False
         self._due: deque[memoryview] = deque()
         #: All is said, or nothing more will be.
         self._over = False
@@ -184,7 +186,8 @@ class Dialogue:
             self._stage = _Stage.ANSWERED
             self._say(self._password + b"\n")
         elif not self.reached_shell:
-            self._give_up("the password was not accepted")
+            wrong, more = "the password was not accepted", "it asks for more than the password"
+            self._give_up(wrong if self._commented else more)
 
     def _at_shell(self) -> None:
         """Tell the shell behind sudo what it wants next."""
@@ -212,6 +215,8 @@ class Dialogue:
     def _lines(self, data: bytes) -> tuple[bytes, bytes]:
         """Split what was said into whole lines, as they may be seen, and the rest."""
         lines, newline, rest = data.rpartition(b"\n")
+        if self._stage is _Stage.ANSWERED and lines.strip():
+            self._commented = True
         return self._without_words(lines + newline), rest[-_LONGEST_PROMPT:]
 
     def _without_words(self, data: bytes) -> bytes:

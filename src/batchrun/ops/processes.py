@@ -42,6 +42,8 @@ Others: TypeAlias = Callable[[str, int], None]
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 #: KILL takes effect at once, except in state D: then waiting longer is of no use.
 _KILLED_S = 2.0
+#: What belongs to others takes it from sudo, which has ended by then.
+_OTHERS_KILLED_S = 0.5
 #: For sudo to answer, which may ask a directory service.
 _SUDO_S = 5.0
 #: What left its group gets this much of the grace, at most.
@@ -119,7 +121,9 @@ def _end_group(leader: int, entry: bytes, grace_s: float, wait: Wait, others: Ot
         gone = _until(lambda: _group_is_gone(fd, leader), grace_s, wait)
         if not gone:
             _signal_group(fd, leader, (signal.SIGKILL,), others)
-            gone = _until(lambda: _group_is_gone(fd, leader), _KILLED_S, wait)
+            may_kill = os.geteuid() == 0 or os.geteuid() in _owners(leader)
+            killed_s = _KILLED_S if may_kill else _OTHERS_KILLED_S
+            gone = _until(lambda: _group_is_gone(fd, leader), killed_s, wait)
     finally:
         os.close(fd)
     if is_child:
