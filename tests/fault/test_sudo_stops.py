@@ -115,8 +115,6 @@ def test_it_ends_when_batchrun_is_killed(asked: Person, mark: str) -> None:
     wait_until(lambda: not pids_with_argument(f"1000.{mark}"), 30, "nothing of it is left")
 
 
-
-
 def test_what_sudo_does_not_let_us_end_is_told() -> None:
     with person() as former:
         mark = str(secrets.randbelow(10**9))

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from sudo_users import Person, person, pids_with_argument
-from support import wait_until
+from sudo_users import Person, person
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -68,7 +66,9 @@ def test_a_command_that_does_not_read_its_standard_input_ends_all_the_same(anyon
 
 
 def test_standard_input_can_be_read_after_a_while(anyone: Person) -> None:
-    unit = anyone.unit(task("exec 2>&-; sleep 0.3; head -c 5; sleep 0.3; wc -c", stdin="x" * 300_000))
+    unit = anyone.unit(
+        task("exec 2>&-; sleep 0.3; head -c 5; sleep 0.3; wc -c", stdin="x" * 300_000)
+    )
     assert ended(unit)[1] == "xxxxx299995\n"
 
 
@@ -76,7 +76,7 @@ def test_the_environment_is_set_and_the_directory_entered_as_that_user(anyone: P
     private = anyone.dir / "private of nobody"
     private.mkdir(mode=0o700)
     shutil.chown(private, "nobody")
-    value = "it's\n two  \"$HOME\" `id` \\ \té"
+    value = 'it\'s\n two  "$HOME" `id` \\ \té'
     env = {"VALUE": value, "EMPTY": "", "PASSWORD": "{{ secrets.pw }}"}
     sudo = {"user": "nobody", "password": "secrets.pw"}
     code = 'pwd; printf %s "$VALUE" > value; printf %s "$PASSWORD" > password'
@@ -98,7 +98,7 @@ def test_a_directory_that_this_user_may_not_enter_fails_the_command(anyone: Pers
 
 
 def test_many_at_once_all_get_the_password(anyone: Person) -> None:
-    text = f"tasks: [{{foreach: {{range: [1, 12]}}, run: 'echo {{{{ item }}}}; cat', stdin: 'in', {SUDO}}}]\n"
+    text = task("echo {{ item }}; cat", stdin="in", foreach={"range": [1, 12]})
     units = anyone.units(text, "-j", "4")
     assert sorted(ended(unit) for unit in units) == sorted(
         ("ok", f"{number}\nin", "") for number in range(1, 13)
@@ -114,13 +114,93 @@ tasks:
   steps:
   - {{run: "id -un; cat", register: one, stdin: y}}
   - {{run: id -un, sudo: false}}
-  - {{run: 'id -un; echo "{{{{ results.one.stdout }}}}"', sudo: {{user: nobody, password: secrets.pw}}}}
+  - run: 'id -un; echo "{{{{ results.one.stdout }}}}"'
+    sudo: {{user: nobody, password: secrets.pw}}
 """
     outputs = [ended(unit) for unit in anyone.units(text, "-j", "1")]
     assert sorted(outputs) == [
         ("ok", "root\na b\nx", ""),
         ("ok", f"root\ny{anyone.name}\nnobody\nroot\ny\n", ""),
     ]
+
+
+# ---- around the command -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def closed(anyone: Person) -> Iterator[Path]:
+    """A directory of another user's, into which nobody else may look."""
+    path = anyone.dir / "closed"
+    path.mkdir(mode=0o700)
+    shutil.chown(path, "nobody")
+    yield path
+    shutil.rmtree(path)
+
+
+AS_NOBODY = {"user": "nobody", "password": "secrets.pw"}
+
+
+@pytest.mark.parametrize(
+    ("guard", "kind"),
+    [
+        ({"unless": 'test "$(id -un)" = nobody'}, "skipped"),
+        ({"unless": "test -e none", "cwd": "CLOSED"}, "ok"),
+        ({"onlyif": ["test", "-e", "CLOSED/there"]}, "ok"),
+        ({"onlyif": "test -e CLOSED/none"}, "skipped"),
+        ({"creates": "CLOSED/there"}, "skipped"),
+        ({"creates": "CLOSED/none"}, "ok"),
+        ({"creates": ["CLOSED/broken", "CLOSED/none"]}, "ok"),
+        ({"removes": "CLOSED/there"}, "ok"),
+        ({"removes": ["CLOSED/broken", "CLOSED/there/none"]}, "skipped"),
+    ],
+    ids=str,
+)
+def test_guards_are_asked_as_that_user(
+    anyone: Person, closed: Path, guard: dict[str, Any], kind: str
+) -> None:
+    (closed / "there").touch()
+    (closed / "broken").symlink_to("nowhere")
+    guard = json.loads(json.dumps(guard).replace("CLOSED", str(closed)))
+    unit = anyone.unit(task("id -un", sudo=AS_NOBODY, **guard))
+    assert ended(unit) == (kind, "nobody\n" if kind == "ok" else "", "")
+
+
+@pytest.mark.parametrize("guard", ["unless", "creates"])
+def test_a_guard_that_sudo_refuses_fails_its_unit(anyone: Person, closed: Path, guard: str) -> None:
+    more = {"unless": "true", "creates": f"{closed}/x"}
+    one = task("id", sudo=AS_NOBODY, **{guard: more[guard]})
+    message = message_of(anyone.unit(one, password="wrong-one"))
+    assert "the password was not accepted" in message
+
+
+def test_an_output_is_made_where_only_that_user_may_write(anyone: Person, closed: Path) -> None:
+    path = closed / "new" / "out.txt"
+    one = task("id -un > {{ output }}; echo {{ output }}", sudo=AS_NOBODY, output=str(path))
+    first, second = anyone.unit(one), anyone.unit(one)
+    assert first["outcome"]["kind"] == "ok"
+    assert first["stdout"].startswith(f"{path.parent}/.br-")
+    assert (path.read_text(), path.owner()) == ("nobody\n", "nobody")
+    assert second["outcome"]["kind"] == "skipped"
+    newer = closed / "newer"
+    newer.touch()
+    shutil.chown(newer, "nobody")
+    again = task("id > {{ output }}", sudo=AS_NOBODY,
+                 output={"path": str(path), "newer_than": str(newer)})  # fmt: skip
+    assert anyone.unit(again)["outcome"]["kind"] == "ok"
+    assert [one.name for one in path.parent.iterdir()] == ["out.txt"]
+
+
+def test_what_is_no_output_is_removed_as_that_user(anyone: Person, closed: Path) -> None:
+    output = {"sudo": AS_NOBODY, "output": str(closed / "out")}
+    failed = anyone.unit(task("echo half > {{ output }}; exit 3", **output))
+    assert failed["outcome"]["message"] == "exit status 3"
+    late = anyone.unit(task("echo half > {{ output }}; sleep 60", timeout="1s", **output))
+    assert late["outcome"]["kind"] == "timed_out"
+    nothing = anyone.unit(task(": {{ output }}", **output))
+    assert "wrote no {{ output }}" in nothing["outcome"]["message"]
+    folder = anyone.unit(task("mkdir {{ output }}", **output))
+    assert "has made a directory" in folder["outcome"]["message"]
+    assert list(closed.iterdir()) == []
 
 
 # ---- where sudo asks for nothing ----------------------------------------------------------------
@@ -212,13 +292,9 @@ def test_an_unknown_user_is_told_so(anyone: Person) -> None:
 
 def test_a_terminal_that_sudo_wants_is_named() -> None:
     with person(defaults="requiretty") as bound:
-        assert "sorry, you must have a tty to run sudo" in message_of(bound.unit(task("echo never")))
-
-
-def test_without_sudo_the_message_says_what_to_do(anyone: Person) -> None:
-    python = Path(os.environ["PATH"].split(":", maxsplit=1)[0])
-    unit = anyone.unit(task("echo never"), env={"PATH": str(python)})
-    assert "install it, or run batchrun as that user" in message_of(unit)
+        assert "sorry, you must have a tty to run sudo" in message_of(
+            bound.unit(task("echo never"))
+        )
 
 
 @pytest.mark.parametrize(
@@ -248,7 +324,9 @@ def asks(somebody: Person, rules: str) -> Iterator[None]:
 
 
 def test_a_second_question_after_the_password_is_not_answered(anyone: Person) -> None:
-    second = "auth required pam_unix.so\nauth required pam_stress.so\naccount required pam_permit.so\n"
+    second = (
+        "auth required pam_unix.so\nauth required pam_stress.so\naccount required pam_permit.so\n"
+    )
     with asks(anyone, second):
         message = message_of(anyone.unit(task("echo never")))
         wrong = message_of(anyone.unit(task("echo never"), password="wrong-one"))

@@ -4,12 +4,17 @@ Promised of `output`: under its final name there is never half a file. The tempo
 removed when the attempt ends in any other way than well; when its worker is killed, by whoever
 ends what the worker has left behind; and at last by the next attempt of the same unit. Only when
 everything dies at once, as in a power cut, and the unit is never run again, does it stay.
+
+Where we may not look or write ourselves and the unit has `sudo`, its user does (`AsUser`).
 """
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from batchrun.errors import OperationError
 from batchrun.model.around import Around, OutputFile
@@ -19,7 +24,13 @@ from batchrun.model.values import Glob
 from batchrun.ops.failures import failure, refusal
 from batchrun.ops.paths import expand, shown
 
+if TYPE_CHECKING:
+    from batchrun.ops.asuser import AsUser
+
 __all__ = ["discard_output", "within"]
+
+_T = TypeVar("_T")
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 
 
 def within(around: Around, operation: Callable[[], Done], context: Context) -> Done:
@@ -35,16 +46,36 @@ def within(around: Around, operation: Callable[[], Done], context: Context) -> D
         return Done(outcome=Skipped(because=because))
     if around.output is None:
         return operation()
-    return _make_output(_absolute(around.output, context), operation, context)
+    output = _absolute(around.output, context)
+    return _make_output(output, replace(around, output=output), operation, context)
 
 
 def discard_output(around: Around | None, base_dir: str) -> None:
-    """Remove what a unit whose worker has died may have written under the temporary name."""
-    if around is not None and around.output is not None:
-        try:
-            _remove(os.path.join(base_dir, around.output.temporary))
-        except OSError:
-            return  # the next attempt meets it, and says why
+    """Remove what a unit that did not end well may have written under the temporary name."""
+    if around is None or around.output is None:
+        return
+    temporary = os.path.join(base_dir, around.output.temporary)
+    try:
+        _remove(temporary)
+    except PermissionError:
+        with contextlib.suppress(OSError, OperationError):
+            if user := _user(around):
+                user.remove(temporary)
+    except OSError:
+        return  # the next attempt meets it, and says why
+
+
+def _user(around: Around) -> "AsUser | None":
+    """Return who may do what we may not; None: nobody.
+
+    Raises:
+        OperationError: sudo is not there.
+    """
+    if not around.command.get("sudo"):
+        return None
+    from batchrun.ops.asuser import user_of  # noqa: PLC0415 - few units need it
+
+    return user_of(around.command)
 
 
 def _path(path: str, context: Context) -> str:
@@ -72,14 +103,14 @@ def _check_mounted(around: Around, context: Context) -> None:
 
 def _reason_to_skip(around: Around, context: Context) -> str:
     """Say because of what there is nothing to do; empty when there is."""
-    if around.creates and not _first_missing(around.creates, context):
+    if around.creates and not _first_missing(around.creates, around, context):
         return f"creates: {_names(around.creates)} {_is_there(around.creates)}"
-    if missing := _first_missing(around.removes, context):
+    if missing := _first_missing(around.removes, around, context):
         return f"removes: {missing} is not there"
     if because := _answer(around, context):
         return because
     output = around.output
-    if output is not None and _is_fresh(_absolute(output, context), context):
+    if output is not None and _is_fresh(_absolute(output, context), around, context):
         newer = " and not older than what it is made from" if output.sources else ""
         return f"output: {shown(output.path)} is there{newer}"
     return ""
@@ -104,16 +135,28 @@ def _answer(around: Around, context: Context) -> str:
     return ""
 
 
-def _first_missing(paths: tuple[str | Glob, ...], context: Context) -> str:
+def _first_missing(paths: tuple[str | Glob, ...], around: Around, context: Context) -> str:
     """Return the first of the paths that is not there, as people may see it; empty: none."""
     for path in paths:
         if isinstance(path, Glob):
             there = next(expand(Glob(_path(path.pattern, context))), None) is not None
         else:
-            there = os.path.lexists(_path(path, context))
+            there = _exists(_path(path, context), around)
         if not there:
             return _name(path)
     return ""
+
+
+def _exists(path: str, around: Around) -> bool:
+    """Tell whether there is anything of that name, a broken symlink included."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        user = _user(around)
+        return user is not None and user.is_there(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _name(path: str | Glob) -> str:
@@ -137,8 +180,29 @@ def _absolute(output: OutputFile, context: Context) -> OutputFile:
     )
 
 
-def _is_fresh(output: OutputFile, context: Context) -> bool:
+def _is_fresh(output: OutputFile, around: Around, context: Context) -> bool:
     """Tell whether the file is there and older than none of its sources."""
+    return _or_as_user(
+        lambda: _looks_fresh(output, context),
+        lambda user: user.is_fresh(output.path, output.sources),
+        around,
+    )
+
+
+def _or_as_user(
+    ourselves: Callable[[], _T], as_user: "Callable[[AsUser], _T]", around: Around
+) -> _T:
+    """Do something ourselves, or, where we may not, have the unit's user do it."""
+    try:
+        return ourselves()
+    except OperationError as error:
+        user = _user(around) if error.errno in _FORBIDDEN else None
+        if user is None:
+            raise
+    return as_user(user)
+
+
+def _looks_fresh(output: OutputFile, context: Context) -> bool:
     made_ns = _changed_ns(output.path)
     if made_ns is None:
         return False
@@ -164,24 +228,29 @@ def _changed_ns(path: str) -> int | None:
         raise failure(error, "look at", path) from error
 
 
-def _make_output(output: OutputFile, operation: Callable[[], Done], context: Context) -> Done:
+def _make_output(
+    output: OutputFile, around: Around, operation: Callable[[], Done], context: Context
+) -> Done:
     """Run the operation; what it has written gets its name if it ends well."""
     if os.path.isdir(output.path):
         raise refusal(f"{shown(output.path)} is a directory; `output` needs the name of a file")
     if context.settings.dry_run:
         return Done.changed(f"would write {shown(output.path)}")
-    _prepare(output)
+    folder = os.path.dirname(output.path)
+    _or_as_user(
+        lambda: _prepare(output), lambda user: user.prepare(folder, output.temporary), around
+    )
     complete = False
     try:
         done = operation()
         if isinstance(done.outcome, Ok):
-            _publish(output)
+            _or_as_user(lambda: _publish(output), lambda user: _publish_as(user, output), around)
             complete = True
             return replace(done, outcome=replace(done.outcome, changed=True))
         return done
     finally:
         if not complete:
-            discard_output(Around(output=output), "")
+            discard_output(around, "")
 
 
 def _prepare(output: OutputFile) -> None:
@@ -215,16 +284,32 @@ def _publish(output: OutputFile) -> None:
     try:
         mode = os.lstat(temporary).st_mode
     except FileNotFoundError:
-        message = (
-            "the command ended well but wrote no {{ output }}: nothing is at "
-            f"{shown(temporary)}; have it write to {{{{ output }}}}"
-        )
-        raise refusal(message) from None
+        raise _nothing(temporary) from None
     except OSError as error:
         raise failure(error, "look at", temporary) from error
     if stat.S_ISDIR(mode):
-        raise refusal(f"the command has made a directory of {shown(temporary)}, not a file")
+        raise _directory(temporary)
     try:
         os.rename(temporary, output.path)
     except OSError as error:
         raise failure(error, "rename what was written to", output.path) from error
+
+
+def _publish_as(user: "AsUser", output: OutputFile) -> None:
+    """Have the unit's user give the file its name."""
+    match user.publish(output.temporary, output.path):
+        case "nothing":
+            raise _nothing(output.temporary)
+        case "a directory":
+            raise _directory(output.temporary)
+
+
+def _nothing(temporary: str) -> OperationError:
+    return refusal(
+        "the command ended well but wrote no {{ output }}: nothing is at "
+        f"{shown(temporary)}; have it write to {{{{ output }}}}"
+    )
+
+
+def _directory(temporary: str) -> OperationError:
+    return refusal(f"the command has made a directory of {shown(temporary)}, not a file")

@@ -10,31 +10,26 @@ raised: whoever asked looks what is left.
 
 import contextlib
 import os
-import select
-import signal
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from batchrun.errors import OperationError
 from batchrun.model.secret import revealed
-from batchrun.ops.dialogue import Dialogue, Speaker, Words
+from batchrun.ops.errand import ask
 from batchrun.ops.processes import Others
-from batchrun.ops.spawn import Child, Launch, start
 from batchrun.ops.sudo import Sudo, sudo_of
 
 __all__ = ["others_of", "through_sudo"]
 
 #: For sudo to have a signal sent: it may ask a directory service.
 _PATIENCE_S = 5.0
-_PIECE_BYTES = 4096
-_KILL_GROUP = b'for name in $1; do kill -s "$name" -- "-$2"; done'
+_KILL_GROUP = b'for name in $2; do kill -s "$name" -- "-$1"; done'
 #: What has left the group is known by its environment, which its own user may read.
 _KILL_MARKED = b"""
-for file in $(grep -lzxF -e "$2" /proc/[0-9]*/environ 2>/dev/null); do
+for file in $(grep -lzxF -e "$1" /proc/[0-9]*/environ 2>/dev/null); do
     file=${file#/proc/}
-    for name in $1; do kill -s "$name" "${file%/environ}"; done
+    for name in $2; do kill -s "$name" "${file%/environ}"; done
 done"""
 
 
@@ -70,48 +65,5 @@ def others_of(value: Any, secrets: Mapping[str, str], cookie: str) -> Others | N
 def _signal(sudo: Sudo, cookie: bytes, names: str, group: int) -> None:
     """Have signals sent to a group, or, where that is 0, to all that carry the cookie."""
     script, whom = (_KILL_GROUP, b"%d" % group) if group else (_KILL_MARKED, cookie)
-    words = Words.fresh()
-    launch = Launch(
-        argv=[*sudo.options(words), b"/bin/sh", b"-c", script, b"sh", names.encode(), whom],
-        # What we were started with may hold secrets.
-        env={name: os.environb[name] for name in (b"PATH",) if name in os.environb},
-        cwd=b"/",
-        talk=True,
-    )
     with contextlib.suppress(OSError, OperationError):
-        _see_through(start(launch), Dialogue(words, sudo.password or b"", (b"", b"")))
-
-
-def _see_through(child: Child, dialogue: Dialogue) -> None:
-    """Wait until sudo has ended, and give it the password when it asks; not for long."""
-    with contextlib.ExitStack() as stack:
-        for fd in (child.stdout_fd, child.stderr_fd):
-            stack.callback(os.close, fd)
-        speaker = Speaker(child.stdin_fd, dialogue)
-        stack.callback(speaker.close)
-        pidfd = os.pidfd_open(child.pid)
-        stack.callback(os.close, pidfd)
-        poll = select.poll()
-        poll.register(child.stderr_fd, select.POLLIN)
-        poll.register(pidfd, select.POLLIN)
-        end = time.monotonic() + _PATIENCE_S
-        ended = False
-        while not ended and (left_s := end - time.monotonic()) > 0:
-            ready = [fd for fd, _ in poll.poll(left_s * 1000)]
-            ended = pidfd in ready
-            if child.stderr_fd in ready:
-                _listen(child.stderr_fd, dialogue, poll)
-            speaker.attend(poll)
-        if not ended:
-            with contextlib.suppress(PermissionError):
-                os.kill(child.pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PID, child.pid, os.WEXITED | (0 if ended else os.WNOHANG))
-
-
-def _listen(fd: int, dialogue: Dialogue, poll: select.poll) -> None:
-    data = os.read(fd, _PIECE_BYTES)
-    if data:
-        dialogue.hear(data)
-    else:
-        poll.unregister(fd)
+        ask(sudo, script, whom, names.encode(), patience_s=_PATIENCE_S)

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable
 
+from batchrun.model.around import Around
 from batchrun.model.unit import Order, RunSettings
 
 __all__ = ["end_command_aside", "end_unit", "exit_text"]
@@ -84,4 +85,9 @@ def end_unit(pid: int | None, order: Order, settings: RunSettings, grace_s: floa
     if order.unit.around is not None:
         from batchrun.ops.around import discard_output  # noqa: PLC0415  # likewise
 
-        discard_output(order.unit.around, settings.base_dir)
+        around: Around | None = order.unit.around
+        if order.secrets:
+            from batchrun.engine.hiding import filled_in  # noqa: PLC0415  # likewise
+
+            _, around = filled_in({}, around, order.secrets)
+        discard_output(around, settings.base_dir)
