@@ -1,7 +1,6 @@
 """Commands as another user where sudo asks for a password: real users, the real sudo."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -140,29 +139,28 @@ def closed(anyone: Person) -> Iterator[Path]:
 AS_NOBODY = {"user": "nobody", "password": "secrets.pw"}
 
 
-@pytest.mark.parametrize(
-    ("guard", "kind"),
-    [
-        ({"unless": 'test "$(id -un)" = nobody'}, "skipped"),
-        ({"unless": "test -e none", "cwd": "CLOSED"}, "ok"),
-        ({"onlyif": ["test", "-e", "CLOSED/there"]}, "ok"),
-        ({"onlyif": "test -e CLOSED/none"}, "skipped"),
-        ({"creates": "CLOSED/there"}, "skipped"),
-        ({"creates": "CLOSED/none"}, "ok"),
-        ({"creates": ["CLOSED/broken", "CLOSED/none"]}, "ok"),
-        ({"removes": "CLOSED/there"}, "ok"),
-        ({"removes": ["CLOSED/broken", "CLOSED/there/none"]}, "skipped"),
-    ],
-    ids=str,
-)
-def test_guards_are_asked_as_that_user(
-    anyone: Person, closed: Path, guard: dict[str, Any], kind: str
-) -> None:
+GUARDS: list[tuple[dict[str, Any], str]] = [
+    ({"unless": 'test "$(id -un)" = nobody'}, "skipped"),
+    ({"unless": "test -e none", "cwd": "CLOSED"}, "ok"),
+    ({"onlyif": ["test", "-e", "CLOSED/there"]}, "ok"),
+    ({"onlyif": "test -e CLOSED/none"}, "skipped"),
+    ({"creates": "CLOSED/there"}, "skipped"),
+    ({"creates": "CLOSED/none"}, "ok"),
+    ({"creates": ["CLOSED/broken", "CLOSED/none"]}, "ok"),
+    ({"removes": "CLOSED/there"}, "ok"),
+    ({"removes": ["CLOSED/broken", "CLOSED/there/none"]}, "skipped"),
+]
+
+
+def test_guards_are_asked_as_that_user(anyone: Person, closed: Path) -> None:
     (closed / "there").touch()
     (closed / "broken").symlink_to("nowhere")
-    guard = json.loads(json.dumps(guard).replace("CLOSED", str(closed)))
-    unit = anyone.unit(task("id -un", sudo=AS_NOBODY, **guard))
-    assert ended(unit) == (kind, "nobody\n" if kind == "ok" else "", "")
+    tasks = [{"run": "id -un", "sudo": AS_NOBODY, **guard} for guard, _ in GUARDS]
+    units = anyone.units("tasks: " + json.dumps(tasks).replace("CLOSED", str(closed)) + "\n")
+    assert [unit["outcome"]["kind"] for unit in units] == [kind for _, kind in GUARDS]
+    assert [unit["stdout"] for unit in units] == [
+        "nobody\n" if kind == "ok" else "" for _, kind in GUARDS
+    ]
 
 
 @pytest.mark.parametrize("guard", ["unless", "creates"])
