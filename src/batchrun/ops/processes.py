@@ -14,7 +14,9 @@ What is *not* guaranteed: a process that has left the group **and** replaced its
 (`env -i setsid ...`, the commands of a nested run) is not found; nor one that forks faster than
 /proc can be read for five seconds. A process blocked in the kernel (state D) takes KILL only when
 the kernel lets it go; it is not waited for longer than two seconds. By `Others`, what has left the
-group has no grace, and a process id that changes hands within a millisecond may be hit.
+group has no grace, and a process id that changes hands within a millisecond may be hit. Where
+batchrun was killed and had no workers, nobody knows the password any more: sudo alone is
+signalled, which passes TERM on to the command, but no KILL.
 
 This file is a program, too, that needs nothing but the standard library: `processes.py LEADER
 COOKIE GRACE`.
@@ -152,7 +154,7 @@ def _signal_group(
             if error.errno in (errno.EINVAL, errno.ENOSYS):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(leader, signum)
-    if os.geteuid() != 0 and _owners(leader) - {os.geteuid()}:
+    if os.geteuid() != 0 and (_is_hidden(leader) or _owners(leader) - {os.geteuid()}):
         others(" ".join(signum.name.removeprefix("SIG") for signum in signums), leader)
 
 
@@ -182,6 +184,11 @@ def _owners(group: int) -> set[int]:
     """Return whose the live processes of a group are."""
     found = {_owner(pid) for pid in _pids() if _is_alive_in(pid, group)}
     return {owner for owner in found if owner is not None}
+
+
+def _is_hidden(pid: int) -> bool:
+    """Tell whether /proc does not show a process, as with `hidepid` those of others."""
+    return not os.path.exists(f"/proc/{pid}")
 
 
 def _owner(pid: int) -> int | None:
