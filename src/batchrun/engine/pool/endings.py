@@ -83,7 +83,7 @@ def end_unit(pid: int | None, order: Order, settings: RunSettings, grace_s: floa
         others = others_of(sudo, order.secrets, mark)
     end_command(pid, mark, grace_s, others=others)
     if order.unit.around is not None:
-        from batchrun.ops.around import discard_output  # noqa: PLC0415  # likewise
+        from batchrun.ops.outputfile import discard_output  # noqa: PLC0415  # likewise
 
         around: Around | None = order.unit.around
         if order.secrets:
