@@ -155,12 +155,16 @@ GUARDS: list[tuple[dict[str, Any], str]] = [
 def test_guards_are_asked_as_that_user(anyone: Person, closed: Path) -> None:
     (closed / "there").touch()
     (closed / "broken").symlink_to("nowhere")
-    tasks = [{"run": "id -un", "sudo": AS_NOBODY, **guard} for guard, _ in GUARDS]
-    units = anyone.units("tasks: " + json.dumps(tasks).replace("CLOSED", str(closed)) + "\n")
-    assert [unit["outcome"]["kind"] for unit in units] == [kind for _, kind in GUARDS]
-    assert [unit["stdout"] for unit in units] == [
-        "nobody\n" if kind == "ok" else "" for _, kind in GUARDS
+    tasks = [
+        {"id": f"t{at}", "run": "id -un", "sudo": AS_NOBODY, **guard}
+        for at, (guard, _) in enumerate(GUARDS)
     ]
+    text = json.dumps(tasks).replace("CLOSED", str(closed))
+    units = {unit["task"]: unit for unit in anyone.units(f"tasks: {text}\n")}
+    assert {task: ended(unit) for task, unit in units.items()} == {
+        f"t{at}": (kind, "nobody\n" if kind == "ok" else "", "")
+        for at, (_, kind) in enumerate(GUARDS)
+    }
 
 
 @pytest.mark.parametrize("guard", ["unless", "creates"])
