@@ -6,7 +6,7 @@ TEST := .venv-test-$(VERSION)
 LINT := .venv-lint
 PYTEST_ARGS ?= -n auto
 DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
-	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo
+	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo passwd:useradd
 
 .PHONY: help demo install test soak lint format docs bench clean
 

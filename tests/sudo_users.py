@@ -21,6 +21,8 @@ from support import wait_until
 __all__ = ["Person", "person", "pids_with_argument"]
 
 _SUDOERS = Path("/etc/sudoers.d")
+#: Whom it has lectured, and who has shown his password.
+_SUDO_REMEMBERS = (Path("/var/lib/sudo/lectured"), Path("/run/sudo/ts"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,7 @@ def person(rules: str = "ALL=(ALL:ALL) ALL", defaults: str = "") -> Iterator[Per
     home = Path("/var/tmp") / f"batchrun-test-{token}" / "home"
     home.mkdir(parents=True)
     try:
+        home.parent.chmod(0o755)
         with _account(name, password) as uid, _sudoers(name, rules, defaults):
             os.chown(home, uid, uid)
             with Program(home) as program:
@@ -127,6 +130,8 @@ def _account(name: str, password: str) -> Iterator[int]:
         yield found.pw_uid
     finally:
         wait_until(lambda: _succeeds(["userdel", name]), 30, f"the user {name} is gone")
+        for folder in _SUDO_REMEMBERS:
+            (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(120)
 
 PROMPT = re.compile("batchrun-[0-9a-f]{16}")
 SUDO = "sudo: {password: secrets.pw}"
+AS_NOBODY = {"user": "nobody", "password": "secrets.pw"}
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +78,8 @@ def test_the_environment_is_set_and_the_directory_entered_as_that_user(anyone: P
     shutil.chown(private, "nobody")
     value = 'it\'s\n two  "$HOME" `id` \\ \té'
     env = {"VALUE": value, "EMPTY": "", "PASSWORD": "{{ secrets.pw }}"}
-    sudo = {"user": "nobody", "password": "secrets.pw"}
     code = 'pwd; printf %s "$VALUE" > value; printf %s "$PASSWORD" > password'
-    unit = anyone.unit(task(code, env=env, cwd=str(private), sudo=sudo))
+    unit = anyone.unit(task(code, env=env, cwd=str(private), sudo=AS_NOBODY))
     assert ended(unit) == ("ok", f"{private}\n", "")
     assert (private / "value").read_text() == value
     assert (private / "password").read_text() == anyone.password
@@ -123,6 +123,16 @@ tasks:
     ]
 
 
+def test_the_plan_says_as_whom_and_that_there_is_a_password(anyone: Person) -> None:
+    steps = [{"run": "id", "sudo": AS_NOBODY}, {"run": "id", "sudo": True}]
+    text = json.dumps([{"run": "id", "sudo": {"password": "secrets.pw"}}, {"steps": steps}])
+    anyone.program.job(f"secrets: {{pw: {{env: PW}}}}\ntasks: {text}\n", "plan.yml")
+    plan = anyone.program.run("check", "plan.yml", "--insecure-permissions").out
+    assert "limits  sudo root with a password\n" in plan
+    assert "1. [run]: sudo nobody with a password\n" in plan
+    assert "2. [run]: sudo root\n" in plan
+
+
 # ---- around the command -------------------------------------------------------------------------
 
 
@@ -134,9 +144,6 @@ def closed(anyone: Person) -> Iterator[Path]:
     shutil.chown(path, "nobody")
     yield path
     shutil.rmtree(path)
-
-
-AS_NOBODY = {"user": "nobody", "password": "secrets.pw"}
 
 
 GUARDS: list[tuple[dict[str, Any], str]] = [

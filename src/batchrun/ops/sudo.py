@@ -81,7 +81,7 @@ def sudo_of(value: SudoValue, environment: Mapping[bytes, bytes]) -> Sudo:
     password = None
     if isinstance(value, Mapping):
         name = value.get("user", name)
-        password = _line(value["password"])
+        password = _line(value["password"]) if "password" in value else None
     user = encode(name, "The user in `sudo`")
     return Sudo(user=user, password=password, program=_find_sudo(environment))
 

@@ -99,12 +99,13 @@ def _follow(watcher: Watcher, pid: int, context: Context, end: End) -> Ending:
         watcher.leave_loop()
         gone = end(pid, grace_s=context.settings.kill_grace_s, wait=watcher.read_for)
         watcher.read_rest()
+        stuck = _is_running(pid) and is_ours(pid)
         return Ending(
             stopped=None if isinstance(stopped, NotBegunError) else stopped,
             idle=isinstance(stopped, TooQuietError),
-            stuck=_is_running(pid) and is_ours(pid),
+            stuck=stuck,
             output=watcher.output(),
-            warnings=(*(() if gone else (_LEFT,)), *watcher.problems()),
+            warnings=(*(() if gone or stuck else (_LEFT,)), *watcher.problems()),
         )
     exit_status, signal = _reap(pid)
     held = watcher.drain()
