@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from batchrun.jobfile.compiled import Constant, Render
+from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.plainvalues import plain_path
@@ -11,6 +11,7 @@ from batchrun.jobfile.prepared import PREPARED, SECRET_FLAG, prepare
 from batchrun.jobfile.problems import AFTER_A_COMMA, Path
 from batchrun.jobfile.scalars import Plain, is_null
 from batchrun.jobfile.shapes import Parameter, Scalar, Shape, parameters_of, required_of
+from batchrun.jobfile.sudo import compile_sudo
 from batchrun.jobfile.synonyms import hint_for, word_meant
 from batchrun.model.operation import NOT_KNOWN_YET, Operation
 from batchrun.model.values import Kind
@@ -45,7 +46,7 @@ def compile_parameters(
         path = _place_of(key, entry, operation)
         if _is_nothing(raw, parameter, path, compiler):
             continue
-        compiled = compiler.of_parameter(parameter, operation).value(parameter.shape, raw, path)
+        compiled = _compiled(parameter, raw, path, compiler.of_parameter(parameter, operation))
         if isinstance(compiled, Constant):
             constants[parameter.field] = compiled.value
         elif compiled is not None:
@@ -75,6 +76,12 @@ def _is_nothing(raw: Any, parameter: Parameter, path: Path, compiler: Compiler) 
         key = parameter.key
         compiler.problems.add(path, f"has no value; write `{key}: true` or `{key}: false`")
     return True
+
+
+def _compiled(parameter: Parameter, raw: Any, path: Path, compiler: Compiler) -> Compiled | None:
+    if parameter.takes_password and isinstance(raw, dict):
+        return compile_sudo(raw, path, compiler)
+    return compiler.value(parameter.shape, raw, path)
 
 
 def _home_or(raw: Any, parameter: Parameter) -> Any:

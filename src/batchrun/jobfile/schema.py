@@ -190,7 +190,9 @@ class Modifiers(BaseModel):
     changed_codes: Anything = Field(None, description="Exit statuses that mean changed.")
     readonly: Anything = Field(None, description="The command changes nothing.")
     idle_timeout: Anything = Field(None, description="Time without output.")
-    sudo: Anything = Field(None, description="Run as root, or as this user.")
+    sudo: Anything = Field(
+        None, description="Run as root, or as this user, perhaps with a password."
+    )
     steps: StepList | None = Field(None, description="Operations done one after the other.")
     rescue: StepList | None = Field(None, description="Steps run when one of `steps` failed.")
     always: StepList | None = Field(None, description="Steps run at the end in any case.")

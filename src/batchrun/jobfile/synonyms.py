@@ -38,7 +38,8 @@ _KEYS = _by_word(
         "foreach": "with_items with_list with_fileglob loop items for each for_each",
         "needs": "depends_on depends after requires dependencies require_tasks",
         "when": "if condition",
-        "sudo": "become become_user become_method as_root run_as user",
+        "sudo": "become become_user become_method become_password sudo_user sudo_password as_root "
+        "run_as user",
         "env": "environment environ",
         "cwd": "chdir workdir workingdir working_dir working_directory dir",
         "max_parallel": "parallel concurrency forks throttle max_concurrency",

@@ -239,13 +239,9 @@ class _Worker:
         order = self._order
         if order is None:
             return
-        from batchrun.ops.processes import end_command  # noqa: PLC0415  # rarely needed
+        from batchrun.engine.pool.endings import end_unit  # noqa: PLC0415  # rarely needed
 
-        end_command(self._pid, self._cookie(order), grace_s)
-        if order.unit.around is not None:
-            from batchrun.ops.around import discard_output  # noqa: PLC0415  # likewise
-
-            discard_output(order.unit.around, self._settings.base_dir)
+        end_unit(self._pid, order, self._settings, grace_s)
 
 
 class LinkControl:
