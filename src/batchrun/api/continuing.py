@@ -112,9 +112,8 @@ class Continuation:
             with ExitStack() as stack, History(_state()) as history:
                 family = [stack.enter_context(history.open(one)) for one in self.family]
                 sentence = left_over(self.earlier, family, task_ids)
-        except JournalError as error:
-            _log.warning("%s", error)
-            return ()
+        except JournalError as error:  # somebody has removed them: this run has its own record
+            sentence = f"nobody can tell what is no longer planned: {error}"
         return (sentence,) if sentence else ()
 
 

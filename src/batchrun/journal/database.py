@@ -93,8 +93,11 @@ def open_for_reading(path: Path, schema: Schema, busy_s: float = BUSY_S) -> sqli
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
-        why = reason(error)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        # sqlite3 cannot even say what is wrong when damage is part of the message.
+        why = (
+            reason(error) if isinstance(error, sqlite3.Error) else _REASONS[sqlite3.SQLITE_CORRUPT]
+        )
         message = f"the {schema.name} {path} cannot be read: {why}"
         raise JournalError(message, reason=why) from error
 

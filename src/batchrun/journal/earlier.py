@@ -192,7 +192,7 @@ def _reader(family: Sequence[Recorded]) -> Callable[[], _Results]:
     def read() -> _Results:
         found: _Results = defaultdict(list)
         for place in places:
-            with Recorded(place) as one:
+            with Recorded(place) as one, one.reading():
                 _add_results(found, one)
         return found
 
