@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["environ_of", "freeze", "processes_with_environ", "wait_until"]
+__all__ = ["MEMORY", "environ_of", "freeze", "processes_with_environ", "wait_until"]
+
+#: Where files are that many tests make durable: on a disk that alone takes minutes. None: nowhere.
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 def wait_until(predicate: Callable[[], object], timeout_s: float, describe: str) -> None:

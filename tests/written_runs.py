@@ -116,9 +116,7 @@ class WrittenRun:
     def finish(self, exit_code: int = 0) -> Self:
         """Let the run end."""
         self.sink.handle(
-            RunEnded(
-                run_id=self.run_id, at=BEGAN_AT + 60.0, duration_s=60.0, exit_code=exit_code
-            )
+            RunEnded(run_id=self.run_id, at=BEGAN_AT + 60.0, duration_s=60.0, exit_code=exit_code)
         )
         self.sink.close()
         return self

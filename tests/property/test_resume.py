@@ -1,6 +1,5 @@
 """A run that is cut at any event, edited and gone on with comes to what an uncut run comes to."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from batchrun.journal.earlier import NOT_OK
 from batchrun.model.event import Note
 from chains import FURTHER, MAY_FAIL, RESCUE, Chain, Cut, Seen, Who, World
+from support import MEMORY
 
 ITEMS = ("a", "b", "c d", "e'$(f)")
 #: The item that `when` leaves out.
@@ -23,8 +23,6 @@ NEVER = "b"
 CONSTANT = "{{ stamp }} {{ run.id }}"
 #: The most often that a unit fails, and so many runs do all that is left.
 MOST_FAILURES = 4
-#: Thousands of databases are made durable: on a disk that alone takes minutes.
-MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 many = st.lists(st.sampled_from(ITEMS), max_size=6)
 unique = st.lists(st.sampled_from(ITEMS), max_size=4, unique=True)

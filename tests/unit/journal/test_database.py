@@ -145,9 +145,7 @@ def test_a_newer_database_is_refused_by_name_and_not_touched(path: Path) -> None
 
 
 @pytest.mark.parametrize("marks", ["", "PRAGMA user_version=1", "PRAGMA application_id=7"])
-def test_the_database_of_another_program_is_refused_and_not_touched(
-    path: Path, marks: str
-) -> None:
+def test_the_database_of_another_program_is_refused_and_not_touched(path: Path, marks: str) -> None:
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE bookmarks(url)")
         other.execute(marks)
