@@ -1,4 +1,4 @@
-"""The index of runs holds nothing that the records do not: it may be lost, old, damaged or foreign."""
+"""The index of runs holds nothing that the records do not: it may be lost or damaged."""
 
 import shutil
 import sqlite3
