@@ -29,7 +29,7 @@ from batchrun.model.unit import Order
 from doubles import FakeRunner
 from small_jobs import TABLE
 
-__all__ = ["FURTHER", "MAY_FAIL", "RESCUE", "Chain", "Cut", "Seen", "Who", "World"]
+__all__ = ["FURTHER", "MAY_FAIL", "RESCUE", "Chain", "Cut", "Killed", "Seen", "Who", "World"]
 
 #: Task and item.
 Who = tuple[str, str]

@@ -21,6 +21,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from any_events import runs
+from batchrun.journal.places import StateDir
+from batchrun.journal.recorded import Recorded
+from batchrun.journal.rows import raw_text, read_text
+from batchrun.journal.sink import JournalSink
 from batchrun.model.event import (
     Event,
     Note,
@@ -31,26 +36,19 @@ from batchrun.model.event import (
     TaskOpened,
     UnitEnded,
     UnitOutput,
-    UnitProgress,
     UnitRetried,
     UnitStarted,
 )
 from batchrun.model.outcome import (
-    Aborted,
-    Cancelled,
+    NO_STREAM,
     Captured,
     Failed,
-    Lost,
-    Ok,
-    Outcome,
     Output,
     Report,
-    Skipped,
-    TimedOut,
-    Unreachable,
 )
 from batchrun.model.ports import Sink
-from batchrun.model.unit import Unit
+from batchrun.model.record import RunRecord
+from batchrun.model.unit import Unit, command_text
 from batchrun.report.html import HtmlSink
 from batchrun.report.joblog import JoblogSink
 from batchrun.report.junit import JunitSink
@@ -64,6 +62,7 @@ from batchrun.report.recap import Summary
 from batchrun.report.screen import TextOptions, TextSink
 from junit_reader import read_junit
 from published_schemas import problems_of_document, problems_of_event
+from support import MEMORY
 
 Factory = Callable[[TextIO, TextIO], Sink]
 
@@ -98,6 +97,30 @@ class Page:
         self._directory.cleanup()
 
 
+class Record:
+    """The record of a run, in a state directory that goes with it."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(dir=MEMORY)
+        record = RunRecord(run_id="20261122-031500-7f3a", job_name="nightly")
+        self.journal = JournalSink(StateDir(Path(self._directory.name)), record)
+        self._taken = 0
+
+    def handle(self, event: Event) -> None:
+        self.journal.handle(event)
+        self._taken += 1
+        if not self._taken % 100:  # what waits to be written is bounded, and not what is meant
+            self.journal.settle()
+
+    def events(self) -> list[Event]:
+        with Recorded(self.journal.run) as recorded:
+            return list(recorded.events())
+
+    def close(self) -> None:
+        self.journal.close()
+        self._directory.cleanup()
+
+
 TEXT_SINKS: dict[str, Factory] = {
     "text": TextSink,
     "text-quiet": lambda out, err: TextSink(out, err, TextOptions(quiet=1)),
@@ -108,6 +131,7 @@ TEXT_SINKS: dict[str, Factory] = {
     "progress-lines": lambda _, err: ProgressSink(err, "lines", clock=RushedClock()),
     "progress-none": lambda _, err: ProgressSink(err, "none", clock=RushedClock()),
     "html": lambda out, _: Page(out),
+    "journal": lambda _, __: Record(),
 }
 MACHINE_SINKS: dict[str, Factory] = {
     "json": lambda out, _: JsonSink(out),
@@ -121,141 +145,6 @@ FILE_SINKS: dict[str, Callable[[str], Sink]] = {
     "metrics": MetricsSink,
     "output-dir": OutputDirSink,
 }
-
-# ---- any legal sequence of events -----------------------------------------------------------
-
-hostile = st.one_of(
-    st.sampled_from(
-        [
-            "",
-            "/data/a.csv",
-            "-rf",
-            "\x1b]0;owned\x07\x1b[2J",
-            "two\nlines\r",
-            "tab\there",
-            os.fsdecode(b"caf\xe9\xff"),
-            "\ud800 alone",
-            "right \u202e to left",
-            "\x9b31m",
-            "日本語 wide",
-            "{} {0} %s {desc}",
-        ]
-    ),
-    st.text(st.characters(), max_size=12),
-)
-hostile_bytes = st.one_of(
-    st.sampled_from([b"", b"line\n", b"\x1b[31mred\x1b[0m\n", b"\xff\xfe\x00", b"50%\r100%\r\n"]),
-    st.binary(max_size=40),
-)
-seconds = st.floats(0, 1e6)
-captured = st.builds(
-    Captured,
-    head=hostile_bytes,
-    tail=hostile_bytes,
-    omitted_bytes=st.sampled_from([0, 0, 5000]),
-)
-outcomes: st.SearchStrategy[Outcome] = st.one_of(
-    st.builds(Ok, changed=st.booleans(), note=hostile, exit_status=st.none() | st.just(3)),
-    st.builds(
-        Failed,
-        message=hostile,
-        exit_status=st.none() | st.integers(1, 255),
-        signal=st.none() | st.just(9),
-        traceback=hostile,
-    ),
-    st.builds(TimedOut, limit_s=seconds | st.just(float("inf")), stuck=st.booleans()),
-    st.builds(Unreachable, message=hostile),
-    st.builds(Lost, message=hostile),
-    st.builds(Cancelled, was_running=st.booleans()),
-    st.builds(Aborted, because=hostile),
-    st.builds(Skipped, because=hostile),
-)
-
-
-def reports(number: int, attempt: int) -> st.SearchStrategy[Report]:
-    return st.builds(
-        Report,
-        number=st.just(number),
-        attempt=st.just(attempt),
-        outcome=outcomes,
-        started_at=st.sampled_from([0.0, 1.7e9, 1_795_317_300.999999]),
-        duration_s=seconds,
-        output=st.builds(Output, stdout=captured, stderr=captured),
-        warnings=st.lists(hostile, max_size=2).map(tuple),
-        bytes_done=st.integers(0, 2**50),
-        worker=hostile,
-    )
-
-
-@st.composite
-def one_unit(draw: st.DrawFn, number: int, unit: Unit) -> list[Event]:
-    events: list[Event] = []
-    attempts = draw(st.integers(1, 2))
-    for attempt in range(1, attempts + 1):
-        if draw(st.booleans()):
-            events.append(UnitStarted(number=number, attempt=attempt, unit=unit, at=1.7e9))
-            for data in draw(st.lists(hostile_bytes, max_size=3)):
-                stream = draw(st.sampled_from(["stdout", "stderr"]))
-                events.append(UnitOutput(number=number, unit=unit, stream=stream, data=data))
-            events.append(UnitProgress(number=number, bytes_done=draw(st.integers(0, 2**40))))
-        report = draw(reports(number, attempt))
-        if attempt < attempts:
-            events.append(UnitRetried(unit=unit, report=report, delay_s=draw(seconds)))
-        else:
-            events.append(UnitEnded(unit=unit, report=report, ignored=draw(st.booleans())))
-    return events
-
-
-@st.composite
-def runs(draw: st.DrawFn) -> list[Event]:
-    names = draw(st.lists(hostile, min_size=1, max_size=3, unique=True))
-    events: list[Event] = [
-        RunStarted(
-            run_id=draw(hostile),
-            job_name=draw(hostile),
-            at=1.7e9,
-            procs=2,
-            tasks=tuple((name, draw(hostile)) for name in names),
-            dry_run=draw(st.booleans()),
-        )
-    ]
-    number = 0
-    for name in names:
-        total = draw(st.integers(0, 3))
-        known = total if draw(st.booleans()) else None
-        events.append(TaskOpened(task_id=name, total=known))
-        for index in range(1, total + 1):
-            number += 1
-            command = draw(hostile | st.tuples(hostile, hostile))
-            params = {"command": command}
-            unit = Unit(
-                task_id=name, index=index, label=draw(hostile), operation="run", params=params
-            )
-            events += draw(one_unit(number, unit))
-        if draw(st.booleans()):
-            level = draw(st.sampled_from(["warning", "info"]))
-            events.append(Note(message=draw(hostile), level=level, task_id=name))
-            events.append(StatusAsked(at=1.7e9))
-        events.append(
-            TaskEnded(
-                task_id=name,
-                good=draw(st.booleans()),
-                not_expanded=draw(hostile),
-                source_error=draw(hostile),
-                planned=total,
-            )
-        )
-    events.append(
-        RunEnded(
-            run_id="r",
-            at=1.7e9 + 5,
-            duration_s=draw(seconds),
-            exit_code=draw(st.sampled_from([0, 2, 130])),
-            stopped=draw(hostile),
-        )
-    )
-    return events
-
 
 # ---- running a sink -------------------------------------------------------------------------
 
@@ -359,6 +248,60 @@ def test_ndjson_of_any_run_is_one_object_per_event_in_order(events: list[Event])
             assert bytes_of(record, "stdout") == stdout.head + stdout.tail
             assert record.get("stdout_omitted_bytes", 0) == stdout.omitted_bytes
     assert err == ""
+
+
+@relaxed
+@given(events=runs())
+def test_the_record_of_any_run_gives_back_what_ended_and_what_was_said_in_order(
+    events: list[Event],
+) -> None:
+    record = Record()
+    handle_all(record, events)
+    record.journal.close()
+    found = record.events()
+    record.close()
+
+    told = (UnitEnded, UnitRetried, Note)
+    assert [one for one in found if isinstance(one, told)] == [
+        as_recorded(one) for one in events if isinstance(one, told)
+    ]
+    for kind in (TaskOpened, TaskEnded):
+        assert [one for one in found if isinstance(one, kind)] == [
+            as_recorded(one) for one in events if isinstance(one, kind)
+        ]
+    ended = last(events)
+    stopped = read_text(raw_text(ended.stopped))
+    run_id = "20261122-031500-7f3a"
+    assert found[-1] == dataclasses.replace(ended, run_id=run_id, stopped=stopped)
+
+
+def as_recorded(event: Event) -> Event:
+    """Return an event as a record gives it back.
+
+    A unit's parameters are reduced to the text of its command. Half a character that stands for
+    no byte, which no name on a disk can hold, comes back as the bytes that it would be.
+    """
+    changes: dict[str, Any] = {}
+    for one in dataclasses.fields(event):
+        value = getattr(event, one.name)
+        if isinstance(value, str):
+            changes[one.name] = read_text(raw_text(value))
+        elif isinstance(value, Unit):
+            text = read_text(raw_text(command_text(value)))
+            changes[one.name] = Unit(
+                task_id=read_text(raw_text(value.task_id)),
+                index=value.index,
+                label=read_text(raw_text(value.label)),
+                operation=value.operation,
+                params={"command": text},
+            )
+        elif isinstance(value, Report):
+            output = Output(
+                stdout=value.output.stdout or NO_STREAM, stderr=value.output.stderr or NO_STREAM
+            )
+            worker = read_text(raw_text(value.worker))
+            changes[one.name] = dataclasses.replace(value, output=output, worker=worker)
+    return dataclasses.replace(event, **changes)
 
 
 @relaxed

@@ -1,30 +1,31 @@
 """A run that is cut at any event, edited and gone on with comes to what an uncut run comes to."""
 
-import os
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchrun import api
 from batchrun.journal.earlier import NOT_OK
 from batchrun.model.event import Note
-from chains import FURTHER, MAY_FAIL, RESCUE, Chain, Cut, Seen, Who, World
+from chains import FURTHER, MAY_FAIL, RESCUE, Chain, Cut, Killed, Seen, Who, World
+from support import MEMORY
 
 ITEMS = ("a", "b", "c d", "e'$(f)")
 #: The item that `when` leaves out.
 NEVER = "b"
 #: In most commands: what must be that of the first run, in all runs of a chain.
 CONSTANT = "{{ stamp }} {{ run.id }}"
-#: The most often that a unit fails, and so many runs do all that is left.
+#: The most often that a unit fails.
 MOST_FAILURES = 4
-#: Thousands of databases are made durable: on a disk that alone takes minutes.
-MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 many = st.lists(st.sampled_from(ITEMS), max_size=6)
 unique = st.lists(st.sampled_from(ITEMS), max_size=4, unique=True)
@@ -152,6 +153,18 @@ def any_of(chain: Chain) -> st.SearchStrategy[str]:
 # ---- what must be true ----------------------------------------------------------------------
 
 
+def to_the_end(chain: Chain, spec: Spec) -> tuple[Seen, Counter[Who]]:
+    """Resume until nothing fails; return the last run, and what was done before it."""
+    while True:
+        done = chain.recorded("ok")
+        seen = chain.resume(chain.seen[-1].run_id)
+        check_nothing_ran_again(seen, spec, done)
+        assert seen.result is not None
+        if seen.result.ok:
+            return seen, done
+        assert without_last(seen.begun), "a run that fails does something, if only in vain"
+
+
 def check_nothing_ran_again(seen: Seen, spec: Spec, done: Counter[Who]) -> None:
     """Of the units that were planned, only those ran that were not on record as ok."""
     assert without_last(seen.begun) <= spec.planned() - done
@@ -192,16 +205,9 @@ def test_a_chain_of_cut_and_edited_runs_does_each_unit_of_the_final_list_once(
             done = chain.recorded("ok")
             seen = chain.resume(data.draw(any_of(chain)), data.draw(cuts))
             check_nothing_ran_again(seen, spec, done)
-        for _ in range(2 * MOST_FAILURES * len(spec.tasks)):
-            done = chain.recorded("ok")
-            seen = chain.resume(data.draw(any_of(chain)))
-            check_nothing_ran_again(seen, spec, done)
-            if seen.result is not None and seen.result.ok:
-                break
+        seen, done = to_the_end(chain, spec)
 
     planned = spec.planned()
-    assert seen.result is not None
-    assert seen.result.ok
     assert not planned - chain.recorded("ok")
     assert no_longer_planned(seen) == sum((without_last(done) - planned).values())
     uncut = commands_of_an_uncut_run(spec)
@@ -229,3 +235,102 @@ def test_a_rerun_does_what_did_not_end_ok_and_is_on_record_and_nothing_that_is_n
     known = Counter({who: n for who, n in bad.items() if who[0] in first.whole_tasks})
     unknown = Counter({who: n for who, n in planned.items() if who[0] not in first.whole_tasks})
     assert without_last(seen.begun) == (planned & known) + (unknown - done)
+
+
+# ---- with real operations, on real files ----------------------------------------------------
+
+NAMES = st.lists(st.sampled_from(["a", "b c", "d'$(e)", "-f"]), max_size=4, unique=True)
+
+
+class Killer:
+    """Ends a run at its so-manieth event."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def handle(self, event: object) -> None:
+        del event
+        self._left -= 1
+        if self._left < 0:
+            raise Killed
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def files_job(names: list[str]) -> str:
+    """Write a job in which each file is made of others."""
+    per_item = {"foreach": names}
+    tasks = [
+        {"id": "source", "write": {"dest": "source/{{ item }}", "text": "{{ item }} {{ stamp }}\n"},
+         **per_item},
+        {"id": "version", "run": "echo v1", "register": "version"},
+        {"id": "made", **per_item, "output": "made/{{ item }}",
+         "needs": [{"task": "source", "per": "item"}, "version"],
+         "run": "cat source/{{ item }} > {{ output }}; "
+                "echo {{ results.version.stdout }} {{ run.id }} >> {{ output }}"},
+        {"id": "copied", "copy": {"src": "made/{{ item }}", "dest": "copied/{{ item }}"},
+         "needs": [{"task": "made", "per": "item"}], **per_item},
+    ]  # fmt: skip
+    return json.dumps({"vars": {"stamp": None}, "tasks": tasks})
+
+
+class Files:
+    """A directory with a job file and a state directory, in which runs are killed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir()
+        #: The last run ended by itself, and well.
+        self.went_well = False
+
+    def run(self, names: list[str], cut: int) -> None:
+        """Run the job anew."""
+        with self._here(names):
+            options = api.LoadOptions(variables={"stamp": "of the first run"})
+            config, sinks = api.RunConfig(run_id="first"), [Killer(cut)]
+            loaded = api.load(self._job, options)
+            self.went_well = api.run(loaded, procs=0, sinks=sinks, config=config).ok
+
+    def resume(self, names: list[str], cut: int) -> None:
+        """Go on with the last run."""
+        with self._here(names):
+            goes_on = api.continuation(api.Wanted(how="resume"))
+            config, sinks = api.RunConfig(goes_on=goes_on), [Killer(cut)]
+            self.went_well = api.run(goes_on.loaded, procs=0, sinks=sinks, config=config).ok
+
+    def found(self, names: list[str]) -> dict[str, bytes]:
+        """Return what is in the files of some items."""
+        places = [f"{place}/{name}" for place in ("source", "made", "copied") for name in names]
+        return {place: (self.directory / place).read_bytes() for place in places}
+
+    @property
+    def _job(self) -> Path:
+        return self.directory / "job.yml"
+
+    @contextmanager
+    def _here(self, names: list[str]) -> Iterator[None]:
+        """Write the job file, and let what is in the block be killed."""
+        self.went_well = False
+        self._job.write_text(files_job(names))
+        with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+            patch.setenv("BATCHRUN_STATE_DIR", str(self.directory / "state"))
+            yield
+
+
+NEVER_CUT = 10**6
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=slow)
+@given(lists=st.lists(NAMES, min_size=2, max_size=3), data=st.data())
+def test_real_files_are_those_of_an_uncut_run(lists: list[list[str]], data: st.DataObject) -> None:
+    with TemporaryDirectory(dir=MEMORY) as directory:
+        cut, uncut = Files(Path(directory, "cut")), Files(Path(directory, "uncut"))
+        cut.run(lists[0], data.draw(st.integers(0, 40)))
+        for names in lists[1:]:
+            cut.resume(names, data.draw(st.integers(0, 40)))
+        cut.resume(lists[-1], NEVER_CUT)
+        uncut.run(lists[-1], NEVER_CUT)
+        assert (cut.went_well, uncut.went_well) == (True, True)
+        assert cut.found(lists[-1]) == uncut.found(lists[-1])
+        assert not [path for path in cut.directory.rglob(".br-*") if "state" not in path.parts]

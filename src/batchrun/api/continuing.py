@@ -1,6 +1,5 @@
 """A run that goes on with an earlier one: what is left of it, and the job as it is now."""
 
-import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +30,6 @@ from batchrun.model.record import Continues, RunRecord
 
 __all__ = ["Continuation", "Wanted", "continuation"]
 
-_log = logging.getLogger("batchrun.journal")
 #: How often somebody looks whether a killed run has come to its end, in seconds.
 _LOOK_S = 0.05
 _SHOWN_PIDS = 5

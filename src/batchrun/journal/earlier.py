@@ -259,7 +259,7 @@ def left_over(earlier: EarlierRuns, family: Sequence[Recorded], task_ids: Collec
     if not number:
         return ""
     named = ", ".join(sorted(set(labels.values())))
-    more = ", ..." if number > len(labels) else ""
+    more = ", ..." if len(seen) > len(labels) else ""
     are = "unit that ended ok is" if number == 1 else "units that ended ok are"
     return f"{number} {are} no longer planned: {named}{more}"
 

@@ -111,7 +111,7 @@ def _detail(report: Report) -> str | None:
     """Write what has no column of its own; most units have nothing of that kind."""
     outcome = report.outcome
     if type(outcome) is Ok and not (
-        outcome.note or report.warnings or report.errors or report.diff
+        outcome.note or outcome.found_nothing or report.warnings or report.errors or report.diff
     ):
         return None
     detail: dict[str, Any] = {}
