@@ -5,7 +5,7 @@ from pathlib import Path
 from batchrun.journal.history import History
 from batchrun.journal.places import StateDir
 from batchrun.journal.retention import DEFAULT, Retention, superfluous, tidy
-from batchrun.model.record import RunRow
+from batchrun.model.record import RunRow, RunState
 from written_runs import WrittenRun
 
 DAY_S = 86_400.0
@@ -19,7 +19,7 @@ def row(name: str, days: float, *, previous: str = "", size: int = 10, state: st
         started_at=NOW - days * DAY_S,
         previous=previous,
         size_bytes=size,
-        state=state,
+        state=RunState(state),
     )
 
 
