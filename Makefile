@@ -7,7 +7,8 @@ LINT := .venv-lint
 PYTEST_ARGS ?= -n auto
 DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
 	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo \
-	gcc:gcc libc6-dev:gencat
+	chromium:chromium chromium-driver:chromedriver prometheus:promtool \
+	gcc:gcc libc6-dev:gencat passwd:useradd
 
 .PHONY: help demo install test soak lint format docs bench clean
 

@@ -5,7 +5,9 @@ import compress
 import dispatch
 import each
 import files
+import history
 import million
+import report
 import startup
 from common import machine, print_rows
 
@@ -22,6 +24,8 @@ def main() -> None:
         files.rows,
         compress.rows,
         million.rows,
+        report.rows,
+        history.rows,
     ):
         rows += claim()
     print_rows(rows)

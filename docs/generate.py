@@ -1,15 +1,19 @@
 """Write docs/reference/ from the program itself: `make docs`; `--check` only compares.
 
 What the pages say comes from the table of operations, the JSON Schema of job files, the options
-of the command line and the table of exit codes. Nobody edits them by hand.
+of the command line and the table of exit codes. The JSON Schemas of the program's output are
+written too, there and into the package. Nobody edits any of them by hand.
 """
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_type_hints
+
+import typer
 
 from batchrun.cli.app import app
 from batchrun.cli.listing import described
@@ -22,8 +26,11 @@ from batchrun.model.exitcode import EXIT_CODES
 from batchrun.model.operation import Operation
 from batchrun.ops import OPERATIONS
 from batchrun.report.manual import Described, notes_of
+from batchrun.report.recordschema import document_schema, event_schema
 
 REFERENCE = Path(__file__).parent / "reference"
+#: Installed with the program, for whoever validates its output without a network.
+INSTALLED = Path(__file__).parents[1] / "src" / "batchrun" / "report" / "schemas"
 _MADE = "<!-- Made by `make docs` from the program itself; changes here are lost. -->"
 #: Filters that mark an insertion instead of computing something.
 _MARKERS = {
@@ -35,20 +42,28 @@ _MARKERS = {
 def main(words: Sequence[str]) -> int:
     """Write the pages, or with `--check` name those that are not as they would be written."""
     stale = []
-    for name, write in PAGES.items():
-        path = REFERENCE / name
-        text = f"{_MADE}\n\n{write().rstrip()}\n"
+    for path, text in _files():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(str(path))
         if "--check" not in words:
-            REFERENCE.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale and "--check" in words:
         names = ", ".join(stale)
         sys.stderr.write(f"{names}: not as the program is; run `make docs`\n")
         return 1
     return 0
+
+
+def _files() -> Iterator[tuple[Path, str]]:
+    """Yield every file with what it has to hold."""
+    for name, write in PAGES.items():
+        yield REFERENCE / name, f"{_MADE}\n\n{write().rstrip()}\n"
+    for name, describe in SCHEMAS.items():
+        text = json.dumps(describe(), indent=2) + "\n"
+        yield REFERENCE / name, text
+        yield INSTALLED / name, text
 
 
 def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
@@ -289,10 +304,24 @@ def _filter(named: tuple[str, Callable[..., Any]]) -> Sequence[str]:
 
 def command_line_page() -> str:
     """Write every command with its options."""
-    rows = ((f"[`{one.name}`](#{one.name})", _help(one)[0]) for one in app.registered_commands)
+    commands = list(_commands(app))
+    rows = (
+        (f"[`{name}`](#{name.replace(' ', '-')})", _help(command)[0]) for name, command in commands
+    )
     table = _table(("command", "what it does"), rows)
-    commands = map(_command, app.registered_commands)
-    return "\n".join([_COMMAND_LINE, table, _OPTIONS_FROM, *commands, _SIGNALS])
+    pages = (_command(name, command) for name, command in commands)
+    return "\n".join([_COMMAND_LINE, table, _OPTIONS_FROM, *pages, _SIGNALS])
+
+
+def _commands(parent: typer.Typer) -> Iterator[tuple[str, Any]]:
+    """List the commands with their names, also those of a command that has its own."""
+    for command in parent.registered_commands:
+        yield command.name or "", command
+    for group in parent.registered_groups:
+        if group.typer_instance is not None:
+            yield group.name or "", group.typer_instance.registered_callback
+            for name, command in _commands(group.typer_instance):
+                yield f"{group.name} {name}", command
 
 
 _COMMAND_LINE = """\
@@ -301,10 +330,10 @@ _COMMAND_LINE = """\
 `batchrun JOBFILE [options]` is short for `batchrun run JOBFILE [options]`.
 """
 _OPTIONS_FROM = """\
-Each option may also be set by the environment variable that is named beside it, or by its long
-name in `~/.config/batchrun/config.yml` (`$XDG_CONFIG_HOME` is respected) and
-`/etc/batchrun/config.yml`, such as `procs: 4`. The command line wins over the environment, that
-over your file, that over the machine's.
+Each option may also be set by the environment variable that is named beside it, or by the name of
+that variable, without `BATCHRUN_` and in small letters, in `~/.config/batchrun/config.yml`
+(`$XDG_CONFIG_HOME` is respected) and `/etc/batchrun/config.yml`, such as `procs: 4`. The command
+line wins over the environment, that over your file, that over the machine's.
 
 Results go to standard output, progress and messages to standard error. There is colour on a
 terminal only, unless `NO_COLOR` or `CLICOLOR_FORCE` is set. `batchrun --install-completion`
@@ -327,22 +356,27 @@ signal leaves them out.
 
 def _help(command: Any) -> tuple[str, str]:
     """Return the first sentence of a command's help, and the rest."""
-    text = inspect.cleandoc(command.help or command.callback.__doc__ or "")
+    written = command.help if isinstance(command.help, str) else ""
+    text = inspect.cleandoc(written or command.callback.__doc__ or "")
     first, _, rest = text.partition("\n\n")
     return first, rest
 
 
-def _command(command: Any) -> str:
+def _command(name: str, command: Any) -> str:
     signature = inspect.signature(command.callback)
     hints = get_type_hints(command.callback, include_extras=True)
-    infos = [(hints[name], one.default) for name, one in signature.parameters.items()]
+    infos = [
+        (hints[key], one.default)
+        for key, one in signature.parameters.items()
+        if hints[key] is not typer.Context
+    ]
     arguments = [hint.__metadata__[0] for hint, _ in infos if _is_argument(hint)]
     options = [(hint, default) for hint, default in infos if not _is_argument(hint)]
     shown = "[options]" if options else ""
-    words = ["batchrun", command.name, shown, *(one.metavar for one in arguments)]
+    words = ["batchrun", name, shown, *(one.metavar for one in arguments)]
     first, rest = _help(command)
     usage = " ".join(word for word in words if word)
-    parts = [f"## {command.name}\n\n{first}\n\n    {usage}\n", f"{rest}\n" if rest else ""]
+    parts = [f"## {name}\n\n{first}\n\n    {usage}\n", f"{rest}\n" if rest else ""]
     parts += ["".join(f"- `{one.metavar}`: {one.help}\n" for one in arguments)]
     if options:
         parts += [_table(("option", "meaning", "default", "environment"), map(_option, options))]
@@ -391,6 +425,11 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "job-file.md": job_file_page,
     "command-line.md": command_line_page,
     "exit-codes.md": exit_codes_page,
+}
+#: Of standard output with `--output json` and `--output ndjson`.
+SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "json.schema.json": document_schema,
+    "ndjson.schema.json": event_schema,
 }
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ _DIFFERS = (
     (re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{4}\b"), "RUN"),
     (re.compile(r"\b(in|after) \d[\d.]* (?:ms|s|min)\b(?: \d+ s)?"), r"\1 TIME"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DATE"),
+    (re.compile(r"\bDATE \d\d:\d\d +\d[\d.]* (?:ms|s|min)\b(?: \d+ s)?"), "DATE TIME"),
+    (re.compile(r"\bWHEN +TOOK\b"), "WHEN TOOK"),
     (re.compile(r"\b\d+ procs? \(the CPUs? here\)"), "PROCS"),
     (re.compile(r"[ \t]+$", re.MULTILINE), ""),
 )

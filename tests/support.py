@@ -3,10 +3,21 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["environ_of", "freeze", "processes_with_environ", "wait_until"]
+__all__ = [
+    "MEMORY",
+    "environ_of",
+    "freeze",
+    "local_zone",
+    "processes_with_environ",
+    "wait_until",
+]
+
+#: Where files are that many tests make durable: on a disk that alone takes minutes. None: nowhere.
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 def wait_until(predicate: Callable[[], object], timeout_s: float, describe: str) -> None:
@@ -33,6 +44,22 @@ def freeze(pid: int) -> None:
         timeout_s=10,
         describe=f"process {pid} is stopped",
     )
+
+
+@contextmanager
+def local_zone(zone: str) -> Iterator[None]:
+    """Let the local time of this process be that of a zone, as TZ names it."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = zone
+    time.tzset()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 def environ_of(pid: int) -> bytes:

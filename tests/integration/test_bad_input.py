@@ -345,6 +345,26 @@ def test_an_ordinary_user_is_told_what_may_not_be_read(as_nobody: Program) -> No
     assert not (as_nobody.dir / "ran").exists()
 
 
+@pytest.mark.parametrize("option", ["--joblog", "--junit", "--metrics", "--output-dir"])
+def test_an_ordinary_user_is_told_what_may_not_be_written_before_anything_is_run(
+    as_nobody: Program, option: str
+) -> None:
+    (as_nobody.dir / "closed").mkdir(0o555)
+    ended = as_nobody.run("each", option, "closed/f", "touch", ":::", "ran", **ordinary(as_nobody))
+    assert ended.code == 64
+    closed = f"{as_nobody.dir}/closed"
+    assert ended.err.startswith(f"batchrun: {option}: closed/f: nothing can be made in {closed} ")
+    assert not (as_nobody.dir / "ran").exists()
+
+
+def test_an_ordinary_user_is_told_of_a_file_that_may_not_be_replaced(as_nobody: Program) -> None:
+    (as_nobody.dir / "log").touch()
+    (as_nobody.dir / "log").chmod(0o444)
+    ended = as_nobody.run("each", "--joblog", "log", "true", ":::", "a", **ordinary(as_nobody))
+    assert ended.code == 64
+    assert ended.err.startswith("batchrun: --joblog: log: it cannot be written by this user")
+
+
 def test_an_ordinary_users_failures_name_the_path_and_the_reason(as_nobody: Program) -> None:
     (as_nobody.dir / "secret").write_text("x")
     (as_nobody.dir / "secret").chmod(0)
@@ -385,7 +405,11 @@ def test_a_state_directory_that_cannot_be_made_is_told_when_a_lock_is_wanted(
     assert str(program.dir / "file") in refused.err
     assert "Not a directory" in refused.err
     assert not (program.dir / "ran").exists()
-    assert program.run(job, env=env).code == 0
+    unrecorded = program.run(job, env=env)
+    assert unrecorded.code == 1
+    assert "give --no-journal" in unrecorded.err
+    assert not (program.dir / "ran").exists()
+    assert program.run(job, "--no-journal", env=env).code == 0
 
 
 def test_a_current_directory_that_has_gone_is_told(program: Program) -> None:

@@ -337,3 +337,15 @@ tasks:
         termios.tcflow(master.slave, termios.TCOON)
     assert ended.code == 0
     assert ended.out.startswith("job: 3 020 ok")
+
+
+def test_the_table_of_runs_is_as_wide_as_the_terminal(program: Program) -> None:
+    job = "name: a job whose name is longer than what is left for it\ntasks: [{mkdir: out}]\n"
+    assert program.run(program.job(job)).code == 0
+    with Tmux(program, 70) as tmux:
+        tmux.type(f"unset COLUMNS; {shlex.join(COMMAND)} runs")
+        lines = tmux.until("1 ok")
+    at = next(number for number, line in enumerate(lines) if line.startswith("RUN "))
+    assert re.fullmatch(r"RUN +WHEN +TOOK +EXIT +JOB", lines[at])
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}  .* 0  a job w.*\.\.\.", lines[at + 1])
+    assert lines[at + 2] == "    1 ok (1 changed)"

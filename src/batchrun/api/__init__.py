@@ -69,6 +69,8 @@ class RunConfig:
     #: Keep all that commands write in files that a sink may read while it handles the end of a
     #: unit (`Captured.spool`); else the middle of very long output is left out.
     whole_output: bool = False
+    #: Directory in which these files are made; empty: where temporary files go.
+    spool_in: str = ""
     #: Send the commands' output to the sinks while they run.
     live_output: bool = False
     #: Keep the tracebacks of defects.
@@ -163,7 +165,7 @@ def run(
     config = config or RunConfig()
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
-    run_id = config.run_id or new_run_id(started_at)
+    run_id = config.run_id or _free_run_id(started_at)
     described = replace(
         loaded.job,
         max_fail=config.max_fail or loaded.job.max_fail,
@@ -281,10 +283,6 @@ def _locks(
 
 def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack) -> RunSettings:
     """Put together what is the same for all units; what is made on disk goes with the stack."""
-    spool_dir = ""
-    if config.whole_output and not config.live_output:
-        made = tempfile.TemporaryDirectory(prefix="batchrun-", ignore_cleanup_errors=True)
-        spool_dir = stack.enter_context(made)
     return RunSettings(
         run_id=run_id,
         base_dir=loaded.job.base_dir,
@@ -294,8 +292,19 @@ def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStac
         live_output=config.live_output,
         debug=config.debug,
         diff=config.diff,
-        spool_dir=spool_dir,
+        spool_dir=_spool_dir(config, stack) if config.whole_output else "",
     )
+
+
+def _spool_dir(config: RunConfig, stack: ExitStack) -> str:
+    """Make a directory for whole output; empty where there is no room: the ends will do then."""
+    try:
+        made = tempfile.TemporaryDirectory(
+            prefix=".batchrun-", dir=config.spool_in or None, ignore_cleanup_errors=True
+        )
+    except OSError:
+        return ""
+    return stack.enter_context(made)
 
 
 def new_run_id(at: float) -> str:
@@ -305,6 +314,14 @@ def new_run_id(at: float) -> str:
         at: Seconds since the epoch.
     """
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(at))}-{secrets.token_hex(2)}"
+
+
+def _free_run_id(at: float) -> str:
+    """Make an id that no run on record has: many runs may begin in the same second."""
+    state = default_state_dir()
+    while os.path.lexists(state.run(run_id := new_run_id(at)).path):
+        pass
+    return run_id
 
 
 def _procs(wanted: int | None, of_job: int | None) -> int:

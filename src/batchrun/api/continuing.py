@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from batchrun.engine.lockfile import state_dir
@@ -47,6 +46,9 @@ class Wanted:
     kinds: tuple[str, ...] = ()
     #: Use the job file's text in the record, not the file.
     as_recorded: bool = False
+    #: Instead of what was said the first time (`LoadOptions`); None: as it was.
+    retries: int | None = None
+    timeout_s: float | None = None
     insecure_permissions: bool = False
     #: How long what a killed run has started may still take to end, in seconds.
     patience_s: float = 30.0
@@ -99,13 +101,15 @@ class Continuation:
             lock.release()
 
     def last_words(self) -> Sequence[str]:
-        """Say what was done before and is no longer planned."""
+        """Say what was done before and is no longer planned; nothing, if that cannot be read."""
         if self.how != "resume" or not len(self.earlier.ok):
             return ()
+        job = self.loaded.job
+        task_ids = [task.id for task in (*job.tasks, *job.final_tasks)]
         try:
             with ExitStack() as stack, History(_state()) as history:
                 family = [stack.enter_context(history.open(one)) for one in self.family]
-                sentence = left_over(self.earlier, family)
+                sentence = left_over(self.earlier, family, task_ids)
         except JournalError as error:  # somebody has removed them: this run has its own record
             sentence = f"nobody can tell what is no longer planned: {error}"
         return (sentence,) if sentence else ()
@@ -129,7 +133,8 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
         _await_rest(history.state, ids, wanted.patience_s)
         records = {one.run.run_id: one.record for one in family}
         asked, first = records[run_id], records[ids[0]]
-        loaded, notes = _job(asked, first, wanted, table)
+        options = _options(asked, wanted)
+        loaded, notes = _job(asked, _load_options(options, first), wanted, table)
         earlier = _earlier(run_id, family, wanted, table)
         return Continuation(
             how=wanted.how,
@@ -138,7 +143,7 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
             loaded=loaded,
             earlier=earlier,
             notes=(*notes, *earlier.warnings),
-            options=asked.options,
+            options=options,
             items_dir=os.fspath(history.state.run(ids[0]).items),
             family=tuple(ids),
         )
@@ -206,10 +211,9 @@ def _earlier(
 
 
 def _job(
-    asked: RunRecord, first: RunRecord, wanted: Wanted, table: OperationTable
+    asked: RunRecord, options: LoadOptions, wanted: Wanted, table: OperationTable
 ) -> tuple[LoadedJob, tuple[str, ...]]:
     """Load the job; returns it and what people should know of it."""
-    options = _load_options(asked, first, insecure=wanted.insecure_permissions)
     is_file = asked.job_file not in ("", "-")
     if wanted.as_recorded or not is_file:
         loaded = _load_text(
@@ -221,7 +225,7 @@ def _job(
         )
         loaded.path = asked.job_file
         return loaded, ()
-    if not Path(asked.job_file).exists():
+    if not os.path.exists(asked.job_file):
         message = (
             f"the job file {asked.job_file} is not there any more; `batchrun {wanted.how} "
             f"{asked.run_id} --recorded` uses its text as it was"
@@ -233,11 +237,22 @@ def _job(
     return loaded, (f"the job file {asked.job_file} has changed since run {asked.run_id}",)
 
 
-def _load_options(asked: RunRecord, first: RunRecord, *, insecure: bool) -> LoadOptions:
+def _options(asked: RunRecord, wanted: Wanted) -> dict[str, Any]:
+    """Return what was said on the command line: the first time, and now."""
     given = asked.options.get("load", {})
     if not isinstance(given, Mapping):
         message = f"the record of run {asked.run_id} cannot be read: the file is damaged"
         raise JournalError(message)
+    now = {"retries": wanted.retries, "timeout_s": wanted.timeout_s}
+    load = {**given, **{name: value for name, value in now.items() if value is not None}}
+    load["insecure_permissions"] = wanted.insecure_permissions or bool(
+        given.get("insecure_permissions")
+    )
+    return {**asked.options, "load": load}
+
+
+def _load_options(options: Mapping[str, Any], first: RunRecord) -> LoadOptions:
+    given = options["load"]
     return LoadOptions(
         recorded=first.variables,
         task_ids=tuple(given.get("task_ids", ())),
@@ -245,5 +260,5 @@ def _load_options(asked: RunRecord, first: RunRecord, *, insecure: bool) -> Load
         skip_tags=tuple(given.get("skip_tags", ())),
         retries=given.get("retries"),
         timeout_s=given.get("timeout_s"),
-        insecure_permissions=insecure or bool(given.get("insecure_permissions")),
+        insecure_permissions=given["insecure_permissions"],
     )

@@ -8,9 +8,14 @@ from batchrun.cli.flags import (
     DoFlags,
     EachFlags,
     JobFlags,
+    PruneFlags,
+    ReportFlags,
     RerunFlags,
     ResumeFlags,
+    RunsFlags,
+    ShowFlags,
     command_of,
+    group_of,
 )
 from batchrun.model.exitcode import EXIT_CODES
 
@@ -97,6 +102,39 @@ def _rerun(flags: RerunFlags) -> int:
     return rerun_run(flags)
 
 
+def _runs(flags: RunsFlags) -> int:
+    """List the runs that are on record, the newest first."""
+    from batchrun.cli.looking import list_runs  # noqa: PLC0415
+
+    return list_runs(flags)
+
+
+def _prune(flags: PruneFlags) -> int:
+    """Throw the records of old runs away.
+
+    Without an option that says which, what is thrown away at the end of each run: all but the
+    newest 1000 runs, what is older than 90 days, and what is more than 2 GiB. Runs that go on
+    with each other are kept or thrown away together, and one that is running is kept.
+    """
+    from batchrun.cli.looking import prune_runs  # noqa: PLC0415
+
+    return prune_runs(flags)
+
+
+def _show(flags: ShowFlags) -> int:
+    """Show what came of a run: its failures with their output, its slowest units, its recap."""
+    from batchrun.cli.showing import show_run  # noqa: PLC0415
+
+    return show_run(flags)
+
+
+def _report(flags: ReportFlags) -> int:
+    """Write what a run would have written with other options, from its record."""
+    from batchrun.cli.reporting import report_run  # noqa: PLC0415
+
+    return report_run(flags)
+
+
 run = app.command("run", epilog=_EXIT_CODES)(command_of(JobFlags, _run))
 each = app.command("each", epilog=_EXIT_CODES, help=_EACH_HELP, context_settings=_WORDS_LAST)(
     command_of(EachFlags, _each)
@@ -105,6 +143,12 @@ do = app.command("do", epilog=_EXIT_CODES)(command_of(DoFlags, _do))
 resume = app.command("resume", epilog=_EXIT_CODES)(command_of(ResumeFlags, _resume))
 rerun = app.command("rerun", epilog=_EXIT_CODES)(command_of(RerunFlags, _rerun))
 check = app.command("check", epilog=_EXIT_CODES)(command_of(CheckFlags, _check))
+runs = typer.Typer(rich_markup_mode="markdown")
+runs.callback(invoke_without_command=True)(group_of(RunsFlags, _runs))
+prune = runs.command("prune")(command_of(PruneFlags, _prune))
+app.add_typer(runs, name="runs")
+show = app.command("show")(command_of(ShowFlags, _show))
+report = app.command("report")(command_of(ReportFlags, _report))
 
 
 @app.command("schema")
@@ -123,6 +167,7 @@ def ops(name: o.OperationChoice = None) -> int:
     return print_operations(name)
 
 
-COMMANDS: tuple[str, ...] = tuple(
-    command.name for command in app.registered_commands if command.name
+COMMANDS: tuple[str, ...] = (
+    *(command.name for command in app.registered_commands if command.name),
+    *(group.name for group in app.registered_groups if group.name),
 )

@@ -29,6 +29,8 @@ class _Option:
 
     #: The parser's own object for the command.
     command: Any
+    #: The words that name the command.
+    path: tuple[str, ...]
     #: The parser's own object for it.
     parameter: Any
 
@@ -45,7 +47,7 @@ def option_defaults(app: typer.Typer, environ: Mapping[str, str]) -> dict[str, A
     Raises:
         UsageError: a file has an unknown option, or a value that its option does not take.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
     for path in config_files(environ):
         if not _is_there(path):
             continue
@@ -55,7 +57,10 @@ def option_defaults(app: typer.Typer, environ: Mapping[str, str]) -> dict[str, A
             message = f"{path}: cannot be read: {error.strerror}"
             raise UsageError(message) from error
         for option, value in _values(app, text, str(path)):
-            found.setdefault(option.command.name, {})[option.parameter.name] = value
+            of_command = found
+            for word in option.path:
+                of_command = of_command.setdefault(word, {})
+            of_command[option.parameter.name] = value
     return found
 
 
@@ -89,15 +94,26 @@ def _values(app: typer.Typer, text: bytes, file: str) -> Iterator[tuple[_Option,
 
 
 def _options(app: typer.Typer) -> Iterator[tuple[str, list[_Option]]]:
-    """List all options by long name, each with the commands that have it."""
+    """List all options, each with the commands that have it, by the names of their variables.
+
+    Those are the long names, but for the few that mean one thing here and another one there.
+    """
     found: dict[str, list[_Option]] = {}
-    for command in get_command(app).commands.values():  # type: ignore[attr-defined]  # a group
+    for path, command in _commands(get_command(app), ()):
         for parameter in command.params:
-            for name in parameter.opts if parameter.param_type_name == "option" else ():
-                if name.startswith("--") and name != "--help":
-                    option = _Option(command=command, parameter=parameter)
-                    found.setdefault(name.removeprefix("--"), []).append(option)
+            variable = parameter.envvar
+            if variable:
+                name = variable.removeprefix("BATCHRUN_").lower().replace("_", "-")
+                option = _Option(command=command, path=path, parameter=parameter)
+                found.setdefault(name, []).append(option)
     yield from found.items()
+
+
+def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """List a command and those below it."""
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _commands(below, (*path, name))
 
 
 def _unknown(setting: "Setting", name: str, options: Mapping[str, list[_Option]], file: str) -> str:

@@ -43,6 +43,8 @@ def run_each(flags: EachFlags) -> int:
     with ExitStack() as stack:
         text = each_text(flags, stack)
         loaded = load_made(text, "each")
+        if not all(map(is_text, flags.words or ())):
+            loaded.keep_items.add("each")  # they are in a file that goes away with this process
         if flags.save is not None:
             save(flags.save, text)
         grouping = Grouping(tag=flags.tag, keep_order=flags.keep_order)

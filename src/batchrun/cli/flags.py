@@ -5,7 +5,12 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar, get_type_hints
 
+import typer
+
+from batchrun.cli import lookoptions as lo
 from batchrun.cli import options as o
+from batchrun.cli.optionkinds import panel_position
+from batchrun.errors import UsageError
 
 __all__ = [
     "CheckFlags",
@@ -13,12 +18,18 @@ __all__ = [
     "EachFlags",
     "Flags",
     "JobFlags",
+    "PruneFlags",
+    "ReportFlags",
     "RerunFlags",
     "ResumeFlags",
+    "RunsFlags",
+    "ShowFlags",
     "command_of",
+    "group_of",
 ]
 
 F = TypeVar("F")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +46,14 @@ class Flags:
     deadline: o.Deadline = None
     grace: o.Grace = 60.0
     output: o.OutputChoice = o.Output.TEXT
+    output_dir: o.OutputDir = None
+    joblog: o.Joblog = None
+    junit: o.Junit = None
+    metrics: o.Metrics = None
     progress: o.ProgressChoice = o.Progress.AUTO
     quiet: o.Quiet = 0
     verbose: o.Verbose = False
+    report: o.ReportFile = None
     debug: o.Debug = False
     no_journal: o.NoJournal = False
 
@@ -113,6 +129,49 @@ class RerunFlags(ResumeFlags):
     unreachable: o.OnlyUnreachable = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsFlags:
+    """What `runs` takes."""
+
+    job: lo.Job = None
+    state: lo.States = None
+    since: lo.Since = None
+    last: lo.LastRuns = 20
+    every: lo.AllRuns = False
+    as_json: lo.AsJson = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneFlags:
+    """What `runs prune` takes."""
+
+    keep: lo.Keep = None
+    older_than: lo.OlderThan = None
+    max_size: lo.MaxSize = None
+    dry_run: o.DryRun = False
+    quiet: o.Quiet = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowFlags:
+    """What `show` takes."""
+
+    run: o.RunName = "last"
+    failed: lo.FailedUnits = False
+    unit: lo.UnitName = None
+    output: lo.UnitOutput = False
+    as_json: lo.AsJson = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFlags:
+    """What `report` takes."""
+
+    run: o.RunName = "last"
+    format: lo.FormatChoice = lo.ReportFormat.TEXT
+    to: lo.Target = None
+
+
 def command_of(kind: type[F], function: Callable[[F], int]) -> Callable[..., int]:
     """Make the function that typer calls: one keyword argument for each field of a class.
 
@@ -122,6 +181,33 @@ def command_of(kind: type[F], function: Callable[[F], int]) -> Callable[..., int
     def call(**given: Any) -> int:
         return function(kind(**given))
 
+    return _with_signature(call, function, _parameters(kind))
+
+
+def group_of(kind: type[F], function: Callable[[F], int]) -> Callable[..., int | None]:
+    """Make the function that typer calls for a command that has commands of its own.
+
+    One of them is meant when it is named; then options before it would mean nothing, and are
+    refused.
+    """
+
+    def call(context: typer.Context, **given: Any) -> int | None:
+        name = context.invoked_subcommand
+        if name is None:
+            return function(kind(**given))
+        for option in given:
+            source = context.get_parameter_source(option)
+            if source is not None and source.name == "COMMANDLINE":
+                message = f"options of `{context.info_name}` mean nothing before `{name}`"
+                raise UsageError(message)
+        return None
+
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    return _with_signature(call, function, [context, *_parameters(kind)])
+
+
+def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
+    """Make a parameter of each field of a class, in the order of `--help`."""
     hints = get_type_hints(kind, include_extras=True)
     parameters = [
         inspect.Parameter(
@@ -130,9 +216,14 @@ def command_of(kind: type[F], function: Callable[[F], int]) -> Callable[..., int
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
             annotation=hints[field.name],
         )
-        for field in fields(kind)  # type: ignore[arg-type]  # every F is a dataclass
+        for field in fields(kind)
     ]
-    parameters.sort(key=lambda one: o.panel_position(one.annotation))
+    return sorted(parameters, key=lambda one: panel_position(one.annotation))
+
+
+def _with_signature(
+    call: Callable[..., R], function: Callable[..., Any], parameters: list[inspect.Parameter]
+) -> Callable[..., R]:
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
     call.__annotations__ = {one.name: one.annotation for one in parameters}

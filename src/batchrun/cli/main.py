@@ -90,6 +90,10 @@ def _guarded(words: Sequence[str]) -> int:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         return ExitCode.OK  # whoever read our output has seen enough
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # that is how the parser says the same
+            return ExitCode.OK
+        raise
     except (_ParserError, BatchrunError, OSError) as error:
         return _explain(error, words)
 

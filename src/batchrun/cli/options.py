@@ -1,75 +1,32 @@
 """The options of the command line: each letter means one thing everywhere."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
+from batchrun.cli.optionkinds import FILES as _FILES
+from batchrun.cli.optionkinds import HOW as _HOW
+from batchrun.cli.optionkinds import LIMITS as _LIMITS
+from batchrun.cli.optionkinds import LOCKS as _LOCKS
+from batchrun.cli.optionkinds import SHOW as _SHOW
+from batchrun.cli.optionkinds import WHAT as _WHAT
+from batchrun.cli.optionkinds import duration as _duration
+from batchrun.cli.optionkinds import option as _option
 from batchrun.errors import UsageError
 from batchrun.model.job import FailLimit
-from batchrun.model.values import parse_duration
 
 __all__ = [
-    "ArgFile",
-    "Argv",
-    "AsRecorded",
-    "CommandWords",
-    "Deadline",
-    "Debug",
-    "DetailedExitcode",
-    "Diff",
-    "DryRun",
-    "Grace",
-    "Hosts",
-    "InsecurePermissions",
-    "JobFile",
-    "KeepOrder",
-    "Lock",
-    "LockName",
-    "MaxArgs",
-    "MaxFail",
-    "NoJournal",
-    "NullSeparated",
-    "OnlyFailed",
-    "OnlyUnreachable",
-    "OperationChoice",
-    "OperationName",
-    "Output",
-    "OutputChoice",
-    "Procs",
-    "Progress",
-    "ProgressChoice",
-    "Quiet",
-    "Replace",
-    "Retries",
-    "RunName",
-    "Save",
-    "SkipTags",
-    "Tag",
-    "Tags",
-    "Tasks",
-    "Timeout",
-    "Variables",
-    "VarsFiles",
-    "Verbose",
-    "Version",
-    "Wait",
-    "Words",
-    "fail_limit",
-    "panel_position",
-    "split_words",
-    "variables",
+    "ArgFile", "Argv", "AsRecorded", "CommandWords", "Deadline", "Debug", "DetailedExitcode",
+    "Diff", "DryRun", "Grace", "Hosts", "InsecurePermissions", "JobFile", "Joblog", "Junit",
+    "KeepOrder", "Lock", "LockName", "MaxArgs", "MaxFail", "Metrics", "NoJournal", "NullSeparated",
+    "OnlyFailed", "OnlyUnreachable", "OperationChoice", "OperationName", "Output", "OutputChoice",
+    "OutputDir", "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "ReportFile", "Retries",
+    "RunName", "Save", "SkipTags", "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles",
+    "Verbose", "Version", "Wait", "Words", "fail_limit", "split_words", "variables",
 ]  # fmt: skip
-
-_WHAT = "What is run"
-_HOW = "How it is run"
-_LIMITS = "Limits"
-_SHOW = "What is shown"
-_LOCKS = "Locks"
-#: As `--help` shows them.
-_PANELS = (_WHAT, _HOW, _LIMITS, _SHOW, _LOCKS)
 
 
 class Output(StrEnum):
@@ -89,35 +46,12 @@ class Progress(StrEnum):
     NONE = "none"
 
 
-def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
-    """Make an option with its environment variable, `BATCHRUN_` and its long name."""
-    longest = max(names, key=len)
-    variable = "BATCHRUN_" + longest.removeprefix("--").upper().replace("-", "_")
-    return typer.Option(*names, help=text, rich_help_panel=panel, envvar=variable, **more)
-
-
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
     if wanted:
         from batchrun import __version__  # noqa: PLC0415 - only here
 
         typer.echo(f"batchrun {__version__}")
         raise typer.Exit
-
-
-def _duration(option: str) -> Callable[[object], float]:
-    """Make the reader of durations, in seconds, of an option.
-
-    It also gets the option's default, which is a number already.
-    """
-
-    def read(text: object) -> float:
-        try:
-            return parse_duration(str(text))
-        except ValueError as error:
-            message = f"{option}: {error}"
-            raise UsageError(message) from error
-
-    return read
 
 
 def fail_limit(text: object) -> FailLimit:
@@ -221,6 +155,26 @@ OutputChoice: TypeAlias = Annotated[
     _option(_SHOW, "Standard output: readable, one document at the end, or one event per line.",
             "--output"),
 ]  # fmt: skip
+OutputDir: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write all output of every unit into files, in a directory for this run that "
+            "is made in DIR.", "--output-dir", metavar="DIR", readable=False),
+]  # fmt: skip
+Joblog: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write a line for each unit that has ended, in the columns of GNU parallel's "
+            "joblog.", "--joblog", metavar="FILE", readable=False),
+]  # fmt: skip
+Junit: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write the results as JUnit XML: a test suite for each task, a test case for "
+            "each unit.", "--junit", metavar="FILE", readable=False),
+]  # fmt: skip
+Metrics: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write what the run came to for the textfile collector of Prometheus, which "
+            "reads names that end in .prom.", "--metrics", metavar="FILE", readable=False),
+]  # fmt: skip
 ProgressChoice: TypeAlias = Annotated[
     Progress,
     _option(_SHOW, "Standard error: bars on a terminal and nothing elsewhere, or always one kind.",
@@ -236,6 +190,12 @@ Verbose: TypeAlias = Annotated[
     bool,
     _option(_SHOW, "Show the commands' output as it comes, each line with its item.",
             "-v", "--verbose"),
+]  # fmt: skip
+ReportFile: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write a page about the run, for browsers: one HTML file, which only its owner "
+            "can read unless it is there already with another mode.",
+            "--report", metavar="FILE", readable=False),
 ]  # fmt: skip
 Debug: TypeAlias = Annotated[
     bool,
@@ -365,12 +325,6 @@ Hosts: TypeAlias = Annotated[
     _option(_WHAT, "Run it on these hosts (a later version of batchrun).", "-w", "--hosts",
             metavar="NODES"),
 ]  # fmt: skip
-
-
-def panel_position(annotation: Any) -> int:
-    """Say where in `--help` an option of this type stands; arguments come first."""
-    (info,) = annotation.__metadata__
-    return _PANELS.index(info.rich_help_panel) + 1 if info.rich_help_panel else 0
 
 
 def split_words(words: Iterable[str] | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from batchrun import api
 from batchrun.cli.asking import answer_prompts, check_terminal, terminal_asker
+from batchrun.cli.files import check_files, file_sinks, spool_in, unwritten_options
 from batchrun.cli.flags import Flags, JobFlags
 from batchrun.cli.options import Output, Progress, split_words
 from batchrun.engine.lockfile import RunLock
@@ -51,7 +52,7 @@ def check_flags(flags: Flags) -> None:
     """Refuse what makes no sense together, and begin to log when that is wanted.
 
     Raises:
-        UsageError: flags that contradict each other.
+        UsageError: flags that contradict each other, a file that cannot be written.
     """
     if flags.detailed_exitcode and not flags.dry_run:
         message = "--detailed-exitcode needs --dry-run"
@@ -59,6 +60,7 @@ def check_flags(flags: Flags) -> None:
     if flags.verbose and flags.quiet:
         message = "-v and -q contradict each other: one shows more, the other less"
         raise UsageError(message)
+    check_files(flags)
     if flags.debug:
         logging.basicConfig(
             level=logging.DEBUG, stream=sys.stderr, format="%(relativeCreated)9.1f ms %(message)s"
@@ -84,17 +86,21 @@ def execute(
 
     Raises:
         BatchrunError: somebody has to be asked, and there is no terminal.
+        UsageError: the directory for output cannot be made.
     """
     asked = asked or Asked()
     procs = flags.procs if asked.procs is None else asked.procs
     check_terminal(loaded.job)
     answer_prompts(loaded)
+    if not flags.quiet and (options := unwritten_options(flags)):
+        sys.stderr.write(f"a dry run writes no files: {', '.join(options)} not written\n")
     with _shown(flags, grouping) as (sinks, behind, progress):
         config = api.RunConfig(
             dry_run=flags.dry_run,
             diff=flags.diff,
             live_output=flags.verbose,
-            whole_output=_groups(flags, grouping),
+            whole_output=_groups(flags, grouping) or flags.output_dir is not None,
+            spool_in=spool_in(flags),
             debug=flags.debug,
             grace_s=flags.grace,
             max_fail=flags.max_fail,
@@ -152,13 +158,17 @@ def _groups(flags: Flags, grouping: Grouping | None) -> bool:
 def _shown(
     flags: Flags, grouping: Grouping | None
 ) -> Iterator[tuple[tuple[Sink, ...], tuple[Sink, ...], ProgressSink]]:
-    """Make the sinks, in their fixed order: messages, results, then what merely shows progress.
+    """Make the sinks, in their fixed order: messages, files, results, what only shows progress.
 
     Lines for programs stand apart: they say only what is on record.
 
     Messages are a sink of their own: who reads the results may go away, or their disk be full,
     and that must still be told.
+
+    Raises:
+        UsageError: one of the files cannot be written.
     """
+    files = file_sinks(flags)
     progress = ProgressSink(sys.stderr, _progress_mode(flags))
     messages = MessageSink(
         sys.stderr, quiet=flags.quiet, palette=palette_for(sys.stderr), before=progress.hide
@@ -166,9 +176,10 @@ def _shown(
     try:
         if flags.output is Output.NDJSON:
             behind = (NdjsonSink(sys.stdout, before=progress.hide),)
-            yield (messages, progress), behind, progress
+            yield (messages, *files, progress), behind, progress
         else:
-            yield (messages, _results(flags, grouping, progress.hide), progress), (), progress
+            results = _results(flags, grouping, progress.hide)
+            yield (messages, *files, results, progress), (), progress
     finally:
         progress.close()
 
@@ -190,6 +201,7 @@ def _results(flags: Flags, grouping: Grouping | None, before: Callable[[], None]
         quiet=flags.quiet,
         live=flags.verbose,
         debug=flags.debug,
+        rest_is_in=str(flags.output_dir or ""),
         palette=palette_for(sys.stdout),
     )
     return TextSink(sys.stdout, sys.stderr, options, before=before)

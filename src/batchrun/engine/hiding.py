@@ -58,6 +58,7 @@ def masked(done: Done, mask: Mask) -> Done:
         if done.output
         else done.output,
         warnings=tuple(map(mask.text, done.warnings)),
+        errors=tuple(map(mask.text, done.errors)),
         diff=mask.text(done.diff),
     )
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from batchrun.engine.presence import alive
+from batchrun.engine.presence import alive, remove_dead
 
 __all__ = ["Holder", "erase", "open_lock", "sign", "take"]
 
@@ -65,10 +65,14 @@ def take(descriptor: int, own: Path | None) -> Holder | None:
             raise
         return _read(descriptor)
     holder = _read(descriptor)
-    if holder.presence is None or holder.presence == own or not alive(holder.presence):
+    if holder.presence is None or holder.presence == own:
         return None
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return replace(holder, killed=True)
+    if alive(holder.presence):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        return replace(holder, killed=True)
+    if own is not None and holder.presence.parent == own.parent:  # elsewhere nothing is ours
+        remove_dead(holder.presence)
+    return None
 
 
 def sign(descriptor: int, presence: Path | None) -> None:

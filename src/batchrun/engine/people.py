@@ -30,6 +30,8 @@ class People:
     queue: "SimpleQueue[Message]"
     #: Shows an event.
     emit: Callable[[Event], None]
+    #: Carries out what the scheduler has decided.
+    act: Callable[[], None]
 
     def obey(self, number: int) -> None:
         """Obey a signal: the first one lets running units finish, a further one does not.
@@ -48,6 +50,8 @@ class People:
                 return
             kind = StopKind.INSIST
         self.scheduler.stop(kind, self.options.clock(), self.options.grace_s)
+        # What has not begun is taken back before anybody is told that nothing more will start.
+        self.act()
         sentence = stop_sentence(
             kind,
             # What the runner has beyond its slots it has not begun, and gives back.

@@ -22,11 +22,13 @@ from pathlib import Path
 
 from batchrun.ops.survivor import keep_open, let_go
 
-__all__ = ["Presence", "alive", "holders", "make_private", "presence_path"]
+__all__ = ["Presence", "alive", "holders", "make_private", "presence_path", "remove_dead"]
 
 #: Somebody who looks has the file locked for some microseconds; a run with the same id, for long.
 _TRIES = 100
 _TRY_S = 0.01
+#: Nothing of that name is a file, and nothing of ours is a link.
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 #: O_NONBLOCK: a pipe of that name must not make anybody wait.
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -64,13 +66,28 @@ def alive(path: Path) -> bool:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | _OPEN)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return False
+        raise
     try:
         # Shared: of any number that look at the same time none takes another for the run.
         return not _lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def remove_dead(path: Path) -> None:
+    """Remove the file of a run of which nothing is alive; in vain is not an error."""
+    with suppress(OSError):  # it has gone, or is none of ours
+        descriptor = os.open(path, os.O_RDWR | _OPEN)
+        try:
+            # Who has it locked, and sees it under its name, knows that nobody else gives the
+            # name to another file, or takes it away.
+            if _lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, path):
+                path.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def holders(path: Path) -> list[int]:
@@ -100,7 +117,8 @@ class Presence:
         # Others read it, in other directories.
         self.path = path.absolute()
         make_private(self.path.parent)
-        _remove_dead(self.path.parent)
+        for name in os.listdir(self.path.parent):  # what killed runs have left
+            remove_dead(self.path.parent / name)
         self._descriptor = _enter(self.path)
         keep_open(self._descriptor)
 
@@ -134,21 +152,6 @@ def _enter(path: Path) -> int:
                 os.close(descriptor)
         time.sleep(_TRY_S)
     raise OSError(errno.EBUSY, "another run with the same id is running", os.fspath(path))
-
-
-def _remove_dead(directory: Path) -> None:
-    """Remove what killed runs have left."""
-    for name in os.listdir(directory):
-        path = directory / name
-        with suppress(OSError):  # it has gone, or is none of ours
-            descriptor = os.open(path, os.O_RDWR | _OPEN)
-            try:
-                # Who has it locked, and sees it under its name, knows that nobody else gives the
-                # name to another file, or takes it away.
-                if _lock(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, path):
-                    path.unlink()
-            finally:
-                os.close(descriptor)
 
 
 def _lock(descriptor: int, kind: int) -> bool:

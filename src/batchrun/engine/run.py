@@ -137,6 +137,7 @@ class Run:
             options=options,
             queue=queue,
             emit=self._emit,
+            act=self._advance,
         )
 
     def execute(self) -> RunResult:

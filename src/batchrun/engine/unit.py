@@ -80,6 +80,7 @@ def run_unit(order: Order, context: Context, table: OperationTable | str) -> Rep
         duration_s=time.monotonic() - began,
         output=done.output,
         warnings=done.warnings[:_MOST_WARNINGS],
+        errors=done.errors,
         bytes_done=done.bytes_done,
         diff=done.diff,
     )

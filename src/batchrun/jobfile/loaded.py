@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchrun.errors import SourceError
 from batchrun.jobfile.compiled import Compiled
 from batchrun.jobfile.describe import describe
 from batchrun.jobfile.options import TaskDescription
@@ -18,7 +19,8 @@ from batchrun.jobfile.results import Results
 from batchrun.jobfile.scope import Names, environment_variable, make_now
 from batchrun.jobfile.secretsource import Secrets
 from batchrun.jobfile.settled import Settled
-from batchrun.jobfile.sources import Items, collected
+from batchrun.jobfile.sources import Items, Source, collected
+from batchrun.jobfile.spooled import is_read_once, kept_items, spool_path, spooled
 from batchrun.jobfile.stream import PlannedStream, unknown_items
 from batchrun.jobfile.variables import new_scope
 from batchrun.model.event import Kept
@@ -97,6 +99,9 @@ class LoadedJob:
         #: The name of the file as it was given, and its text.
         self.file = reading.file
         self.text = reading.text
+        #: Tasks whose items are kept for a resume although they are in a file: it is a
+        #: temporary one.
+        self.keep_items: set[str] = set()
         #: Where that file is; `-`: it came over standard input; empty: there is none.
         self.path = ""
         self._plans = reading.plans
@@ -209,10 +214,36 @@ class LoadedJob:
         if plan.frame.source is None:
             return None
         try:
-            items = plan.frame.source.open(names, waker)
+            items = self._opened(plan, plan.frame.source, names, waker)
         except UnknownUntilRunError as error:
             return unknown_items(error)
         return collected(items, waker) if plan.needs_total else items
+
+    def _opened(self, plan: TaskPlan, source: Source, names: Names, waker: Waker) -> Items:
+        """Open a source; one that can be read only once is kept, and had from where it was kept.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        binding, task_id = self._binding, plan.task.id
+        if not is_read_once(source) and task_id not in self.keep_items:
+            return source.open(names, waker)
+        if binding.items_before:
+            before = kept_items(
+                spool_path(binding.items_before, task_id), must_be_all=not source.standard_input
+            )
+            if before is not None:
+                return before
+            if source.standard_input:
+                message = (
+                    "the items came over standard input, and the run that is gone on with had not "
+                    "begun to read them; they are not known any more"
+                )
+                raise SourceError(message)
+        items = source.open(names, waker)
+        if not binding.items_dir:
+            return items
+        return spooled(items, spool_path(binding.items_dir, task_id))
 
 
 def _per_item(job: Job) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Units that need not be run, because the runs that this one goes on with have settled them."""
 
+from collections.abc import Callable
 from typing import Final
 
 from batchrun.jobfile.plan import TaskPlan
@@ -31,28 +32,43 @@ class Settled:
         #: How many were left out.
         self.left_out = 0
         self._task = plan.task
+        self._register = plan.frame.register
         self._results = desk.results
         self._hides = hides
-        #: The verdict of a unit that is planned and not run.
-        self.done = Skipped(because=f"done in run {self.earlier.run_id}" if self.earlier else "")
+        #: The verdicts of units that are planned and not run, by reason.
+        self._verdicts: dict[str, Skipped] = {}
 
     @property
     def may_leave_out(self) -> bool:
         """Whether there may be fewer units than items."""
         return self.earlier is not None and self._hides
 
-    def verdict(self, identity: bytes, origin: Origin) -> Skipped | None:
-        """Decide about a unit that is being planned; None: it is to be run."""
-        earlier, task = self.earlier, self._task
-        if earlier is None or not earlier.settles(task.id, identity):
+    def verdict(self, identity: bytes, origin: Callable[[], Origin]) -> Skipped | None:
+        """Decide about a unit that is being planned; None: it is to be run.
+
+        Args:
+            identity: The unit's.
+            origin: Says which unit a result is of.
+        """
+        if self.earlier is None:
             return None
-        if task.registers:
-            kept = earlier.kept(task.id, identity)
-            if kept is None:
-                return None
-            for one in kept:
-                self._results.restore(origin, one)
+        found = self.earlier.settled(
+            self._task.id, identity, keeps=bool(self._task.registers), register=self._register
+        )
+        if found is None:
+            return None
+        for one in found.kept:
+            self._results.restore(origin(), one)
         if not self._hides:
-            return self.done
+            return self._verdicts.setdefault(found.because, Skipped(because=found.because))
         self.left_out += 1
         return LEFT_OUT
+
+    def gave(self, verdict: object) -> bool:
+        """Tell whether a verdict is one of these: what it is of may have registered something."""
+        return any(one is verdict for one in self._verdicts.values())
+
+    def over(self) -> None:
+        """Take note that all units of the task were planned."""
+        if self.earlier is not None:
+            self.earlier.planned(self._task.id)

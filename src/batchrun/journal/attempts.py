@@ -84,21 +84,13 @@ class Attempts:
         """Give the ends of units that ended neither ok nor skipped; does not read the others."""
         return _ends(self._pages("attempts INDEXED BY unwell", UNWELL, []))
 
-    def numbers(self, which: UnitFilter, most: int) -> list[int]:
-        """Return the numbers of units of which an attempt fits, sorted, at most so many."""
+    def places(self, which: UnitFilter, most: int) -> list[int]:
+        """Find attempts, also of units that have not ended: unit by unit, at most so many."""
         where, values = which.conditions()
         rows = self._connection.execute(
-            f"SELECT DISTINCT number FROM attempts WHERE {where} LIMIT ?", (*values, most)
+            f"SELECT number, seq FROM attempts WHERE {where} LIMIT ?", (*values, most)
         )
-        return sorted(row["number"] for row in rows)
-
-    def of_units(self, numbers: Sequence[int]) -> Iterator[Event]:
-        """Give every attempt of some units, unit by unit."""
-        rows = self._connection.execute(
-            f"SELECT seq FROM attempts WHERE number IN ({_marks(numbers)}) ORDER BY number, seq",
-            numbers,
-        ).fetchall()
-        return self.at([row["seq"] for row in rows])
+        return [seq for _, seq in sorted(map(tuple, rows))]
 
     def at(self, seqs: Sequence[int]) -> Iterator[Event]:
         """Give the attempts at some places, in the order of these."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from batchrun.errors import JournalError
@@ -36,6 +37,8 @@ class Schema:
     application_id: int
     #: Scripts; each leads from the version that is its index to the next one.
     steps: Sequence[str]
+    #: How sure a commit is: `FULL` outlives a power cut; `NORMAL` may lose the last ones.
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
 
     @property
     def version(self) -> int:
@@ -60,7 +63,9 @@ def open_for_writing(path: Path, schema: Schema, busy_s: float = BUSY_S) -> sqli
     connection = _connect(path, busy_s)
     try:
         version = _version(connection, path, schema)
-        _set_up(connection, path, is_new=not version)
+        if not version:
+            _set_up(connection, path)
+        connection.execute(f"PRAGMA synchronous={schema.synchronous}")
         if version < schema.version:
             _upgrade(connection, schema)
     except BaseException:
@@ -101,7 +106,7 @@ def _open_read_only(path: Path, busy_s: float) -> sqlite3.Connection:
     if not path.exists():
         message = "there is no such file"
         raise sqlite3.OperationalError(message)
-    address = f"file:{quote(os.fspath(path))}?mode=ro"
+    address = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
         return _read_through(address, busy_s)
     except sqlite3.OperationalError:
@@ -131,15 +136,13 @@ def _connect(path: Path, busy_s: float) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
 
 
-def _set_up(connection: sqlite3.Connection, path: Path, *, is_new: bool) -> None:
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     """Choose how it is written: write-ahead where the file system can do that.
 
     Of a database that others may have open that is never changed.
     """
-    if is_new:
-        mode = "WAL" if _has_shared_memory(path.parent) else "TRUNCATE"
-        connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
-    connection.execute("PRAGMA synchronous=FULL")
+    mode = "WAL" if _has_shared_memory(path.parent) else "TRUNCATE"
+    connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
 
 
 def _has_shared_memory(directory: Path) -> bool:
@@ -176,9 +179,11 @@ def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
     Raises:
         JournalError: it is newer than this program, or is something else.
     """
+    # First, because another process may be making ours: its marks are there when its tables are.
+    (tables,) = connection.execute(_LOOK).fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != schema.application_id and (application or version):
+    if application != schema.application_id and (application or version or tables):
         message = f"{path} is not a {schema.name} of batchrun"
         raise JournalError(message, reason=f"it is not a {schema.name} of batchrun")
     if version > schema.version:
@@ -221,8 +226,12 @@ def _upgraded(connection: sqlite3.Connection, schema: Schema) -> sqlite3.Connect
     """Return an up-to-date copy, in memory, of an older database."""
     with closing(connection):
         copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        connection.backup(copy)
-    _upgrade(copy, schema)
+        try:
+            connection.backup(copy)
+            _upgrade(copy, schema)
+        except BaseException:
+            copy.close()
+            raise
     return copy
 
 

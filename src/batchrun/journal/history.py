@@ -17,7 +17,7 @@ from batchrun.journal.index import Index
 from batchrun.journal.places import RunDir, StateDir
 from batchrun.journal.recorded import Recorded
 from batchrun.journal.schema import RECORD
-from batchrun.model.record import RunRow
+from batchrun.model.record import RunRow, RunState
 
 __all__ = ["LAST", "History", "RunRow"]
 
@@ -57,14 +57,13 @@ class History:
         known = self._index.rows()
         found: dict[str, RunRow] = {}
         for one in self.state.run_ids():
-            is_over = one in known and known[one].state != "running"
-            row = known[one] if is_over else self._look(one)
+            row = known[one] if one in known and _is_over(known[one]) else self._look(one)
             if row is not None:
                 found[one] = row
         self._index.add(
             row
             for one, row in found.items()
-            if row is not known.get(one) and row.state != "running" and not row.problem
+            if row is not known.get(one) and _is_over(row) and not row.problem
         )
         self._index.remove(known.keys() - found.keys())
         return sorted(found.values(), key=lambda row: _when(row, found), reverse=True)
@@ -74,10 +73,10 @@ class History:
 
         The index knows how a run ended, also when its record is of no use any more.
         """
-        if row.problem or row.state == "running":
+        if row.problem or not _is_over(row):
             return row
         problem = flaw(self.state.run(row.run_id).database, RECORD)
-        return replace(row, state="unreadable", problem=problem) if problem else row
+        return replace(row, state=RunState.UNREADABLE, problem=problem) if problem else row
 
     def find(self, words: str) -> str:
         """Return the id of the run that people mean: `last`, an id, or how one begins or ends.
@@ -91,7 +90,7 @@ class History:
             message = f"no run is recorded in {self.state.path}"
             raise UsageError(message)
         if words == LAST:
-            return ids[-1]
+            return self._newest(ids)
         if words in ids:
             return words
         found = [one for one in ids if one.startswith(words)] or [
@@ -106,6 +105,13 @@ class History:
             message = f"no run is called {words}; `batchrun runs` lists them"
         raise UsageError(message)
 
+    def _newest(self, ids: list[str]) -> str:
+        """Return the run that began last; ids alone do not tell those of one second apart."""
+        second = _ID_TIME.match(ids[-1])
+        if second is None or len(ids) < 2 or not ids[-2].startswith(second[0]):
+            return ids[-1]
+        return self.rows()[0].run_id
+
     def open(self, run_id: str) -> Recorded:
         """Open the record of a run.
 
@@ -119,17 +125,27 @@ class History:
 
         All of them do the same job with the same variables, so that what one of them has ended
         well is done for all.
+
+        Raises:
+            JournalError: the state directory cannot be read.
         """
-        oldest_first = self.rows()[::-1]
-        rows = {row.run_id: row for row in oldest_first}
+        return [row.run_id for row in self.family_rows(run_id)] or [run_id]
+
+    def family_rows(self, run_id: str) -> list[RunRow]:
+        """Return the rows of the same runs.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        rows = {row.run_id: row for row in reversed(self.rows())}
         first = run_id
         while first in rows and rows[first].previous in rows:
             first = rows[first].previous
-        members = [first]
-        for row in oldest_first:
-            if row.previous in members:
-                members.append(row.run_id)
-        return members
+        members: dict[str, RunRow] = {}
+        for row in rows.values():
+            if row.run_id == first or row.previous in members:
+                members[row.run_id] = row
+        return list(members.values())
 
     def remove(self, run_ids: Iterable[str]) -> int:
         """Throw records away, but for those of runs that go on; returns how many bytes that freed.
@@ -207,6 +223,11 @@ def _when(row: RunRow, rows: Mapping[str, RunRow]) -> tuple[float, int, str]:
     return at, generation, row.run_id
 
 
+def _is_over(row: RunRow) -> bool:
+    """Whether nothing will be added to its record any more."""
+    return row.state is not RunState.RUNNING
+
+
 def _row_of(recorded: Recorded) -> RunRow:
     record, ended = recorded.record, recorded.ended
     is_over = not recorded.is_alive
@@ -239,7 +260,7 @@ def _unreadable(run: RunDir, problem: str) -> RunRow:
     return RunRow(
         run_id=run.run_id,
         started_at=_began_at(run),
-        state="running" if goes_on else "unreadable",
+        state=RunState.RUNNING if goes_on else RunState.UNREADABLE,
         size_bytes=run.size_bytes,
         problem=problem,
     )

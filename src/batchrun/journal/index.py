@@ -21,7 +21,7 @@ from batchrun.journal.tallies import tally_of, tally_text
 from batchrun.model.counts import Tally
 from batchrun.model.event import RunEnded
 from batchrun.model.exitcode import outcome_word
-from batchrun.model.record import RunRecord, RunRow
+from batchrun.model.record import RunRecord, RunRow, RunState
 
 __all__ = ["Index"]
 
@@ -60,7 +60,7 @@ class Index:
             stopped=event.stopped,
             counts=total,
             size_bytes=self._state.run(record.run_id).size_bytes,
-            state=outcome_word(event.exit_code),
+            state=RunState(outcome_word(event.exit_code)),
         )
         self._write(ended)
 
@@ -131,7 +131,7 @@ def _row_of(record: RunRecord) -> RunRow:
         job=record.job_name,
         job_file=record.job_file,
         started_at=record.started_at,
-        state="running",
+        state=RunState.RUNNING,
         previous=record.previous,
         continues=record.continues,
     )
@@ -148,7 +148,7 @@ def _written(row: RunRow) -> tuple[Any, ...]:
         row.duration_s,
         row.exit_code,
         raw_text(row.stopped),
-        None if row.state == "running" else tally_text(row.counts),
+        None if row.state is RunState.RUNNING else tally_text(row.counts),
         row.previous,
         row.continues,
         row.size_bytes,
@@ -158,11 +158,11 @@ def _written(row: RunRow) -> tuple[Any, ...]:
 def _read(row: sqlite3.Row) -> RunRow:
     """Read a row; only one that nothing is added to any more has counts."""
     if row["counts"] is None:
-        state = "running"
+        state = RunState.RUNNING
     elif row["exit_code"] is None:
-        state = "interrupted"
+        state = RunState.INTERRUPTED
     else:
-        state = outcome_word(row["exit_code"])
+        state = RunState(outcome_word(row["exit_code"]))
     return RunRow(
         run_id=row["id"],
         job=read_text(row["job"]),

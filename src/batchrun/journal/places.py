@@ -22,6 +22,7 @@ __all__ = ["RunDir", "StateDir", "unusable"]
 _PRIVATE_DIR = 0o700
 #: What names begin with of records that are being thrown away.
 _HIDDEN = "."
+_DATABASE = "journal.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class RunDir:
     @property
     def database(self) -> Path:
         """Its record."""
-        return self.path / "journal.sqlite"
+        return self.path / _DATABASE
 
     @property
     def lock(self) -> Path:
@@ -100,10 +101,11 @@ class StateDir:
         Raises:
             JournalError: the state directory cannot be read.
         """
+        runs = os.fspath(self.runs)
         return sorted(
             name
             for name in self._names()
-            if not name.startswith(_HIDDEN) and self.run(name).database.exists()
+            if not name.startswith(_HIDDEN) and os.path.exists(f"{runs}/{name}/{_DATABASE}")
         )
 
     def leftovers(self) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
@@ -26,7 +26,7 @@ from batchrun.model.event import (
     UnitEnded,
 )
 from batchrun.model.exitcode import outcome_word
-from batchrun.model.record import RunRecord
+from batchrun.model.record import RunRecord, RunState
 
 __all__ = ["ANY_UNIT", "Recorded", "UnitFilter"]
 
@@ -88,12 +88,12 @@ class Recorded:
         return self._run["exit_code"] is None and self._was_alive
 
     @property
-    def state(self) -> str:
-        """How it stands, as one of `RUN_STATES`."""
+    def state(self) -> RunState:
+        """How it stands."""
         if self.is_alive:
-            return "running"
+            return RunState.RUNNING
         code = self._run["exit_code"]
-        return "interrupted" if code is None else outcome_word(code)
+        return RunState.INTERRUPTED if code is None else RunState(outcome_word(code))
 
     @property
     def ended(self) -> RunEnded | None:
@@ -140,9 +140,7 @@ class Recorded:
             if task["opened"]:
                 yield TaskOpened(task_id=read_text(task["id"]), total=task["total"])
         yield from self._attempts_and_notes()
-        for task in self._tasks:
-            if task["good"] is not None:
-                yield task_ended_of(task)
+        yield from self.tasks()
         if self.ended is not None:
             yield self.ended
 
@@ -187,22 +185,22 @@ class Recorded:
             found = list(self._attempts.at(json.loads(self._run["slowest"])))
         return [event for event in found if isinstance(event, UnitEnded)]
 
-    def numbers(self, which: UnitFilter, most: int) -> list[int]:
-        """Return the numbers of units of which an attempt is on record, at most so many.
+    def places(self, which: UnitFilter, most: int) -> list[int]:
+        """Find attempts, also of units that have not ended: unit by unit, at most so many.
 
         Raises:
             JournalError: the record is damaged.
         """
         with self.reading():
-            return self._attempts.numbers(which, most)
+            return self._attempts.places(which, most)
 
-    def attempts(self, *numbers: int) -> Iterator[Event]:
-        """Give every attempt of some units, unit by unit.
+    def attempts(self, places: Sequence[int]) -> Iterator[Event]:
+        """Give the attempts that were found at some places, in this order.
 
         Raises:
             JournalError: the record is damaged.
         """
-        return self._told(self._attempts.of_units(numbers))
+        return self._told(self._attempts.at(places))
 
     def _told(self, found: Iterator[_T]) -> Iterator[_T]:
         """Pass on what is read; say what went wrong in a sentence."""
@@ -235,6 +233,11 @@ class Recorded:
         return at
 
     @property
+    def knows_tasks(self) -> bool:
+        """Whether it got as far as to know its tasks."""
+        return bool(self._tasks)
+
+    @property
     def unexpanded(self) -> frozenset[str]:
         """The tasks of which not all units are on record."""
         with self.reading():
@@ -262,15 +265,16 @@ class Recorded:
         return None if row is None else read_text(row["label"] or row["command"])
 
     def kept_rows(self) -> list[Any]:
-        """Return what units have registered, as rows."""
+        """Return what units that ended well have registered, as rows, unit by unit."""
         return self._all(
-            "SELECT r.*, t.id AS task_id FROM results r JOIN tasks t ON t.position = r.task"
+            "SELECT r.*, a.identity FROM results r JOIN attempts a ON a.seq = r.seq "
+            "WHERE a.identity IS NOT NULL ORDER BY r.seq, r.rowid"
         )
 
     def tasks(self) -> list[TaskEnded]:
-        """Return how each task ended, as far as it has; of one that has not, `good` is false."""
+        """Return how tasks ended, those that have, in the order of the job file."""
         with self.reading():
-            return [task_ended_of(one) for one in self._tasks]
+            return [task_ended_of(one) for one in self._tasks if one["good"] is not None]
 
     def _all(self, statement: str) -> list[Any]:
         with self.reading():

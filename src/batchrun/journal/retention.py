@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from batchrun.journal.history import History
-from batchrun.model.record import RunRow
+from batchrun.model.record import RunRow, RunState
 
 __all__ = ["DEFAULT", "Retention", "superfluous", "tidy"]
 
@@ -44,9 +44,9 @@ def superfluous(
             run wants to look at it, however big its record is.
     """
     count, size_bytes = 0, 0
-    gone: list[RunRow] = []
+    gone: set[str] = set()
     for family in _families(rows):
-        if any(row.run_id in spared or row.state == "running" for row in family):
+        if any(row.run_id in spared or row.state is RunState.RUNNING for row in family):
             continue
         size = sum(row.size_bytes or 0 for row in family)
         keeps = (
@@ -58,8 +58,8 @@ def superfluous(
             count += len(family)
             size_bytes += size
         else:
-            gone += family
-    return sorted(gone, key=lambda row: row.run_id, reverse=True)
+            gone.update(row.run_id for row in family)
+    return [row for row in rows if row.run_id in gone]
 
 
 def _families(rows: Sequence[RunRow]) -> Iterable[list[RunRow]]:

@@ -35,8 +35,8 @@ def run_row(record: RunRecord) -> tuple[Any, ...]:
         record.shown_id,
         record.previous,
         record.continues,
-        record.host,
-        record.user,
+        raw_text(record.host),
+        raw_text(record.user),
         record.pid,
         record.version,
         record.python,
@@ -64,8 +64,8 @@ def record_of(row: Mapping[str, Any]) -> RunRecord:
         shown_id=row["shown_id"],
         previous=row["previous"],
         continues=row["continues"],
-        host=row["host"],
-        user=row["user"],
+        host=read_text(row["host"]),
+        user=read_text(row["user"]),
         pid=row["pid"],
         version=row["version"],
         python=row["python"],
@@ -87,7 +87,7 @@ def ended_of(row: Mapping[str, Any]) -> RunEnded | None:
 
 
 def task_ended_of(row: Mapping[str, Any]) -> TaskEnded:
-    """Read how a task ended, as far as it has; of one that has not, `good` is false."""
+    """Read how a task ended."""
     return TaskEnded(
         task_id=read_text(row["id"]),
         good=bool(row["good"]),

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batchrun.errors import JournalError
@@ -15,7 +15,7 @@ from batchrun.journal.index import Index
 from batchrun.journal.places import RunDir, StateDir, unusable
 from batchrun.journal.rows import attempt_row, kept_row, output_rows, raw_text
 from batchrun.journal.runrows import RUN_COLUMNS, run_row
-from batchrun.journal.schema import ATTEMPT_COLUMNS, OUTPUT_COLUMNS, RECORD
+from batchrun.journal.schema import ATTEMPT_COLUMNS, KEPT_COLUMNS, OUTPUT_COLUMNS, RECORD
 from batchrun.journal.tallies import Slowest, tally_text
 from batchrun.journal.writer import Writer, insert
 from batchrun.model.counts import Counts, fold
@@ -34,7 +34,8 @@ from batchrun.model.record import RunRecord
 __all__ = ["JournalSink"]
 
 _RECORDED = frozenset({RunStarted, TaskOpened, TaskEnded, UnitEnded, UnitRetried, Note, RunEnded})
-_KEPT_COLUMNS = ("identity", "task", "name", "hidden", "outcome", "data")
+#: Kinds of outcome with which a unit need not be run again in every case.
+_ENDED_WELL = frozenset({"ok", "skipped"})
 
 
 class JournalSink:
@@ -87,6 +88,7 @@ class JournalSink:
             self.taken = self._writer.put(event, _size_bytes(event))
             if isinstance(event, RunStarted):
                 self._writer.flush()
+                self._record = replace(self._record, started_at=event.at)
                 self._index.began(self._record)
             elif isinstance(event, RunEnded):
                 self._writer.flush()
@@ -209,7 +211,7 @@ class _Rows:
                     batch.counted.add(event.task_id)
         insert(connection, "attempts", ATTEMPT_COLUMNS, batch.attempts)
         insert(connection, "outputs", OUTPUT_COLUMNS, batch.outputs)
-        insert(connection, "results", _KEPT_COLUMNS, batch.kept)
+        insert(connection, "results", KEPT_COLUMNS, batch.kept)
         self._write_numbers(connection, batch.counted)
 
     def _add(self, event: UnitEnded | UnitRetried, batch: _Batch) -> None:
@@ -223,7 +225,8 @@ class _Rows:
         self._last_at = max(self._last_at, report.started_at + report.duration_s)
         if isinstance(event, UnitEnded):
             self._slowest.add(report.duration_s, self._seq)
-            batch.kept += [kept_row(event.unit, task, one) for one in event.kept]
+            if report.outcome.kind in _ENDED_WELL:
+                batch.kept += [kept_row(self._seq, one) for one in event.kept]
 
     def _write_numbers(self, connection: sqlite3.Connection, task_ids: Collection[str]) -> None:
         """Bring up to date what is read instead of all attempts."""
@@ -278,4 +281,4 @@ class _Rows:
             for at, (task_id, name) in enumerate(event.tasks)
         ]
         insert(connection, "tasks", ("position", "id", "name", "printed"), rows)
-        connection.execute("UPDATE run SET procs = ?", (event.procs,))
+        connection.execute("UPDATE run SET procs = ?, started_at = ?", (event.procs, event.at))

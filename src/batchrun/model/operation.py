@@ -112,6 +112,8 @@ class Done:
     output: Output = NO_OUTPUT
     #: What could not be preserved or was noted, as sentences; at most 20 are kept.
     warnings: tuple[str, ...] = ()
+    #: What went wrong with each of several files, when the outcome cannot say it all.
+    errors: tuple[str, ...] = ()
     #: Bytes of file data read or written.
     bytes_done: int = 0
     #: What changed in a text file, or would, as a unified diff (`RunSettings.diff`).

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 from batchrun.model.counts import Tally
 
-__all__ = ["RUN_STATES", "Continues", "RunRecord", "RunRow"]
+__all__ = ["Continues", "RunRecord", "RunRow", "RunState"]
 
 #: How a run goes on with another one: all that is left of it, or what did not end well.
 Continues: TypeAlias = Literal["", "resume", "rerun"]
@@ -50,18 +51,19 @@ class RunRecord:
     boot_id: str = ""
 
 
-#: How a run stands, in one word: how it ended (`outcome_word`), that it has not, or that its
-#: record cannot be read.
-RUN_STATES: tuple[str, ...] = (
-    "running",
-    "ok",
-    "failed",
-    "unreachable",
-    "stopped",
-    "deadline",
-    "interrupted",
-    "unreadable",
-)
+class RunState(StrEnum):
+    """How a run stands: how it ended (`outcome_word`), or why that is not known."""
+
+    RUNNING = "running"
+    OK = "ok"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    STOPPED = "stopped"
+    DEADLINE = "deadline"
+    #: By a signal, or killed: then it has no exit code.
+    INTERRUPTED = "interrupted"
+    #: Its record cannot be read.
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +82,7 @@ class RunRow:
     #: None: it goes on, or was killed.
     exit_code: int | None = None
     stopped: str = ""
-    #: One of `RUN_STATES`.
-    state: str
+    state: RunState
     #: So far, while it runs.
     counts: Tally = field(default_factory=Tally)
     #: The run that it goes on with, and how.

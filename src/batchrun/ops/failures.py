@@ -19,6 +19,8 @@ FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 _MOST_WARNINGS = 20
 _MOST_ERRORS = 5
+#: Kept for the record of the run; of a tree with more, something else is wrong.
+_MOST_RECORDED = 10_000
 
 _UNCHANGED = Done.unchanged()
 _CHANGED = Done.changed()
@@ -43,7 +45,9 @@ class Tally:
     __slots__ = (
         "_diffs",
         "_errors",
+        "_every",
         "_first",
+        "_found_nothing",
         "_warning_count",
         "_warnings",
         "bytes_done",
@@ -61,6 +65,9 @@ class Tally:
         self._diffs: Diffs | None = None
         self._errors = 0
         self._first: list[OperationError] = []
+        #: What went wrong, as sentences: at most `_MOST_RECORDED`.
+        self._every: list[str] = []
+        self._found_nothing = False
         self._warnings: list[str] = []
         self._warning_count = 0
 
@@ -74,6 +81,15 @@ class Tally:
         self._warning_count += 1
         if len(self._warnings) < _MOST_WARNINGS:
             self._warnings.append(sentence)
+
+    def found_nothing(self, pattern: str) -> None:
+        """Count a pattern that matches nothing.
+
+        Mostly there is nothing to do, which fails no cron job; but a slip of the pen looks the
+        same, and would never do anything without a word.
+        """
+        self._found_nothing = True
+        self.warn(f"nothing matches {shown(pattern)}")
 
     def differ(self, text: str) -> None:
         """Add to the diff of the unit; only with `--diff`."""
@@ -94,6 +110,8 @@ class Tally:
         self._errors += 1
         if len(self._first) < _MOST_ERRORS:
             self._first.append(error)
+        if len(self._every) < _MOST_RECORDED:
+            self._every.append(str(error))
 
     def refused(self, error: OperationError) -> None:
         """Count a part that a command may have refused, with what the first of them said.
@@ -114,11 +132,12 @@ class Tally:
         if self._errors:
             outcome: Ok | Failed = self._failed()
         else:
-            outcome = Ok(changed=self.changed, note=note)
+            outcome = Ok(changed=self.changed, note=note, found_nothing=self._found_nothing)
         return Done(
             outcome=outcome,
             output=self.output,
             warnings=self._sentences(),
+            errors=tuple(self._every) if self._errors > len(self._first) else (),
             bytes_done=self.bytes_done,
             diff="" if self._diffs is None else self._diffs.text(),
         )

@@ -26,19 +26,22 @@ from batchrun.ops.spawn import open_memory
 __all__ = ["Survivor", "keep_open", "let_go", "new_cookie"]
 
 #: Reads one line, or notices that nobody is left to write one: an empty line means that nothing
-#: is to be ended. The board is opened anew each time, so that each reads it from its beginning.
+#: is to be ended. Then it takes the board down, and ends what stands there.
 _WAIT = """
 IFS= read -r order && [ -z "$order" ] && exit 0
-board=/proc/self/fd/3
-left=
-while read -r leader _; do left=$left$leader; done < $board
-[ -n "$left" ] || exit 0
-"$1" -I -S "$2" "$3" < $board ||
-    while read -r leader _; do [ "$leader" -gt 1 ] && kill -KILL -- "-$leader"; done < $board
+lines=
+while read -r leader cookie; do
+    [ -z "$leader" ] || lines="$lines$leader $cookie
+"
+done <&3
+[ -n "$lines" ] || exit 0
+printf %s "$lines" | "$1" -I -S "$2" "$3" || printf %s "$lines" | while read -r leader _; do
+    [ "$leader" -gt 1 ] && kill -s KILL -- "-$leader"
+done
 """
 #: Where the shell finds the board, and behind it what it keeps open.
 _BOARD_FD = 3
-#: By these runs, and the programs that a job file asks, know what they have started.
+#: By which the processes of units are known, and those of programs that give items or secrets.
 _COOKIES = (b"BATCHRUN_UNIT", b"BATCHRUN_ITEMS", b"BATCHRUN_SECRET")
 
 #: Kept open by every shell, and handed to every worker: locks that shall last as long as anything

@@ -21,7 +21,7 @@ from batchrun.model.outcome import (
 from batchrun.model.unit import Unit
 from batchrun.report.text import decode, duration, shorten, visible
 
-__all__ = ["Excerpt", "Failure", "Failures", "Group", "fold_message", "reason"]
+__all__ = ["Excerpt", "Failure", "Failures", "Group", "failure_of", "fold_message", "reason"]
 
 #: Groups shown in full.
 SHOWN_GROUPS = 20
@@ -103,7 +103,7 @@ class Failures:
         if len(group.items) < _ITEMS and unit.label:
             group.items.append(_item(unit))
         if len(group.samples) < _SAMPLES:
-            group.samples.append(_sample(unit, report))
+            group.samples.append(failure_of(unit, report))
 
     def groups(self) -> list[Group]:
         """Return the biggest groups, at most 20: by kind, then as they came."""
@@ -207,7 +207,7 @@ def _item(unit: Unit) -> str:
     return shorten(visible(unit.label[:_MESSAGE_CHARS]), _ITEM_COLUMNS)
 
 
-def _sample(unit: Unit, report: Report) -> Failure:
+def failure_of(unit: Unit, report: Report) -> Failure:
     """Keep of a failure what will be shown of it."""
     outcome = report.outcome
     return Failure(

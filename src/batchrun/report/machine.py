@@ -2,7 +2,8 @@
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import IO, Any, TextIO
 
 from batchrun.model.counts import Counts, fold
@@ -10,7 +11,7 @@ from batchrun.model.event import Event, RunEnded, RunStarted, TaskEnded, UnitEnd
 from batchrun.report.lines import Lines, nothing
 from batchrun.report.records import VERSION, clean, dump, event_record, timestamp, unit_record
 
-__all__ = ["JsonSink", "NdjsonSink"]
+__all__ = ["Frame", "JsonSink", "NdjsonSink", "joined", "write_document"]
 
 _COPY_CHARS = 1024 * 1024
 
@@ -118,34 +119,82 @@ class JsonSink:
     def _write(self, ended: RunEnded | None) -> None:
         """Write the document, a piece at a time."""
         started, self._started = self._started, None
-        self._lines.write(
-            f'{{"version":{VERSION},\n"run":{dump(_run(started, ended))},\n'
-            f'"tasks":{dump(self._task_records(started))},\n"units":[\n'
-        )
+        frame = Frame(started=started, ended=ended, counts=self._counts, tasks=self._tasks)
+        write_document(self._lines.write, frame, self._pieces())
+
+    def _pieces(self) -> Iterator[str]:
+        """Read back what was put aside."""
         if self._spool is not None:
             self._spool.seek(0)
             while piece := self._spool.read(_COPY_CHARS):
-                self._lines.write(piece)
-        exit_code = None if ended is None else int(ended.exit_code)
-        counts = dump(self._counts.total.as_dict())
-        self._lines.write(f'\n],\n"counts":{counts},\n"exit_code":{dump(exit_code)}}}\n')
+                yield piece
 
-    def _task_records(self, started: RunStarted | None) -> list[dict[str, Any]]:
-        """Write the tasks, in the order of the job file."""
-        names = dict(started.tasks) if started is not None else {}
-        return [self._task_record(task_id, names) for task_id in self._counts.tasks]
 
-    def _task_record(self, task_id: str, names: dict[str, str]) -> dict[str, Any]:
-        """Write one task; of one that did not end, `good` is null."""
-        ended = self._tasks.get(task_id)
-        return {
-            "id": clean(task_id),
-            "name": clean(names.get(task_id, task_id)),
-            "good": None if ended is None else ended.good,
-            "not_expanded": "" if ended is None else clean(ended.not_expanded),
-            "source_error": "" if ended is None else clean(ended.source_error),
-            "counts": self._counts.task(task_id).as_dict(),
-        }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What a document says beside the units."""
+
+    #: None: no run began.
+    started: RunStarted | None
+    #: None: it has not ended.
+    ended: RunEnded | None
+    counts: Counts
+    #: By id; those that have ended.
+    tasks: Mapping[str, TaskEnded]
+    #: What else is known of the run.
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_document(write: Callable[[str], None], frame: Frame, units: Iterable[str]) -> None:
+    """Write a run as one JSON document, a piece at a time.
+
+    Args:
+        write: Takes a piece.
+        frame: The run without its units.
+        units: JSON objects with commas between them, in pieces of any size.
+    """
+    run = {**_run(frame.started, frame.ended), **frame.about}
+    write(
+        f'{{"version":{VERSION},\n"run":{dump(run)},\n"tasks":{dump(_tasks(frame))},\n"units":[\n'
+    )
+    for piece in units:
+        write(piece)
+    exit_code = None if frame.ended is None else int(frame.ended.exit_code)
+    counts = dump(frame.counts.total.as_dict())
+    write(f'\n],\n"counts":{counts},\n"exit_code":{dump(exit_code)}}}\n')
+
+
+def joined(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Write objects with commas between them, in pieces that are worth a system call."""
+    piece, size, mark = [], 0, ""
+    for record in records:
+        text = mark + dump(record)
+        piece.append(text)
+        size += len(text)
+        mark = ",\n"
+        if size >= _COPY_CHARS:
+            yield "".join(piece)
+            piece, size = [], 0
+    yield "".join(piece)
+
+
+def _tasks(frame: Frame) -> list[dict[str, Any]]:
+    """Write the tasks, in the order of the job file."""
+    names = dict(frame.started.tasks) if frame.started is not None else {}
+    return [_task(task_id, names, frame) for task_id in frame.counts.tasks]
+
+
+def _task(task_id: str, names: Mapping[str, str], frame: Frame) -> dict[str, Any]:
+    """Write one task; of one that did not end, `good` is null."""
+    ended = frame.tasks.get(task_id)
+    return {
+        "id": clean(task_id),
+        "name": clean(names.get(task_id, task_id)),
+        "good": None if ended is None else ended.good,
+        "not_expanded": "" if ended is None else clean(ended.not_expanded),
+        "source_error": "" if ended is None else clean(ended.source_error),
+        "counts": frame.counts.task(task_id).as_dict(),
+    }
 
 
 def _run(started: RunStarted | None, ended: RunEnded | None) -> dict[str, Any]:

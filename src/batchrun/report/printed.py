@@ -9,7 +9,7 @@ from batchrun.model.event import UnitEnded
 from batchrun.model.outcome import Captured
 from batchrun.report.text import count, decode, visible
 
-__all__ = ["PrintedOutput"]
+__all__ = ["PrintedOutput", "stream_lines"]
 
 _COPY_CHARS = 256 * 1024
 #: Up to here it stays in memory.
@@ -44,7 +44,7 @@ class PrintedOutput:
         for name, captured in (("stdout", output.stdout), ("stderr", output.stderr)):
             if captured:
                 self._file.write(f"  {name}:\n" if name == "stderr" else "")
-                self._file.writelines(f"    {line}\n" for line in _lines(captured))
+                self._file.writelines(f"    {line}\n" for line in stream_lines(captured))
         self._file.write("\n")
 
     def show(self, write: Callable[[str], None]) -> None:
@@ -63,7 +63,7 @@ class PrintedOutput:
                 file.close()
 
 
-def _lines(captured: Captured) -> Iterator[str]:
+def stream_lines(captured: Captured) -> Iterator[str]:
     """Write a stream as lines for people."""
     if not captured.omitted_bytes:
         yield from _decoded(captured.head + captured.tail)

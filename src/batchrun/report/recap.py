@@ -14,7 +14,9 @@ __all__ = [
     "change_text",
     "details_text",
     "diff_text",
+    "failure_text",
     "kind_words",
+    "numbers_text",
     "recap_text",
     "unknown_text",
 ]
@@ -38,6 +40,8 @@ class Summary:
         self.failures = Failures()
         #: Failures that count for nothing, because of `ignore_errors`.
         self.ignored = Failures()
+        #: Units that were not planned, because an earlier run has done them.
+        self.done_before = 0
         self._names: dict[str, str] = {}
         #: Task id and reason, for tasks that were never opened or not drawn to their end.
         self.not_expanded: list[tuple[str, str]] = []
@@ -71,10 +75,16 @@ class Summary:
 
     def _task_ended(self, event: TaskEnded) -> None:
         """Keep why a task has less units than it should."""
+        self.done_before += event.done_before
         if event.not_expanded:
             self.not_expanded.append((event.task_id, event.not_expanded))
         if event.source_error:
             self.source_errors.append((event.task_id, event.source_error))
+
+
+def numbers_text(total: Tally, palette: Palette = PLAIN) -> str:
+    """Write how many units ended how."""
+    return ", ".join(_numbers(total, palette, is_dry_run=False))
 
 
 def recap_text(
@@ -185,6 +195,8 @@ def _headline(summary: Summary, duration_s: float | None, palette: Palette) -> s
     is_short = ended is None and total.planned < total.done
     text += f" of at least {count(total.done)}" if is_short else f" of {count(total.planned)}"
     text += " planned"
+    if summary.done_before:
+        text += f", {count(summary.done_before)} done before"
     text += f" in {duration(took)}" if took is not None else ""
     text += " (dry run)" if is_dry_run else ""
     if started is None:
@@ -292,16 +304,40 @@ def _blocks(
     summary: Summary, group: Group, rest_is_in: str, palette: Palette, *, debug: bool
 ) -> Iterator[str]:
     """Write the blocks of one group."""
-    what = palette.red(kind_words(group.kind).upper())
     for sample in group.samples:
         body = list(_body(sample, rest_is_in, debug=debug))
         if body:
-            item = f"  {sample.item}" if sample.item else ""
-            tries = f", attempt {sample.attempts}" if sample.attempts > 1 else ""
-            message = sample.message.removeprefix(f"{sample.item}: ")
-            why = f"  {message}, after {duration(sample.duration_s)}{tries}"
-            title = f"{what}  {summary.task_name(group.task_id)}{item}"
-            yield "".join(f"{line}\n" for line in (title, why, *body, ""))
+            name = summary.task_name(group.task_id)
+            yield "".join(
+                f"{line}\n" for line in (*_title(group.kind, name, sample, palette), *body, "")
+            )
+
+
+def failure_text(
+    kind: str, task: str, sample: Failure, *, note: str = "", palette: Palette = PLAIN
+) -> str:
+    """Write the block of one failure, also of one without output, each line with its newline.
+
+    Args:
+        kind: How it ended.
+        task: The name for people of its task.
+        sample: The failure.
+        note: What else stands in its first line.
+        palette: Colours.
+    """
+    title, why = _title(kind, task, sample, palette)
+    lines = (f"{title}  {note}" if note else title, why, *_body(sample, "", debug=False))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _title(kind: str, task: str, sample: Failure, palette: Palette) -> tuple[str, str]:
+    """Write which failure it is, and why."""
+    what = palette.red(kind_words(kind).upper())
+    item = f"  {sample.item}" if sample.item else ""
+    tries = f", attempt {sample.attempts}" if sample.attempts > 1 else ""
+    message = sample.message.removeprefix(f"{sample.item}: ")
+    why = f"  {message}, after {duration(sample.duration_s)}{tries}"
+    return f"{what}  {task}{item}", why
 
 
 def _body(sample: Failure, rest_is_in: str, *, debug: bool) -> Iterator[str]:

@@ -37,7 +37,7 @@ from batchrun.model.outcome import (
 )
 from batchrun.model.unit import Unit
 
-__all__ = ["VERSION", "clean", "dump", "event_record", "timestamp", "unit_record"]
+__all__ = ["VERSION", "clean", "dump", "event_record", "named", "timestamp", "unit_record"]
 
 VERSION = 1
 
@@ -50,6 +50,14 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 def clean(text: str) -> str:
     """Replace what is not valid Unicode by U+FFFD; many JSON readers refuse lone surrogates."""
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+def named(name: str, text: str) -> dict[str, str]:
+    """Write a text that may hold any bytes; what is not valid Unicode also whole, as Base64."""
+    shown = clean(text)
+    if shown == text:
+        return {name: text}
+    return {name: shown, f"{name}_base64": base64.b64encode(_raw(text)).decode("ascii")}
 
 
 def timestamp(at: float) -> str | None:
@@ -164,17 +172,13 @@ def _of_task(event: TaskOpened | TaskEnded | Note) -> dict[str, Any]:
 
 def _unit(number: int, unit: Unit) -> dict[str, Any]:
     """Write which unit is meant."""
-    label = unit.label
-    record = {
+    return {
         "number": number,
         "task": clean(unit.task_id),
         "index": unit.index,
-        "item": clean(label),
+        **named("item", unit.label),
         "operation": unit.operation,
     }
-    if record["item"] != label:
-        record["item_base64"] = base64.b64encode(_raw(label)).decode("ascii")
-    return record
 
 
 def _raw(text: str) -> bytes:

@@ -213,12 +213,17 @@ class Crew:
     def _due(self, worker: WorkerProcess) -> tuple[float, Outcome | None]:
         """When a worker is to be killed, and how its call ends then."""
         due, ending = worker.kill_at, worker.ending
-        limit_s = None if worker.head is None else worker.head.limit_s
-        if limit_s is not None:
-            late = worker.head_at + limit_s + self._settings.kill_grace_s + ANSWER_S
+        call = worker.head
+        limit_s = None if call is None else call.limit_s
+        if call is not None and limit_s is not None:
+            late = worker.head_at + limit_s + self._ending_s(call)
             if due is None or late < due:
                 return late, TimedOut(limit_s=limit_s)
         return math.inf if due is None else due, ending
+
+    def _ending_s(self, call: Call) -> float:
+        """How long a worker has to end a call and to say so."""
+        return self._settings.kill_grace_s + call.ending_s + ANSWER_S
 
     def _kill(self, worker: WorkerProcess, now: float) -> None:
         """Kill a worker; it is left behind if it is not gone soon."""
@@ -341,7 +346,7 @@ class Crew:
             self._kill(worker, now)
             return
         self._tell(worker, STOP, call.order.number, 0)
-        worker.kill_at = now + self._settings.kill_grace_s + ANSWER_S
+        worker.kill_at = now + self._ending_s(call)
         self._desk.look(worker.kill_at)
 
     def _cancel(self, call: UnitCall) -> None:

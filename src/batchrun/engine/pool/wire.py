@@ -213,13 +213,14 @@ def report_to_tuple(report: Report) -> tuple[Any, ...]:
         report.warnings,
         report.bytes_done,
     )
-    return (*values, report.diff) if report.diff else values
+    # What few reports have is left out of the others.
+    return (*values, report.diff, report.errors) if report.diff or report.errors else values
 
 
 def report_from_tuple(values: tuple[Any, ...], worker: str) -> Report:
     """Make the report again, as said by this worker."""
     number, attempt, kind, outcome, started_at, duration_s, streams, warnings, *rest = values
-    bytes_done, diff = rest if len(rest) > 1 else (rest[0], "")
+    bytes_done, diff, errors = rest if len(rest) > 1 else (rest[0], "", ())
     return Report(
         number=number,
         attempt=attempt,
@@ -234,5 +235,6 @@ def report_from_tuple(values: tuple[Any, ...], worker: str) -> Report:
         warnings=warnings,
         bytes_done=bytes_done,
         diff=diff,
+        errors=errors,
         worker=worker,
     )

@@ -3,9 +3,10 @@
 The main thread does all work. A second thread sleeps until the link hangs up, which it does
 when the pool's process dies by whatever means; it then ends this process, giving a command that
 runs the run's grace to end first. A thread, because a function may neither return nor ask.
+Commands are noted on the board of `ops/survivor.py`, for the case that both are killed.
 
 Not guaranteed: a function that never lets go of the interpreter's lock outlives the parent
-until it does.
+until it does; so do the locks of the run.
 """
 
 import array
@@ -238,13 +239,9 @@ class _Worker:
         order = self._order
         if order is None:
             return
-        from batchrun.ops.processes import end_command  # noqa: PLC0415  # rarely needed
+        from batchrun.engine.pool.endings import end_unit  # noqa: PLC0415  # rarely needed
 
-        end_command(self._pid, self._cookie(order), grace_s)
-        if order.unit.around is not None:
-            from batchrun.ops.around import discard_output  # noqa: PLC0415  # likewise
-
-            discard_output(order.unit.around, self._settings.base_dir)
+        end_unit(self._pid, order, self._settings, grace_s)
 
 
 class LinkControl:
