@@ -77,8 +77,8 @@ def open_for_reading(path: Path, schema: Schema) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
-        why = reason(error)
+    except (OSError, sqlite3.Error) as error:
+        why = reason(error) if isinstance(error, sqlite3.Error) else os.strerror(error.errno or 0)
         message = f"the {schema.name} {path} cannot be read: {why}"
         raise JournalError(message, reason=why) from error
 
