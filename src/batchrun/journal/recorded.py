@@ -249,10 +249,12 @@ class Recorded:
 
     def ended_late(self, within_s: float) -> list[tuple[str, bytes, str]]:
         """Return operation, identity and item of what ended ok shortly before the last unit did."""
+        # The last one by its place: when the clock was set back, the latest time is an early one.
         rows = self._all(
             "SELECT operation, identity, label FROM attempts WHERE is_final AND identity NOT NULL "
             f"AND kind = {KIND_NUMBERS['ok']} AND started_at + duration_s >= "
-            f"(SELECT max(started_at + duration_s) FROM attempts) - {within_s}"
+            "(SELECT started_at + duration_s FROM attempts WHERE started_at NOT NULL "
+            f"ORDER BY seq DESC LIMIT 1) - {within_s}"
         )
         return [(row["operation"], row["identity"], read_text(row["label"])) for row in rows]
 
