@@ -7,14 +7,15 @@ LINT := .venv-lint
 PYTEST_ARGS ?= -n auto
 DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
 	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo \
-	chromium:chromium chromium-driver:chromedriver
+	chromium:chromium chromium-driver:chromedriver prometheus:promtool \
+	gcc:gcc libc6-dev:gencat passwd:useradd
 
 .PHONY: help demo install test soak lint format docs bench clean
 
 help:
 	@echo 'make demo     install into $(DEV) and run the guided tour, examples.yml'
 	@echo 'make test     build the wheel and run the tests against it'
-	@echo 'make soak     10 000 rounds of killing workers and commands'
+	@echo 'make soak     rounds of killing workers, commands and runs, for an hour'
 	@echo 'make lint     ruff, mypy, import-linter, codespell'
 	@echo 'make format   let ruff format the code'
 	@echo 'make docs     write docs/reference/ from the program itself'
@@ -45,6 +46,7 @@ test:
 
 soak:
 	@.ci/python $(PYTHON)
+	@.ci/debian $(DEBIAN_FOR_TESTS)
 	@.ci/wheel $(PYTHON) $(TEST)
 	BATCHRUN_KILL_ROUNDS=10000 $(TEST)/bin/python -m pytest tests/fault -k rounds --timeout 3600
 

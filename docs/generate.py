@@ -1,10 +1,12 @@
 """Write docs/reference/ from the program itself: `make docs`; `--check` only compares.
 
 What the pages say comes from the table of operations, the JSON Schema of job files, the options
-of the command line and the table of exit codes. Nobody edits them by hand.
+of the command line and the table of exit codes. The JSON Schemas of the program's output are
+written too, there and into the package. Nobody edits any of them by hand.
 """
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -24,8 +26,11 @@ from batchrun.model.exitcode import EXIT_CODES
 from batchrun.model.operation import Operation
 from batchrun.ops import OPERATIONS
 from batchrun.report.manual import Described, notes_of
+from batchrun.report.recordschema import document_schema, event_schema
 
 REFERENCE = Path(__file__).parent / "reference"
+#: Installed with the program, for whoever validates its output without a network.
+INSTALLED = Path(__file__).parents[1] / "src" / "batchrun" / "report" / "schemas"
 _MADE = "<!-- Made by `make docs` from the program itself; changes here are lost. -->"
 #: Filters that mark an insertion instead of computing something.
 _MARKERS = {
@@ -37,20 +42,28 @@ _MARKERS = {
 def main(words: Sequence[str]) -> int:
     """Write the pages, or with `--check` name those that are not as they would be written."""
     stale = []
-    for name, write in PAGES.items():
-        path = REFERENCE / name
-        text = f"{_MADE}\n\n{write().rstrip()}\n"
+    for path, text in _files():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(str(path))
         if "--check" not in words:
-            REFERENCE.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale and "--check" in words:
         names = ", ".join(stale)
         sys.stderr.write(f"{names}: not as the program is; run `make docs`\n")
         return 1
     return 0
+
+
+def _files() -> Iterator[tuple[Path, str]]:
+    """Yield every file with what it has to hold."""
+    for name, write in PAGES.items():
+        yield REFERENCE / name, f"{_MADE}\n\n{write().rstrip()}\n"
+    for name, describe in SCHEMAS.items():
+        text = json.dumps(describe(), indent=2) + "\n"
+        yield REFERENCE / name, text
+        yield INSTALLED / name, text
 
 
 def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
@@ -412,6 +425,11 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "job-file.md": job_file_page,
     "command-line.md": command_line_page,
     "exit-codes.md": exit_codes_page,
+}
+#: Of standard output with `--output json` and `--output ndjson`.
+SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "json.schema.json": document_schema,
+    "ndjson.schema.json": event_schema,
 }
 
 if __name__ == "__main__":

@@ -46,11 +46,15 @@ exec "$@"
 """
 
 
-def as_ordinary_user() -> tuple[str, ...]:
-    """Return the words that start a program without root's rights, whoever runs the tests."""
+def as_ordinary_user(uid: int = 65534) -> tuple[str, ...]:
+    """Return the words that start a program without root's rights, whoever runs the tests.
+
+    Args:
+        uid: Of the user and of his only group, when root runs them.
+    """
     if os.geteuid() != 0:
         return DEFAULT_SIGNALS
-    drop = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *DEFAULT_SIGNALS)
+    drop = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *DEFAULT_SIGNALS)
     interpreter = Path(sys.base_prefix)
     closed = [path for path in reversed(interpreter.parents) if not path.stat().st_mode & 0o001]
     if not closed:

@@ -15,6 +15,7 @@ from batchrun.model.ports import Drawn, UnitStream
 from batchrun.model.unit import Unit
 from batchrun.model.values import (
     Doc,
+    Mark,
     ModeText,
     PathPattern,
     PathText,
@@ -61,7 +62,7 @@ class Run:
     changed_codes: Annotated[tuple[int, ...], Doc("Changed.")] = ()
     readonly: Annotated[bool, Doc("Changes nothing.")] = False
     idle_timeout: Annotated[Seconds | None, Doc("Silence.")] = None
-    sudo: Annotated[bool | str, Doc("Somebody else.")] = False
+    sudo: Annotated[bool | str | Mapping[str, str], Doc("Somebody else."), Mark.SUDO] = False
 
 
 def _nothing(params: object, context: Context) -> Done:

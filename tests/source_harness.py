@@ -1,6 +1,7 @@
 """What tests of `foreach` sources share: drawing items, and looking for what was left behind."""
 
 import gc
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from batchrun.errors import SourceError
+from batchrun.jobfile import LoadOptions
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.sources import Items
 from batchrun.model.ports import Drawn
@@ -36,8 +38,13 @@ def no_leaks() -> Iterator[None]:
 
 
 def source_of(text: str, base_dir: Path, names: Names, waker: Waker) -> Items:
-    """Open what `foreach: TEXT` means."""
-    job = loaded(f"tasks: [{{run: a, foreach: {text}}}]", base_dir=str(base_dir))
+    """Open what `foreach: TEXT` means; all of `names` are declared, and have these values."""
+    variables = json.dumps(dict.fromkeys(names))
+    job = loaded(
+        f"vars: {variables}\ntasks: [{{run: a, foreach: {text}}}]",
+        base_dir=str(base_dir),
+        options=LoadOptions(variables=dict(names)),
+    )
     source = job._plans["run-1"].frame.source
     assert source is not None
     return source.open(names, waker)

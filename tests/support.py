@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["environ_of", "freeze", "local_zone", "processes_with_environ", "wait_until"]
+__all__ = [
+    "MEMORY",
+    "environ_of",
+    "freeze",
+    "local_zone",
+    "processes_with_environ",
+    "wait_until",
+]
+
+#: Where files are that many tests make durable: on a disk that alone takes minutes. None: nowhere.
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 def wait_until(predicate: Callable[[], object], timeout_s: float, describe: str) -> None:

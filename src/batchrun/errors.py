@@ -6,6 +6,7 @@
     ├── PluginError                 65   an installed package's operation cannot be used
     ├── LockHeldError               75   another run of this job is going on
     ├── JournalError                 1   a run cannot be recorded, or its record cannot be read
+    │   └── RecordNotBegunError      1   a run was killed before its record was begun
     ├── SourceError                      a `foreach` source could not be read to its end
     ├── OperationError                   an operation on files could not do its work
     ├── UnitStoppedError                 a unit was asked to stop, or ran out of time
@@ -26,6 +27,7 @@ __all__ = [
     "OperationError",
     "PluginError",
     "Problem",
+    "RecordNotBegunError",
     "SourceError",
     "UnitStoppedError",
     "UsageError",
@@ -98,6 +100,10 @@ class JournalError(BatchrunError):
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class RecordNotBegunError(JournalError):
+    """There is a record, but nothing is in it: its run is just beginning, or never began."""
 
 
 class SourceError(BatchrunError):

@@ -159,6 +159,16 @@ def _a_file_where_a_directory_should_be(root: Path) -> Params:
     return {"src": (tree(root),), "dest": f"{root}/copy"}
 
 
+@world("copy")
+def _a_file_and_a_glob_that_matches_nothing(root: Path) -> Params:
+    return {"src": (put(root / "file"), Glob(f"{root}/*.csv")), "dest": f"{root}/out/"}
+
+
+@world("move")
+def _a_glob_that_matches_nothing(root: Path) -> Params:
+    return {"src": (Glob(f"{root}/in/*.csv"),), "dest": f"{root}/out/"}
+
+
 @world("move")
 def _a_tree(root: Path) -> Params:
     return {"src": (tree(root),), "dest": f"{root}/moved/"}
@@ -408,6 +418,12 @@ def _a_new_manifest(root: Path) -> Params:
 
 
 @world("checksum")
+def _nothing_to_list(root: Path) -> Params:
+    (root / "empty").mkdir()
+    return {"src": (f"{root}/empty", Glob(f"{root}/*.csv")), "dest": f"{root}/sums/all.sha256"}
+
+
+@world("checksum")
 def _a_manifest_that_is_right(root: Path) -> Params:
     params: Params = {"src": (tree(root),), "dest": f"{root}/all.sha256"}
     assert isinstance(do("checksum", **params).outcome, Ok)
@@ -435,7 +451,9 @@ def essence(done: Done) -> Mapping[str, Any]:
     if isinstance(outcome, Failed):
         return {"failed": True, "diff": done.diff}
     assert isinstance(outcome, Ok), outcome
-    return {"changed": outcome.changed, "diff": done.diff}
+    nothing = [sentence for sentence in done.warnings if sentence.startswith("nothing matches ")]
+    assert outcome.found_nothing is bool(nothing)
+    return {"changed": outcome.changed, "diff": done.diff, "nothing": nothing}
 
 
 def context(root: Path, *, dry_run: bool) -> FileContext:
@@ -464,7 +482,7 @@ def test_a_dry_run_foretells_the_run_and_its_diff(tmp_path: Path, key: str) -> N
     again = do(operation, context(tmp_path, dry_run=False), **params)
     assert again.diff == ""
     if "changed" in predicted:
-        assert essence(again) == {"changed": False, "diff": ""}
+        assert essence(again) == {**predicted, "changed": False, "diff": ""}
 
 
 @pytest.mark.parametrize("key", WORLDS)

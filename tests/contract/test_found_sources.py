@@ -88,7 +88,7 @@ def test_wildcards_in_names_leave_names_with_a_dot_out_unless_asked(tree: Path) 
 def test_what_is_inserted_into_a_name_is_literal(tree: Path) -> None:
     (tree / "*.log").touch()
 
-    assert items("{find: {path: tree, name: '{{ run.x }}.log'}}", tree.parent, run={"x": "*"}) == [
+    assert items("{find: {path: tree, name: '{{ x }}.log'}}", tree.parent, x="*") == [
         str(tree / "*.log")
     ]
 
@@ -225,9 +225,9 @@ def test_names_that_a_program_separates_with_nul_may_hold_newlines(tmp_path: Pat
 def test_arguments_are_computed_when_the_task_starts_and_never_reach_a_shell(
     tmp_path: Path,
 ) -> None:
-    text = r"{command: [printf, '%s\n', '{{ run.x }}', '{{ run.x }}.']}"
+    text = r"{command: [printf, '%s\n', '{{ x }}', '{{ x }}.']}"
 
-    assert items(text, tmp_path, run={"x": "$(id); a"}) == ["$(id); a", "$(id); a."]
+    assert items(text, tmp_path, x="$(id); a") == ["$(id); a", "$(id); a."]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """What every operation on files promises, whatever the names."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from batchrun.errors import UnitStoppedError
-from batchrun.model.values import Doc
+from batchrun.model.operation import Done
+from batchrun.model.outcome import Failed
+from batchrun.model.values import Doc, Glob
 from batchrun.ops import OPERATIONS
+from batchrun.ops.paths import escape, shown
 from file_context import HOSTILE_NAMES, FileContext, changed, do, message_of, snapshot
 
 Params = dict[str, Any]
@@ -79,8 +83,6 @@ def test_every_operation_on_files_is_here() -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_parameter_is_documented(operation: str) -> None:
-    from typing import get_type_hints
-
     row = OPERATIONS[operation]
     hints = get_type_hints(row.params, include_extras=True)
     assert row.name == operation
@@ -154,6 +156,127 @@ def test_a_missing_source_is_named(tmp_path: Path, operation: str, name: str) ->
         message = message_of(do(operation, FileContext(dry_run=dry_run), **params))
         assert f"{tmp_path}/none/" in message
     assert not (tmp_path / "out").exists()
+
+
+#: What each operation that takes patterns is given beside them; `delete` has nothing to say.
+WITH_PATTERNS: dict[str, Params] = {
+    "copy": {"dest": "out/"},
+    "move": {"dest": "out/"},
+    "compress": {},
+    "decompress": {},
+    "archive": {"dest": "out.tar"},
+    "checksum": {"dest": "out.sha256"},
+    "perms": {"mode": "0600"},
+    "replace": {"find": "content", "with_": "x"},
+    "delete": {},
+}
+#: There must be a result, or it would be missing without a word.
+NEEDS_A_MATCH = {"archive", "checksum"}
+
+
+def _with_pattern(root: Path, operation: str, *patterns: str) -> Params:
+    params = {**WITH_PATTERNS[operation], _pattern_field(operation): tuple(map(Glob, patterns))}
+    if "dest" in params:
+        params["dest"] = f"{root}/{params['dest']}"
+    return params
+
+
+def _pattern_field(operation: str) -> str:
+    """Return the parameter that takes patterns; empty: none does."""
+    hints = get_type_hints(OPERATIONS[operation].params, include_extras=True)
+    return next((name for name, hint in hints.items() if "PATTERN" in str(hint)), "")
+
+
+def test_every_operation_with_patterns_is_here() -> None:
+    assert WITH_PATTERNS.keys() == {name for name in OPERATIONS if _pattern_field(name)}
+
+
+@pytest.mark.parametrize("operation", sorted(WITH_PATTERNS.keys() - NEEDS_A_MATCH - {"delete"}))
+@pytest.mark.parametrize("dry_run", [True, False])
+@names
+def test_a_glob_that_matches_nothing_is_no_failure_but_a_warning(
+    tmp_path: Path, operation: str, dry_run: bool, name: str
+) -> None:
+    patterns = [f"{tmp_path}/{escape(name)}/*.{end}.gz" for end in ("csv", "txt")]
+    before = snapshot(tmp_path)
+    done = do(
+        operation, FileContext(dry_run=dry_run), **_with_pattern(tmp_path, operation, *patterns)
+    )
+    assert not changed(done)
+    assert done.warnings == tuple(f"nothing matches {shown(pattern)}" for pattern in patterns)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("operation", sorted(NEEDS_A_MATCH))
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_glob_that_matches_nothing_makes_no_empty_result(
+    tmp_path: Path, operation: str, dry_run: bool
+) -> None:
+    params = _with_pattern(tmp_path, operation, f"{tmp_path}/*.csv")
+    before = snapshot(tmp_path)
+    done = do(operation, FileContext(dry_run=dry_run), **params)
+    assert f"{params['dest']}: nothing matches {tmp_path}/*.csv" in message_of(done)
+    # What a task before would make is waited for in a dry run; a retry would find no more.
+    assert isinstance(done.outcome, Failed)
+    assert (done.outcome.errno, done.outcome.retryable) == (errno.ENOENT, False)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_missing_path_is_what_delete_is_for(tmp_path: Path) -> None:
+    done = do("delete", **_with_pattern(tmp_path, "delete", f"{tmp_path}/*.csv"))
+    assert done == Done.unchanged()
+
+
+@pytest.mark.parametrize("operation", ["copy", "archive", "checksum"])
+def test_a_glob_that_matches_nothing_beside_one_that_does_is_a_warning(
+    tmp_path: Path, operation: str
+) -> None:
+    (tmp_path / "a.csv").write_text("a")
+    params = _with_pattern(tmp_path, operation, f"{tmp_path}/*.csv", f"{tmp_path}/*.txt")
+    done = do(operation, **params)
+    assert changed(done)
+    assert done.warnings == (f"nothing matches {tmp_path}/*.txt",)
+
+
+def _emptied(root: Path, operation: str) -> Params:
+    """Make and do what leaves nothing for its pattern to match."""
+    (root / "in").mkdir()
+    (root / "in/a.csv").write_text("a")
+    (root / "in/b{1}.csv").write_text("b")
+    if operation == "decompress":
+        assert changed(do("compress", src=(Glob(f"{root}/in/*.csv"),)))
+    pattern = f"{root}/in/*.csv" + (".gz" if operation == "decompress" else "")
+    params = _with_pattern(root, operation, pattern)
+    assert changed(do(operation, **params))
+    return params
+
+
+@pytest.mark.parametrize("operation", ["move", "compress", "decompress"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_took_all_that_a_glob_matches_has_nothing_to_say_when_repeated(
+    tmp_path: Path, operation: str, dry_run: bool
+) -> None:
+    params = _emptied(tmp_path, operation)
+    again = do(operation, FileContext(dry_run=dry_run), **params)
+    assert not changed(again)
+    assert again.warnings == ()
+
+
+def test_a_move_from_a_directory_that_is_not_there_is_no_repetition(tmp_path: Path) -> None:
+    params = _emptied(tmp_path, "move")
+    for pattern in (f"{tmp_path}/im/*.csv", f"{tmp_path}/in/*.tsv", f"{tmp_path}/i[m]/*.csv"):
+        done = do("move", src=(Glob(pattern),), dest=params["dest"])
+        assert done.warnings == (f"nothing matches {pattern}",)
+    braces = Glob(f"{tmp_path}/{{im/*.csv,in/*.csv}}")
+    assert do("move", src=(braces,), dest=params["dest"]).warnings == ()
+
+
+def test_a_directory_without_files_makes_no_empty_manifest(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "sums").write_text("of yesterday")
+    message = message_of(do("checksum", src=(f"{tmp_path}/empty",), dest=f"{tmp_path}/sums"))
+    assert "there is no file in its sources" in message
+    assert (tmp_path / "sums").read_text() == "of yesterday"
 
 
 @pytest.mark.parametrize("operation", ["copy", "move", "link"])

@@ -373,7 +373,7 @@ def test_a_removal_that_was_cut_short_is_completed_later(tmp_path: Path) -> None
     run.path.rename(state.hidden(run.run_id))
     with History(state) as history:
         assert history.rows() == []
-        history.sweep()
+        history.sweep([], 0.0)
     assert list(state.runs.iterdir()) == []
 
 

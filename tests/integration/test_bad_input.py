@@ -345,6 +345,26 @@ def test_an_ordinary_user_is_told_what_may_not_be_read(as_nobody: Program) -> No
     assert not (as_nobody.dir / "ran").exists()
 
 
+@pytest.mark.parametrize("option", ["--joblog", "--junit", "--metrics", "--output-dir"])
+def test_an_ordinary_user_is_told_what_may_not_be_written_before_anything_is_run(
+    as_nobody: Program, option: str
+) -> None:
+    (as_nobody.dir / "closed").mkdir(0o555)
+    ended = as_nobody.run("each", option, "closed/f", "touch", ":::", "ran", **ordinary(as_nobody))
+    assert ended.code == 64
+    closed = f"{as_nobody.dir}/closed"
+    assert ended.err.startswith(f"batchrun: {option}: closed/f: nothing can be made in {closed} ")
+    assert not (as_nobody.dir / "ran").exists()
+
+
+def test_an_ordinary_user_is_told_of_a_file_that_may_not_be_replaced(as_nobody: Program) -> None:
+    (as_nobody.dir / "log").touch()
+    (as_nobody.dir / "log").chmod(0o444)
+    ended = as_nobody.run("each", "--joblog", "log", "true", ":::", "a", **ordinary(as_nobody))
+    assert ended.code == 64
+    assert ended.err.startswith("batchrun: --joblog: log: it cannot be written by this user")
+
+
 def test_an_ordinary_users_failures_name_the_path_and_the_reason(as_nobody: Program) -> None:
     (as_nobody.dir / "secret").write_text("x")
     (as_nobody.dir / "secret").chmod(0)

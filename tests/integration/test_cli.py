@@ -114,6 +114,22 @@ def test_quiet_still_warns_and_quiet_twice_does_not(program: Program) -> None:
     assert once.err.startswith("warning: ")
 
 
+def test_patterns_that_match_nothing_are_told_once_for_each_task(program: Program) -> None:
+    job = program.job("""
+tasks:
+  - {id: logs, foreach: [a, b, c], compress: "{{ item }}/*.log"}
+  - {id: modes, perms: {path: "*.csv", mode: 0600}}
+""")
+    for words in ([], ["-q"], ["--dry-run", "-q"]):
+        ended = program.run(job, *words, "-j1")
+        assert ended.code == 0
+        assert sorted(ended.err.splitlines()) == [
+            f"warning: logs: nothing matches {program.dir}/a/*.log (3 times alike)",
+            f"warning: modes: nothing matches {program.dir}/*.csv",
+        ]
+    assert program.run(job, "-qq").err == ""
+
+
 def test_live_output_is_tagged_and_stays_on_its_stream(program: Program) -> None:
     job = program.job(
         MIXED + "  - name: alone\n    run: printf 'no newline'; printf 'a\\nb\\n' >&2\n"

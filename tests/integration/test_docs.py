@@ -95,10 +95,12 @@ def test_the_reference_is_what_the_program_says() -> None:
 
 
 def test_a_page_of_the_reference_that_is_out_of_date_is_named(tmp_path: Path) -> None:
-    (tmp_path / "generate.py").write_bytes((ROOT / "docs" / "generate.py").read_bytes())
-    words = [sys.executable, str(tmp_path / "generate.py")]
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "generate.py").write_bytes((ROOT / "docs" / "generate.py").read_bytes())
+    words = [sys.executable, str(docs / "generate.py")]
     subprocess.run(words, check=True, timeout=60)
-    page = tmp_path / "reference" / "exit-codes.md"
+    page = docs / "reference" / "exit-codes.md"
     page.write_text(page.read_text().replace("75", "76"))
     ended = subprocess.run([*words, "--check"], capture_output=True, text=True, timeout=60,
                            check=False)  # fmt: skip

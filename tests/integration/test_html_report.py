@@ -483,7 +483,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
 
     assert ended.code == 64
     assert ended.err.startswith(
-        "batchrun: --report: missing/r.html cannot be written: No such file or directory; see"
+        f"batchrun: --report: missing/r.html: there is no directory {program.dir}/missing; make"
     )
     assert not (program.dir / "ran").exists()
 

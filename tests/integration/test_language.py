@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batchrun.jobfile.members import wrong_member
 from program import Ended, Program
 
 
@@ -388,6 +389,33 @@ tasks:
     assert list(program.dir.iterdir()) == [program.dir / "job.yml"]
 
 
+def test_a_dry_run_waits_for_what_a_pattern_may_match_later(program: Program) -> None:
+    text = """
+tasks:
+- {id: made, foreach: [a.csv, b.csv], write: {dest: "in/{{ item }}", text: x}}
+- {id: copied, needs: made, copy: {src: "in/*.csv", dest: out/}}
+- {id: listed, needs: made, checksum: {src: "in/*.csv", dest: sums}}
+- id: both
+  foreach: [c.csv]
+  steps:
+  - write: {dest: "new/{{ item }}", text: x}
+  - move: {src: "new/*.csv", dest: moved/}
+- {id: alone, perms: {path: "none/*.csv", mode: 0600}}
+"""
+    early = run(program, text, "--dry-run")
+    assert [kind for kind in kinds(early) if kind == "skipped"] == ["skipped", "skipped"]
+    _, _, copied, listed, both, _ = outcomes(early)
+    assert copied["because"] == f"unknown until run: nothing matches {program.dir}/in/*.csv"
+    assert listed["because"].startswith("unknown until run: there is nothing to list in ")
+    assert f"`move`: unknown until run: nothing matches {program.dir}/new/*.csv" in both["note"]
+    warning = f"warning: alone: nothing matches {program.dir}/none/*.csv\n"
+    assert early.err == warning
+
+    late = run(program, text)
+    assert late.counts["changed"] == 5
+    assert late.err == warning
+
+
 def test_a_dry_run_says_the_same_of_items_that_follow_their_own(program: Program) -> None:
     ended = run(
         program,
@@ -401,6 +429,36 @@ tasks:
 
     assert kinds(ended) == ["ok", "skipped"]
     assert "unknown until run" in outcomes(ended)[1]["because"]
+
+
+def test_what_the_programs_own_names_hold_is_what_the_check_knows(program: Program) -> None:
+    run(
+        program,
+        """
+tasks:
+- id: probe
+  run: echo x
+  register: probe
+- needs: probe
+  steps:
+  - run: [sh, -c, 'exit 1']
+  rescue:
+  - write: {dest: failed, text: "{{ failed.keys() | join(' ') }}"}
+  - write: {dest: job, text: "{{ job.keys() | join(' ') }}"}
+  - write: {dest: results.probe, text: "{{ results.probe.keys() | join(' ') }}"}
+  - write: {dest: mine.probe, text: "{{ results.probe.units[0].keys() | join(' ') }}"}
+finally:
+- write: {dest: run, text: "{{ run.keys() | join(' ') }}"}
+- write: {dest: run.counts, text: "{{ run.counts.keys() | join(' ') }}"}
+""",
+        code=2,
+    )
+    for root in ("failed", "job", "results.probe", "mine.probe", "run", "run.counts"):
+        words = told(program, root)[0].split()
+        assert len(words) > 1
+        for word in words:
+            assert wrong_member((*root.split("."), word)) == ""
+        assert wrong_member((*root.split("."), "nonsense"))
 
 
 # ---- steps

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,7 +141,7 @@ def test_members_of_a_group_that_belong_to_others_are_signalled_through_sudo() -
     )
     children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
     wait_until(lambda: "sleep" in _names(children), 30, "sudo has started it")
-    processes._signal_others(child.pid, signal.SIGTERM)
+    processes._ask_sudo("TERM CONT", child.pid)
     assert child.wait(30) != 0
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchrun.errors import JobFileError, SourceError, UsageError
-from batchrun.jobfile import load_text
+from batchrun.jobfile import LoadOptions, load_text
 from batchrun.model.outcome import Failed
 from batchrun.model.values import Glob
 from batchrun.ops.paths import expand
@@ -118,11 +118,13 @@ def test_a_name_inserted_into_a_pattern_matches_itself_and_nothing_else(
         open(os.path.join(directory, f"{literal}n{other}.end"), "wb").close()
     open(wanted, "wb").close()
     job = loaded(
-        f"tasks: [{{delete: '{before}n{{{{ item }}}}.e*', foreach: '{{{{ run.names }}}}'}}]",
+        "vars: {names: null}\n"
+        f"tasks: [{{delete: '{before}n{{{{ item }}}}.e*', foreach: '{{{{ names }}}}'}}]",
         base_dir=str(directory),
+        options=LoadOptions(variables={"names": [name]}),
     )
 
-    (unit,) = units(job, 0, {"run": {"names": [name]}})
+    (unit,) = units(job)
 
     assert not isinstance(unit.verdict, Failed), unit.verdict
     (pattern,) = unit.params["path"] if isinstance(unit.params["path"], tuple) else ()

@@ -19,16 +19,19 @@ from batchrun.api.continuing import continuation as _continuation
 from batchrun.api.recording import Words, default_state_dir, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
-from batchrun.engine.lockfile import state_dir
+from batchrun.engine.lockfile import RunLock, state_dir
 from batchrun.engine.machine import MachineLocks
 from batchrun.engine.pool.pool import WorkerPool
+from batchrun.engine.presence import Presence, presence_path
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
+from batchrun.errors import JournalError
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.journal.behind import Behind
+from batchrun.journal.places import unusable
 from batchrun.journal.sink import JournalSink
 from batchrun.model.job import FailLimit
 from batchrun.model.operation import OperationTable
@@ -66,6 +69,8 @@ class RunConfig:
     #: Keep all that commands write in files that a sink may read while it handles the end of a
     #: unit (`Captured.spool`); else the middle of very long output is left out.
     whole_output: bool = False
+    #: Directory in which these files are made; empty: where temporary files go.
+    spool_in: str = ""
     #: Send the commands' output to the sinks while they run.
     live_output: bool = False
     #: Keep the tracebacks of defects.
@@ -84,6 +89,8 @@ class RunConfig:
     #: Puts a question to a person and calls back with the answer, from any thread; returns at
     #: once (`pause: ask`). None: nobody is there, the answer is no.
     ask: Callable[[str, Callable[[bool], None]], None] | None = None
+    #: What `engine.lockfile.hold` gave for this run: it lasts as long as anything of the run.
+    lock: RunLock | None = None
     run_id: str | None = None
     #: Record the run in the state directory, so that it can be resumed and looked at; dry runs
     #: never are.
@@ -151,11 +158,14 @@ def run(
 
     Raises:
         JobFileError: the file has mistakes.
+        JournalError: the run cannot be recorded.
+        LockHeldError: another run goes on with the same one.
+        BatchrunError: the lock of this run cannot be made to last as long as the run.
     """
     config = config or RunConfig()
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
-    run_id = config.run_id or new_run_id(started_at)
+    run_id = config.run_id or _free_run_id(started_at)
     described = replace(
         loaded.job,
         max_fail=config.max_fail or loaded.job.max_fail,
@@ -165,6 +175,7 @@ def run(
     summary = Summary()
     queue: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as stack:
+        machine_locks = _locks(config, run_id, loaded, stack)
         journal = _bound(loaded, run_id, started_at, config)
         if journal is not None:
             stack.callback(tidy_up, run_id)
@@ -197,7 +208,7 @@ def run(
             notes=(*loaded.warnings, *(config.goes_on.notes if config.goes_on else ())),
             secrets=loaded.secrets,
             ask=config.ask,
-            machine_locks=None if config.dry_run else stack.enter_context(_machine_locks()),
+            machine_locks=machine_locks,
         )
         return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
 
@@ -243,18 +254,35 @@ def continuation(wanted: Wanted) -> Continuation:
     return _continuation(wanted, operations())
 
 
-def _machine_locks() -> "closing[MachineLocks]":
-    """Make the locks that are shared with other runs; nothing is on disk before one is taken."""
-    directory = state_dir(os.environ, uid=os.geteuid()) / "machine"
-    return closing(MachineLocks(directory))
+def _locks(
+    config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack
+) -> MachineLocks | None:
+    """Make what the locks of this run need: they last as long as anything that it starts.
+
+    Raises:
+        BatchrunError: the lock of the run cannot last as long.
+        JournalError: it is to be recorded, and nobody could tell later whether all of it has ended.
+    """
+    directory = state_dir(os.environ, uid=os.geteuid())
+    presence: Presence | OSError | None = None
+    recorded = config.journal and not config.dry_run
+    if recorded or config.lock is not None or (loaded.shares_locks and not config.dry_run):
+        try:
+            presence = stack.enter_context(closing(Presence(presence_path(directory, run_id))))
+        except OSError as error:  # the units say it that want a lock
+            if recorded:
+                raise JournalError(unusable(directory, error.strerror)) from error
+            presence = error
+    if config.lock is not None:
+        config.lock.sign(presence)
+    if config.dry_run:
+        return None
+    # Nothing is on disk before the first one is taken.
+    return stack.enter_context(closing(MachineLocks(directory / "machine", presence)))
 
 
 def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack) -> RunSettings:
     """Put together what is the same for all units; what is made on disk goes with the stack."""
-    spool_dir = ""
-    if config.whole_output and not config.live_output:
-        made = tempfile.TemporaryDirectory(prefix="batchrun-", ignore_cleanup_errors=True)
-        spool_dir = stack.enter_context(made)
     return RunSettings(
         run_id=run_id,
         base_dir=loaded.job.base_dir,
@@ -264,8 +292,19 @@ def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStac
         live_output=config.live_output,
         debug=config.debug,
         diff=config.diff,
-        spool_dir=spool_dir,
+        spool_dir=_spool_dir(config, stack) if config.whole_output else "",
     )
+
+
+def _spool_dir(config: RunConfig, stack: ExitStack) -> str:
+    """Make a directory for whole output; empty where there is no room: the ends will do then."""
+    try:
+        made = tempfile.TemporaryDirectory(
+            prefix=".batchrun-", dir=config.spool_in or None, ignore_cleanup_errors=True
+        )
+    except OSError:
+        return ""
+    return stack.enter_context(made)
 
 
 def new_run_id(at: float) -> str:
@@ -275,6 +314,14 @@ def new_run_id(at: float) -> str:
         at: Seconds since the epoch.
     """
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(at))}-{secrets.token_hex(2)}"
+
+
+def _free_run_id(at: float) -> str:
+    """Make an id that no run on record has: many runs may begin in the same second."""
+    state = default_state_dir()
+    while os.path.lexists(state.run(run_id := new_run_id(at)).path):
+        pass
+    return run_id
 
 
 def _procs(wanted: int | None, of_job: int | None) -> int:

@@ -1,18 +1,20 @@
 """A run that goes on with an earlier one: what is left of it, and the job as it is now."""
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from batchrun.engine.lockfile import state_dir
+from batchrun.engine.presence import alive, holders, presence_path
 from batchrun.errors import JournalError, LockHeldError, UsageError
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
+from batchrun.journal.alive import RunLock
 from batchrun.journal.earlier import (
     EarlierRuns,
     current_boot_id,
@@ -21,12 +23,16 @@ from batchrun.journal.earlier import (
     resume,
 )
 from batchrun.journal.history import LAST, History
-from batchrun.journal.places import StateDir
+from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.recorded import Recorded
 from batchrun.model.operation import OperationTable
 from batchrun.model.record import Continues, RunRecord
 
 __all__ = ["Continuation", "Wanted", "continuation"]
+
+#: How often somebody looks whether a killed run has come to its end, in seconds.
+_LOOK_S = 0.05
+_SHOWN_PIDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,12 @@ class Wanted:
     kinds: tuple[str, ...] = ()
     #: Use the job file's text in the record, not the file.
     as_recorded: bool = False
+    #: Instead of what was said the first time (`LoadOptions`); None: as it was.
+    retries: int | None = None
+    timeout_s: float | None = None
     insecure_permissions: bool = False
+    #: How long what a killed run has started may still take to end, in seconds.
+    patience_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +74,44 @@ class Continuation:
     #: Every run that does the same job, oldest first.
     family: tuple[str, ...] = ()
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold off whoever else goes on with the same run, until this one is on record.
+
+        Raises:
+            LockHeldError: somebody was faster.
+            JournalError: nobody can tell.
+        """
+        state = _state()
+        try:
+            lock = RunLock(state.run(self.family[0]).turn)
+        except OSError as error:
+            raise JournalError(unusable(state.path, error.strerror)) from error
+        try:
+            with History(state) as history:
+                others = set(history.family(self.previous)) - set(self.family)
+            if others:
+                message = (
+                    f"run {max(others)} has begun to go on with run {self.previous} meanwhile; "
+                    "wait for it, and see what is left then"
+                )
+                raise LockHeldError(message)
+            yield
+        finally:
+            lock.release()
+
     def last_words(self) -> Sequence[str]:
-        """Say what was done before and is no longer planned."""
+        """Say what was done before and is no longer planned; nothing, if that cannot be read."""
         if self.how != "resume" or not len(self.earlier.ok):
             return ()
-        with ExitStack() as stack, History(_state()) as history:
-            family = [stack.enter_context(history.open(one)) for one in self.family]
-            sentence = left_over(self.earlier, family)
+        job = self.loaded.job
+        task_ids = [task.id for task in (*job.tasks, *job.final_tasks)]
+        try:
+            with ExitStack() as stack, History(_state()) as history:
+                family = [stack.enter_context(history.open(one)) for one in self.family]
+                sentence = left_over(self.earlier, family, task_ids)
+        except JournalError as error:  # somebody has removed them: this run has its own record
+            sentence = f"nobody can tell what is no longer planned: {error}"
         return (sentence,) if sentence else ()
 
 
@@ -78,7 +120,8 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
 
     Raises:
         UsageError: no run, or more than one, is meant.
-        LockHeldError: it, or one that goes on with it, is still running.
+        LockHeldError: it, or one that goes on with it, is still running, or was killed and has
+            left something running.
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
@@ -87,9 +130,11 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
         ids = history.family(run_id)
         family = [stack.enter_context(history.open(one)) for one in ids]
         _check_rest(family)
+        _await_rest(history.state, ids, wanted.patience_s)
         records = {one.run.run_id: one.record for one in family}
         asked, first = records[run_id], records[ids[0]]
-        loaded, notes = _job(asked, first, wanted, table)
+        options = _options(asked, wanted)
+        loaded, notes = _job(asked, _load_options(options, first), wanted, table)
         earlier = _earlier(run_id, family, wanted, table)
         return Continuation(
             how=wanted.how,
@@ -98,7 +143,7 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
             loaded=loaded,
             earlier=earlier,
             notes=(*notes, *earlier.warnings),
-            options=asked.options,
+            options=options,
             items_dir=os.fspath(history.state.run(ids[0]).items),
             family=tuple(ids),
         )
@@ -124,6 +169,35 @@ def _check_rest(family: Sequence[Recorded]) -> None:
             raise LockHeldError(message)
 
 
+def _await_rest(state: StateDir, run_ids: Sequence[str], patience_s: float) -> None:
+    """Wait until nothing is left of what runs have started: killed ones leave workers behind.
+
+    Raises:
+        LockHeldError: something still is.
+        JournalError: nobody can tell.
+    """
+    end = time.monotonic() + patience_s
+    for run_id in run_ids:
+        path = presence_path(state.path, run_id)
+        try:
+            while alive(path):
+                if time.monotonic() >= end:
+                    raise LockHeldError(_still_ending(run_id, holders(path)))
+                time.sleep(_LOOK_S)
+        except OSError as error:
+            message = f"nobody can tell whether run {run_id} has ended: {error}"
+            raise JournalError(message) from error
+
+
+def _still_ending(run_id: str, pids: Sequence[int]) -> str:
+    left = ", ".join(map(str, pids[:_SHOWN_PIDS]))
+    which = f" (process {left})" if left else ""
+    return (
+        f"run {run_id} was killed, and what it has started is still ending{which}; wait for it, "
+        "or end it"
+    )
+
+
 def _earlier(
     run_id: str, family: Sequence[Recorded], wanted: Wanted, table: OperationTable
 ) -> EarlierRuns:
@@ -137,10 +211,9 @@ def _earlier(
 
 
 def _job(
-    asked: RunRecord, first: RunRecord, wanted: Wanted, table: OperationTable
+    asked: RunRecord, options: LoadOptions, wanted: Wanted, table: OperationTable
 ) -> tuple[LoadedJob, tuple[str, ...]]:
     """Load the job; returns it and what people should know of it."""
-    options = _load_options(asked, first, insecure=wanted.insecure_permissions)
     is_file = asked.job_file not in ("", "-")
     if wanted.as_recorded or not is_file:
         loaded = _load_text(
@@ -152,7 +225,7 @@ def _job(
         )
         loaded.path = asked.job_file
         return loaded, ()
-    if not Path(asked.job_file).exists():
+    if not os.path.exists(asked.job_file):
         message = (
             f"the job file {asked.job_file} is not there any more; `batchrun {wanted.how} "
             f"{asked.run_id} --recorded` uses its text as it was"
@@ -164,11 +237,22 @@ def _job(
     return loaded, (f"the job file {asked.job_file} has changed since run {asked.run_id}",)
 
 
-def _load_options(asked: RunRecord, first: RunRecord, *, insecure: bool) -> LoadOptions:
+def _options(asked: RunRecord, wanted: Wanted) -> dict[str, Any]:
+    """Return what was said on the command line: the first time, and now."""
     given = asked.options.get("load", {})
     if not isinstance(given, Mapping):
         message = f"the record of run {asked.run_id} cannot be read: the file is damaged"
         raise JournalError(message)
+    now = {"retries": wanted.retries, "timeout_s": wanted.timeout_s}
+    load = {**given, **{name: value for name, value in now.items() if value is not None}}
+    load["insecure_permissions"] = wanted.insecure_permissions or bool(
+        given.get("insecure_permissions")
+    )
+    return {**asked.options, "load": load}
+
+
+def _load_options(options: Mapping[str, Any], first: RunRecord) -> LoadOptions:
+    given = options["load"]
     return LoadOptions(
         recorded=first.variables,
         task_ids=tuple(given.get("task_ids", ())),
@@ -176,5 +260,5 @@ def _load_options(asked: RunRecord, first: RunRecord, *, insecure: bool) -> Load
         skip_tags=tuple(given.get("skip_tags", ())),
         retries=given.get("retries"),
         timeout_s=given.get("timeout_s"),
-        insecure_permissions=insecure or bool(given.get("insecure_permissions")),
+        insecure_permissions=given["insecure_permissions"],
     )

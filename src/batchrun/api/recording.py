@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,7 @@ def open_journal(
 
     Raises:
         JournalError: it cannot be recorded.
+        LockHeldError: another run has begun to go on with the same one.
         FileExistsError: there is a run of this id already.
     """
     from batchrun import __version__  # noqa: PLC0415 - the package itself, which imports us
@@ -73,7 +75,8 @@ def open_journal(
         python=platform.python_version(),
         boot_id=current_boot_id(),
     )
-    return JournalSink(default_state_dir(), record)
+    with nullcontext() if goes_on is None else goes_on.turn():
+        return JournalSink(default_state_dir(), record)
 
 
 def tidy_up(run_id: str) -> None:

@@ -143,8 +143,7 @@ def _pause(described: TaskDescription) -> str:
 
 def _handling(described: TaskDescription) -> Iterator[str]:
     """List how it is run, and what becomes of its results."""
-    if described.sudo:
-        yield "sudo" if described.sudo == "true" else f"sudo {described.sudo}"
+    yield from _sudo(described)
     if described.nice is not None:
         yield f"nice {described.nice}"
     if described.ionice:
@@ -163,6 +162,12 @@ def _handling(described: TaskDescription) -> Iterator[str]:
         yield "ok when rescued"
 
 
+def _sudo(described: TaskDescription | StepDescription) -> Iterator[str]:
+    """Say as whom it runs."""
+    if described.sudo:
+        yield f"sudo {described.sudo}{' with a password' * described.sudo_password}"
+
+
 def _step(step: StepDescription) -> str:
     """Write one step on one line."""
     section = "" if step.section == "steps" else f"{step.section} "
@@ -172,6 +177,7 @@ def _step(step: StepDescription) -> str:
         facts.append(f"timeout {duration(step.timeout_s)}")
     if step.retries:
         facts.append(f"{step.retries} retries")
+    facts += _sudo(step)
     if step.register:
         facts.append(f"result kept as {step.register}")
     if step.ignore_errors:

@@ -46,6 +46,10 @@ class Flags:
     deadline: o.Deadline = None
     grace: o.Grace = 60.0
     output: o.OutputChoice = o.Output.TEXT
+    output_dir: o.OutputDir = None
+    joblog: o.Joblog = None
+    junit: o.Junit = None
+    metrics: o.Metrics = None
     progress: o.ProgressChoice = o.Progress.AUTO
     quiet: o.Quiet = 0
     verbose: o.Verbose = False

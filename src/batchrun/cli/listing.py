@@ -20,6 +20,7 @@ __all__ = ["described", "print_operations", "print_schema"]
 
 _MOST_COLUMNS = 100
 _LEAST_COLUMNS = 30
+_SUDO = ", or a mapping with `user` and `password`"
 
 
 def print_schema() -> int:
@@ -72,7 +73,7 @@ def _described(parameter: Parameter) -> Described:
     """Put a parameter into words."""
     return Described(
         key=parameter.key,
-        takes=_takes(parameter.shape),
+        takes=_takes(parameter.shape) + _SUDO * parameter.takes_password,
         doc=parameter.doc,
         default="required" if parameter.required else _default(parameter.default),
     )

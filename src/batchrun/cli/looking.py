@@ -73,11 +73,12 @@ def prune_runs(flags: PruneFlags) -> int:
     if policy == Retention():
         policy = DEFAULT
     with open_history() as history:
-        gone = superfluous(history.rows(), policy, time.time())
+        rows, now = history.rows(), time.time()
+        gone = superfluous(rows, policy, now)
         freed = sum(row.size_bytes or 0 for row in gone)
         if not flags.dry_run:
             freed = history.remove(row.run_id for row in gone)
-            history.sweep()
+            history.sweep(rows, now)
     number = f"{count(len(gone))} run{'' if len(gone) == 1 else 's'}"
     if flags.dry_run:
         _print_table(gone)

@@ -32,6 +32,9 @@ class ReportFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
     NDJSON = "ndjson"
+    JOBLOG = "joblog"
+    JUNIT = "junit"
+    METRICS = "metrics"
     HTML = "html"
 
 

@@ -11,6 +11,7 @@ from batchrun.errors import UsageError
 from batchrun.model.values import parse_duration, parse_size
 
 __all__ = [
+    "FILES",
     "HOW",
     "LIMITS",
     "LOCKS",
@@ -29,9 +30,10 @@ LOOK = "What is looked at"
 HOW = "How it is run"
 LIMITS = "Limits"
 SHOW = "What is shown"
+FILES = "Files that are written (a dry run writes the report only)"
 LOCKS = "Locks"
 #: As `--help` shows them.
-_PANELS = (WHAT, LOOK, HOW, LIMITS, SHOW, LOCKS)
+_PANELS = (WHAT, LOOK, HOW, LIMITS, SHOW, FILES, LOCKS)
 
 
 def option(panel: str, text: str, *names: str, variable: str = "", **more: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from batchrun.cli.optionkinds import FILES as _FILES
 from batchrun.cli.optionkinds import HOW as _HOW
 from batchrun.cli.optionkinds import LIMITS as _LIMITS
 from batchrun.cli.optionkinds import LOCKS as _LOCKS
@@ -19,12 +20,12 @@ from batchrun.model.job import FailLimit
 
 __all__ = [
     "ArgFile", "Argv", "AsRecorded", "CommandWords", "Deadline", "Debug", "DetailedExitcode",
-    "Diff", "DryRun", "Grace", "Hosts", "InsecurePermissions", "JobFile", "KeepOrder", "Lock",
-    "LockName", "MaxArgs", "MaxFail", "NoJournal", "NullSeparated", "OnlyFailed", "OnlyUnreachable",
-    "OperationChoice", "OperationName", "Output", "OutputChoice", "Procs", "Progress",
-    "ProgressChoice", "Quiet", "Replace", "ReportFile", "Retries", "RunName", "Save", "SkipTags",
-    "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles", "Verbose", "Version", "Wait",
-    "Words", "fail_limit", "split_words", "variables",
+    "Diff", "DryRun", "Grace", "Hosts", "InsecurePermissions", "JobFile", "Joblog", "Junit",
+    "KeepOrder", "Lock", "LockName", "MaxArgs", "MaxFail", "Metrics", "NoJournal", "NullSeparated",
+    "OnlyFailed", "OnlyUnreachable", "OperationChoice", "OperationName", "Output", "OutputChoice",
+    "OutputDir", "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "ReportFile", "Retries",
+    "RunName", "Save", "SkipTags", "Tag", "Tags", "Tasks", "Timeout", "Variables", "VarsFiles",
+    "Verbose", "Version", "Wait", "Words", "fail_limit", "split_words", "variables",
 ]  # fmt: skip
 
 
@@ -154,6 +155,26 @@ OutputChoice: TypeAlias = Annotated[
     _option(_SHOW, "Standard output: readable, one document at the end, or one event per line.",
             "--output"),
 ]  # fmt: skip
+OutputDir: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write all output of every unit into files, in a directory for this run that "
+            "is made in DIR.", "--output-dir", metavar="DIR", readable=False),
+]  # fmt: skip
+Joblog: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write a line for each unit that has ended, in the columns of GNU parallel's "
+            "joblog.", "--joblog", metavar="FILE", readable=False),
+]  # fmt: skip
+Junit: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write the results as JUnit XML: a test suite for each task, a test case for "
+            "each unit.", "--junit", metavar="FILE", readable=False),
+]  # fmt: skip
+Metrics: TypeAlias = Annotated[
+    Path | None,
+    _option(_FILES, "Write what the run came to for the textfile collector of Prometheus, which "
+            "reads names that end in .prom.", "--metrics", metavar="FILE", readable=False),
+]  # fmt: skip
 ProgressChoice: TypeAlias = Annotated[
     Progress,
     _option(_SHOW, "Standard error: bars on a terminal and nothing elsewhere, or always one kind.",
@@ -172,7 +193,7 @@ Verbose: TypeAlias = Annotated[
 ]  # fmt: skip
 ReportFile: TypeAlias = Annotated[
     Path | None,
-    _option(_SHOW, "Write a page about the run, for browsers: one HTML file, which only its owner "
+    _option(_FILES, "Write a page about the run, for browsers: one HTML file, which only its owner "
             "can read unless it is there already with another mode.",
             "--report", metavar="FILE", readable=False),
 ]  # fmt: skip

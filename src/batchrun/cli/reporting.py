@@ -15,8 +15,11 @@ from batchrun.errors import UsageError
 from batchrun.journal.recorded import Recorded
 from batchrun.model.exitcode import ExitCode
 from batchrun.model.ports import Sink
+from batchrun.report.joblog import JoblogSink
+from batchrun.report.junit import JunitSink
 from batchrun.report.machine import JsonSink, NdjsonSink
 from batchrun.report.messages import MessageSink
+from batchrun.report.metrics import MetricsSink
 from batchrun.report.newfile import new_file
 from batchrun.report.screen import TextOptions, TextSink
 from batchrun.report.text import PLAIN, Palette, wants_colour
@@ -71,6 +74,9 @@ _WRITERS: Mapping[ReportFormat, Writer] = {
     ReportFormat.TEXT: _to_stream(_text),
     ReportFormat.JSON: _to_stream(JsonSink),
     ReportFormat.NDJSON: _to_stream(NdjsonSink),
+    ReportFormat.JOBLOG: _to_file(JoblogSink),
+    ReportFormat.JUNIT: _to_file(JunitSink),
+    ReportFormat.METRICS: _to_file(MetricsSink),
     ReportFormat.HTML: _to_file(_html),
 }
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from batchrun import api
 from batchrun.cli.flags import Flags, RerunFlags, ResumeFlags
+from batchrun.cli.running import lock_of, locked
 from batchrun.cli.wiring import Asked, Grouping, check_flags, execute
 from batchrun.model.record import Continues
 
@@ -44,11 +45,16 @@ def _go_on(flags: ResumeFlags, how: Continues, kinds: tuple[str, ...]) -> int:
             run=flags.run,
             kinds=kinds,
             as_recorded=flags.recorded,
+            retries=flags.retries,
+            timeout_s=flags.timeout,
             insecure_permissions=flags.insecure_permissions,
         )
     )
-    asked = Asked(goes_on=goes_on, options=goes_on.options, procs=_procs(flags, goes_on.options))
-    return execute(goes_on.loaded, flags, _grouping(goes_on.options), asked)
+    options = goes_on.options
+    asked = Asked(goes_on=goes_on, options=options, procs=_procs(flags, options))
+    # Also when it was asked for on the command line only, the first time.
+    with locked(options.get("lock") or lock_of(goes_on.loaded)) as lock:
+        return execute(goes_on.loaded, flags, _grouping(options), asked, lock=lock)
 
 
 def _procs(flags: Flags, options: Mapping[str, Any]) -> int | None:

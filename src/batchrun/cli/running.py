@@ -8,11 +8,10 @@ from pathlib import Path
 from batchrun import api
 from batchrun.cli.flags import CheckFlags, JobFlags
 from batchrun.cli.options import split_words, variables
-from batchrun.cli.wiring import check_flags, execute
-from batchrun.engine.lockfile import hold, lock_path, state_dir
-from batchrun.model.job import Job
+from batchrun.cli.wiring import Asked, check_flags, execute
+from batchrun.engine.lockfile import RunLock, hold, lock_path, state_dir
 
-__all__ = ["load_options", "run_job_file"]
+__all__ = ["load_options", "lock_of", "locked", "run_job_file"]
 
 
 def run_job_file(flags: JobFlags) -> int:
@@ -25,8 +24,10 @@ def run_job_file(flags: JobFlags) -> int:
     """
     check_flags(flags)
     loaded = api.load(flags.job_file, load_options(flags))
-    with _locked(flags, loaded.job):
-        return execute(loaded, flags)
+    wants_lock = flags.lock or flags.wait is not None
+    name = flags.lock_name or lock_of(loaded, wanted=wants_lock)
+    with locked(name, flags.wait or 0.0) as lock:
+        return execute(loaded, flags, asked=Asked(options={"lock": name}), lock=lock)
 
 
 def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
@@ -47,18 +48,23 @@ def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
     )
 
 
+def lock_of(loaded: api.LoadedJob, *, wanted: bool = False) -> str:
+    """Return the name of a job's lock; empty: neither the file nor the command line asks for it.
+
+    It is called after the job file's real path; a job from standard input after its name.
+    """
+    job, path = loaded.job, loaded.path
+    if not (wanted or job.lock):
+        return ""
+    return job.lock_name or (job.name if path in ("", "-") else str(Path(path).resolve()))
+
+
 @contextmanager
-def _locked(flags: JobFlags, job: Job) -> Iterator[None]:
-    """Hold the lock of this job while it runs, when the file or the flags ask for one."""
-    if not (flags.lock or flags.lock_name or job.lock or flags.wait is not None):
-        yield
+def locked(name: str, wait_s: float = 0.0) -> Iterator[RunLock | None]:
+    """Hold a lock while a job runs; one without a name is none."""
+    if not name:
+        yield None
         return
-    name = flags.lock_name or job.lock_name or _own_name(str(flags.job_file), job)
     path = lock_path(state_dir(os.environ, uid=os.geteuid()), name)
-    with hold(path, name, flags.wait or 0.0):
-        yield
-
-
-def _own_name(job_file: str, job: Job) -> str:
-    """Name a lock after the job file's real path; a job from standard input after its name."""
-    return job.name if job_file == "-" else str(Path(job_file).resolve())
+    with hold(path, name, wait_s) as lock:
+        yield lock

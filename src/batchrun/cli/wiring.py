@@ -10,8 +10,10 @@ from typing import Any, TextIO
 
 from batchrun import api
 from batchrun.cli.asking import answer_prompts, check_terminal, terminal_asker
+from batchrun.cli.files import check_files, file_sinks, spool_in, unwritten_options
 from batchrun.cli.flags import Flags, JobFlags
 from batchrun.cli.options import Output, Progress, split_words
+from batchrun.engine.lockfile import RunLock
 from batchrun.engine.run import RunResult
 from batchrun.errors import UsageError
 from batchrun.model.exitcode import ExitCode
@@ -50,7 +52,7 @@ def check_flags(flags: Flags) -> None:
     """Refuse what makes no sense together, and begin to log when that is wanted.
 
     Raises:
-        UsageError: flags that contradict each other.
+        UsageError: flags that contradict each other, a file that cannot be written.
     """
     if flags.detailed_exitcode and not flags.dry_run:
         message = "--detailed-exitcode needs --dry-run"
@@ -58,6 +60,7 @@ def check_flags(flags: Flags) -> None:
     if flags.verbose and flags.quiet:
         message = "-v and -q contradict each other: one shows more, the other less"
         raise UsageError(message)
+    check_files(flags)
     if flags.debug:
         logging.basicConfig(
             level=logging.DEBUG, stream=sys.stderr, format="%(relativeCreated)9.1f ms %(message)s"
@@ -69,6 +72,8 @@ def execute(
     flags: Flags,
     grouping: Grouping | None = None,
     asked: Asked | None = None,
+    *,
+    lock: RunLock | None = None,
 ) -> int:
     """Run a loaded job as the flags say; return the exit code.
 
@@ -77,20 +82,25 @@ def execute(
         flags: How.
         grouping: For commands whose output is the result; None: the recap is.
         asked: What else is known; None: nothing.
+        lock: That of the run, when it has one.
 
     Raises:
         BatchrunError: somebody has to be asked, and there is no terminal.
+        UsageError: the directory for output cannot be made.
     """
     asked = asked or Asked()
     procs = flags.procs if asked.procs is None else asked.procs
     check_terminal(loaded.job)
     answer_prompts(loaded)
+    if not flags.quiet and (options := unwritten_options(flags)):
+        sys.stderr.write(f"a dry run writes no files: {', '.join(options)} not written\n")
     with _shown(flags, grouping) as (sinks, behind, progress):
         config = api.RunConfig(
             dry_run=flags.dry_run,
             diff=flags.diff,
             live_output=flags.verbose,
-            whole_output=_groups(flags, grouping),
+            whole_output=_groups(flags, grouping) or flags.output_dir is not None,
+            spool_in=spool_in(flags),
             debug=flags.debug,
             grace_s=flags.grace,
             max_fail=flags.max_fail,
@@ -105,6 +115,7 @@ def execute(
             ),
             behind=behind,
             goes_on=asked.goes_on,
+            lock=lock,
         )
         result = api.run(loaded, procs=procs, sinks=sinks, config=config)
     return _exit_code(result, flags)
@@ -147,7 +158,7 @@ def _groups(flags: Flags, grouping: Grouping | None) -> bool:
 def _shown(
     flags: Flags, grouping: Grouping | None
 ) -> Iterator[tuple[tuple[Sink, ...], tuple[Sink, ...], ProgressSink]]:
-    """Make the sinks, in their fixed order: messages, results, files, then what shows progress.
+    """Make the sinks, in their fixed order: messages, files, results, what only shows progress.
 
     Lines for programs stand apart: they say only what is on record.
 
@@ -157,7 +168,7 @@ def _shown(
     Raises:
         UsageError: one of the files cannot be written.
     """
-    files = tuple(_files(flags))
+    files = file_sinks(flags)
     progress = ProgressSink(sys.stderr, _progress_mode(flags))
     messages = MessageSink(
         sys.stderr, quiet=flags.quiet, palette=palette_for(sys.stderr), before=progress.hide
@@ -168,7 +179,7 @@ def _shown(
             yield (messages, *files, progress), behind, progress
         else:
             results = _results(flags, grouping, progress.hide)
-            yield (messages, results, *files, progress), (), progress
+            yield (messages, *files, results, progress), (), progress
     finally:
         progress.close()
 
@@ -190,25 +201,10 @@ def _results(flags: Flags, grouping: Grouping | None, before: Callable[[], None]
         quiet=flags.quiet,
         live=flags.verbose,
         debug=flags.debug,
+        rest_is_in=str(flags.output_dir or ""),
         palette=palette_for(sys.stdout),
     )
     return TextSink(sys.stdout, sys.stderr, options, before=before)
-
-
-def _files(flags: Flags) -> Iterator[Sink]:
-    """Make the sinks that write files beside the results.
-
-    Raises:
-        UsageError: one of them cannot be written; nothing was run.
-    """
-    if flags.report is not None:
-        from batchrun.report.html import HtmlSink  # noqa: PLC0415 - few runs want one
-
-        try:
-            yield HtmlSink(flags.report)
-        except OSError as error:
-            message = f"--report: {flags.report} cannot be written: {error.strerror}"
-            raise UsageError(message) from error
 
 
 def _progress_mode(flags: Flags) -> ProgressMode:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from batchrun.engine.joining import joined
+from batchrun.engine.joining import joined, with_everything
 from batchrun.model.outcome import (
     NO_OUTPUT,
     Aborted,
@@ -132,6 +132,7 @@ class Ledger:
         """Make the report of the whole unit."""
         outcome = self._outcome(rescue_ok=rescue_ok)
         blamed = None if isinstance(outcome, Ok) else (self._failed or self._always_failed)
+        shown = self._output if blamed is None else blamed[1].output
         if isinstance(outcome, Cancelled):  # it has no room for words
             reason = [] if self._failed is None else [_of_step(*self._failed)]
             self._warn([*reason, *self._troubles])
@@ -141,7 +142,7 @@ class Ledger:
             outcome=outcome,
             started_at=self.started_at,
             duration_s=duration_s,
-            output=self._output if blamed is None else blamed[1].output,
+            output=with_everything(shown, self._output),
             warnings=tuple(self._warnings[:_MOST_WARNINGS]),
             errors=() if blamed is None else blamed[1].errors,
             bytes_done=self.bytes_done,

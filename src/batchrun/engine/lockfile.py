@@ -1,23 +1,29 @@
-"""At most one run of a job at a time: a kernel lock that dies with the process that holds it.
+"""At most one run of a job at a time: a kernel lock, and the presence of the run that holds it.
 
-Also where batchrun keeps what outlives a run.
+The kernel lock dies with its process, however that ends. Whoever gets it then still waits for what
+a killed run has started, and which is being ended (see `holder`). Also where batchrun keeps what
+outlives a run.
 """
 
-import errno
-import fcntl
 import hashlib
 import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from batchrun.engine.holder import Holder, erase, open_lock, sign, take
+from batchrun.engine.presence import Presence, holders, make_private
 from batchrun.errors import BatchrunError, LockHeldError
 
-__all__ = ["clean_name", "hold", "lock_path", "state_dir"]
+__all__ = ["RunLock", "clean_name", "hold", "lock_path", "state_dir"]
 
 _RETRY_S = 0.1
+#: How long what a killed run has started may still end without anybody having asked for a wait:
+#: idle workers and commands that heed TERM need less.
+_ENDING_S = 1.0
+_SHOWN_PIDS = 5
 
 
 def state_dir(environ: Mapping[str, str], *, uid: int) -> Path:
@@ -50,12 +56,36 @@ def lock_path(directory: Path, name: str) -> Path:
     return directory / "locks" / clean_name(name)
 
 
+class RunLock:
+    """A lock that is held for a run."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def sign(self, presence: Presence | OSError | None) -> None:
+        """Have it last as long as anything of a run; before that starts anything.
+
+        Args:
+            presence: Of the run; an error: why it has none. None: the lock dies with this process.
+
+        Raises:
+            BatchrunError: there is no presence.
+        """
+        if isinstance(presence, OSError):
+            message = (
+                f"the file {presence.filename}, which the lock needs, cannot be made: "
+                f"{presence.strerror}"
+            )
+            raise BatchrunError(message) from presence
+        sign(self._descriptor, None if presence is None else presence.path)
+
+
 @contextmanager
-def hold(path: Path, name: str, wait_s: float = 0.0) -> Iterator[None]:
+def hold(path: Path, name: str, wait_s: float = 0.0) -> Iterator[RunLock]:
     """Hold a lock while the block runs.
 
     The file stays behind: unlinking it would let a third process lock a file that the second one
-    waits for under a name that is gone. The process id in it is for people only.
+    waits for under a name that is gone.
 
     Args:
         path: The lock's file; its directory is made.
@@ -67,43 +97,49 @@ def hold(path: Path, name: str, wait_s: float = 0.0) -> Iterator[None]:
         BatchrunError: the lock's file cannot be made or locked.
     """
     try:
-        # The mode counts for the last part only, and the state directory is private too.
-        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        make_private(path.parent)
+        descriptor = open_lock(path)
     except OSError as error:
         message = f"the lock file {path} cannot be opened: {error.strerror}"
         raise BatchrunError(message) from error
     try:
         _acquire(descriptor, path, name, wait_s)
-        _sign(descriptor)
-        yield
+        sign(descriptor, None)
+        yield RunLock(descriptor)
+        erase(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _sign(descriptor: int) -> None:
-    """Write down who holds the lock; a job that makes room must run on a full disk too."""
-    with suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
 def _acquire(descriptor: int, path: Path, name: str, wait_s: float) -> None:
-    end = time.monotonic() + wait_s
+    """Lock the file, waiting for others.
+
+    Raises:
+        LockHeldError: one of them still holds it after `wait_s` seconds.
+        BatchrunError: it can never be locked.
+    """
+    begun = time.monotonic()
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            holder = take(descriptor, None)
         except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                message = f"the lock file {path} cannot be locked: {error.strerror}"
-                raise BatchrunError(message) from error
-        else:
+            message = f"the lock file {path} cannot be locked: {error.strerror}"
+            raise BatchrunError(message) from error
+        if holder is None:
             return
-        left_s = end - time.monotonic()
+        patience_s = max(wait_s, _ENDING_S) if holder.killed else wait_s
+        left_s = begun + patience_s - time.monotonic()
         if left_s <= 0:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            who = f"process {holder}" if holder.isdigit() else "another process"
-            message = f"{name} is being run by {who}; wait for it, or use --wait"
+            message = f"{name} is being run by {_who(holder)}; wait for it, or use --wait"
             raise LockHeldError(message)
         time.sleep(min(_RETRY_S, left_s))
+
+
+def _who(holder: Holder) -> str:
+    """Say who holds a lock."""
+    who = "another process" if holder.pid is None else f"process {holder.pid}"
+    if not holder.killed or holder.presence is None:
+        return who
+    left = ", ".join(map(str, holders(holder.presence)[:_SHOWN_PIDS]))
+    which = f" (process {left})" if left else ""
+    return f"{who}, which was killed: what it has started is still ending{which}"

@@ -1,24 +1,23 @@
 """Locks that units share with other batchrun processes of this machine (`scope: machine`).
 
 Each is one file under the state directory, locked by the kernel (flock), tried without waiting
-and held by the process that schedules; so it dies with that process, in whatever way it ends.
+and held by the process that schedules. When that is killed, the lock lasts until its workers have
+ended the commands that they ran (see `holder`): it is never held twice, and never stuck.
 
 Who shares them: the runs that use the same state directory, which is one per user, private, and
 root's own. A world-writable directory would let anybody hold up root's jobs.
 
-Not promised: fairness between processes; and after batchrun was killed, its lock is free while
-its workers are still ending the commands that they ran (TERM, the grace, KILL).
+Not promised: fairness between processes.
 """
 
-import errno
-import fcntl
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from batchrun.engine.holder import erase, open_lock, sign, take
 from batchrun.engine.lockfile import clean_name
+from batchrun.engine.presence import Presence, make_private
 
 __all__ = ["POLL_S", "LockTable", "MachineLocks"]
 
@@ -48,10 +47,13 @@ class MachineLocks:
 
     Args:
         directory: Where the files are; its parent is private too.
+        presence: Of the run; an error: why it has none, and cannot have a lock. None: the locks
+            die with this process.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, presence: Presence | OSError | None = None) -> None:
         self._directory = directory
+        self._presence = presence
         self._held: dict[str, int] = {}
         self._made = False
 
@@ -80,7 +82,9 @@ class MachineLocks:
     def release(self, names: Sequence[str]) -> None:
         """Let go of all of `names`, which are held."""
         for name in names:
-            os.close(self._held.pop(name))
+            descriptor = self._held.pop(name)
+            erase(descriptor)
+            os.close(descriptor)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -88,26 +92,29 @@ class MachineLocks:
 
     def _try_one(self, name: str) -> bool:
         path = self.path(name)
-        descriptor = self._open(path)
+        if not self._made:
+            make_private(self._directory)
+            self._made = True
+        descriptor = open_lock(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            own = self._own_presence()
+            free = take(descriptor, own) is None
         except OSError as error:
             os.close(descriptor)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        if not free:
+            os.close(descriptor)
+            return False
+        sign(descriptor, own)
         self._held[name] = descriptor
-        # For people only; a job that makes room must run on a full disk too.
-        with suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} {name}\n".encode(errors="surrogateescape"), 0)
         return True
 
-    def _open(self, path: Path) -> int:
-        if not self._made:
-            self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._directory.mkdir(mode=0o700, exist_ok=True)
-            self._made = True
-        # Close-on-exec: a command that outlives batchrun must not keep the lock.
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(path, flags, 0o600)
+    def _own_presence(self) -> Path | None:
+        """Return what says that this run is alive.
+
+        Raises:
+            OSError: it could not be made.
+        """
+        if isinstance(self._presence, OSError):
+            raise self._presence
+        return None if self._presence is None else self._presence.path

@@ -1,8 +1,8 @@
 """What a dry run cannot know: units that need what an earlier task would have made.
 
 A dry run looks at the real files. Where a task that would change something comes before, a file
-that is not there yet is no failure, and neither is a command that says no: whether the unit would
-do its work is unknown until run.
+that is not there yet is no failure, a pattern that matches nothing yet no lack of work, and a
+command that says no neither: whether the unit would do its work is unknown until run.
 """
 
 import errno
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from batchrun.model.counts import Counts
 from batchrun.model.job import Job
-from batchrun.model.outcome import Failed, Report, Skipped
+from batchrun.model.outcome import Failed, Ok, Report, Skipped
 
 __all__ = ["Rehearsal"]
 
@@ -37,19 +37,19 @@ class Rehearsal:
         self._counts = counts
 
     def judge(self, task_id: str, report: Report, *, after_change: bool = False) -> Report:
-        """Turn a failure that a change before would mend into "unknown until run".
+        """Turn what a change before would mend, or give work to, into "unknown until run".
 
         Args:
             task_id: Whose unit it was.
             report: What the dry run said of it.
             after_change: An earlier step of the same unit would change something.
         """
-        outcome = report.outcome
-        if not isinstance(outcome, Failed) or not _may_be_mended(outcome):
+        why = _too_early(report)
+        if not why or not (after_change or self.follows_a_change(task_id)):
             return report
-        if not after_change and not self.follows_a_change(task_id):
-            return report
-        return replace(report, outcome=_unknown(outcome.message))
+        # The warnings of a unit that went well are the reason now.
+        warnings = report.warnings if isinstance(report.outcome, Failed) else ()
+        return replace(report, outcome=_unknown(why), warnings=warnings)
 
     def judge_step(self, task_id: str, report: Report, after_change: bool) -> Report:  # noqa: FBT001  # called by position only
         """Judge a step of a unit of this task, after steps that would change something or not."""
@@ -74,6 +74,17 @@ class Rehearsal:
 
 def _unknown(message: str) -> Skipped:
     return Skipped(because=f"{_UNKNOWN}: {message}", is_unknown=True)
+
+
+def _too_early(report: Report) -> str:
+    """Say what may only not be there because what comes before was not done; empty: nothing."""
+    match report.outcome:
+        case Failed() as failed if _may_be_mended(failed):
+            return failed.message
+        case Ok(changed=False, found_nothing=True):
+            return "; ".join(report.warnings)
+        case _:
+            return ""
 
 
 def _may_be_mended(outcome: Failed) -> bool:

@@ -10,18 +10,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
 from batchrun.engine.context import ACKNOWLEDGE, STOP, UnitContext
 from batchrun.engine.pool.endings import end_command_aside
-from batchrun.engine.survivor import Survivor
 from batchrun.engine.unit import run_unit
 from batchrun.model.event import UnitOutput, UnitProgress
 from batchrun.model.operation import OperationTable
 from batchrun.model.outcome import Cancelled, Failed, Outcome, Report
 from batchrun.model.ports import Returned, RunnerEvent, Started
 from batchrun.model.unit import Order, RunSettings
+from batchrun.ops.processes import cookie
+from batchrun.ops.survivor import Survivor
 
 __all__ = ["DryRunner", "SerialRunner"]
 
@@ -147,10 +149,12 @@ class SerialRunner:
                         number=order.number, attempt=order.attempt, at=time.time(), worker=_NAME
                     )
                 )
+                # Before its command begins: who is killed then cannot tell its process any more.
+                with suppress(OSError):
+                    self._survivor.watch(attempt.cookie)
             context = UnitContext(order, self._settings, attempt.control, attempt)
             report = run_unit(order, context, self._table)
-            if attempt.has_run_a_command:
-                self._survivor.rest()
+            self._survivor.rest()
             with self._changed:
                 self._current = None
             attempt.control.close()
@@ -229,18 +233,14 @@ class _Attempt:
         return report.outcome
 
     @property
-    def has_run_a_command(self) -> bool:
-        """Whether a command was started in it."""
-        return self._pid is not None
+    def cookie(self) -> str:
+        """By which its processes are known."""
+        return cookie(self._settings.run_id, self.order.number, self.order.attempt)
 
     def command_started(self, pid: int) -> None:
         """Remember who leads the command, and have it ended should this process die."""
-        from batchrun.ops.processes import cookie  # noqa: PLC0415 - where the operations are
-
         self._pid = pid
-        order = self.order
-        mark = cookie(self._settings.run_id, order.number, order.attempt)
-        self._survivor.watch(pid, mark)
+        self._survivor.watch(self.cookie, pid)
 
     def live_output(self, stream: str, data: bytes) -> None:
         """Pass on a piece of output."""

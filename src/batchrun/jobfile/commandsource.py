@@ -4,7 +4,7 @@
             ──stderr──► its last lines, for the message when it fails
 
 The program leads a session of its own. `close` ends its whole group at once: TERM, and KILL from
-the thread when it has not ended within two seconds.
+the thread when it has not ended within two seconds. So does a shell when batchrun is killed.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from batchrun.jobfile.scope import Names
 from batchrun.jobfile.sources import Items, value_of
 from batchrun.model.ports import Waker
 from batchrun.ops.paths import shown
+from batchrun.ops.survivor import Survivor, new_cookie
 
 __all__ = ["CommandSource"]
 
@@ -32,7 +33,7 @@ _BLOCK_BYTES = 64 * 1024
 #: How much of the end of standard error is kept for the message.
 _KEPT_BYTES = 4096
 _SHOWN_LINES = 3
-_GRACE_MS = 2000
+_GRACE_S = 2.0
 #: How long what the program started may keep its output open after its own end.
 _DRAIN_S = 1.0
 
@@ -91,20 +92,26 @@ class _Program:
             message = "the items cannot be computed: the command is empty"
             raise SourceError(message)
         self.name = shown(argv[0])
+        cookie = new_cookie("ITEMS")
+        self._survivor = Survivor(_GRACE_S)
         try:
+            self._survivor.watch(cookie)
             self._child = subprocess.Popen(
                 argv,
                 cwd=base_dir,
-                env=environment,
+                env=environment | dict([cookie.split("=")]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
+            self._survivor.rest()
+            self._survivor.close()
             reason = getattr(error, "strerror", None) or str(error)
             message = f"the command {self.name} for the items cannot be started: {reason}"
             raise SourceError(message) from None
+        self._survivor.watch(cookie, self._child.pid)
         self._pipes = cast("list[IO[bytes]]", [self._child.stdout, self._child.stderr])
         # A pidfd polls readable when the program has ended, and is never somebody else's.
         self._pidfd = os.pidfd_open(self._child.pid)
@@ -186,11 +193,13 @@ class _Program:
         if not self._reaped:
             poll = select.poll()
             poll.register(self._pidfd, select.POLLIN)
-            poll.poll(_GRACE_MS)
+            poll.poll(_GRACE_S * 1000)
         with self._lock:
             self._signal(signal.SIGKILL)
             self._reaped = True
             self._child.wait()
+        self._survivor.rest()
+        self._survivor.close()
         for pipe in self._pipes:
             pipe.close()
         os.close(self._pidfd)

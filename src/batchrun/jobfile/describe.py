@@ -1,6 +1,6 @@
 """What `check` shows of a task, made of its plan when somebody asks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchrun.jobfile.entries import Entry
@@ -59,6 +59,7 @@ def describe(plan: TaskPlan, task: Task) -> TaskDescription:
         changed_when="" if plan.frame.changed_when is None else plan.frame.changed_when.source,
         readonly=_is_readonly(plan),
         sudo=_sudo(plan),
+        sudo_password=_has_password(plan),
         nice=modifiers.nice,
         ionice=_ionice(modifiers.ionice),
         ignore_errors=task.ignore_errors,
@@ -95,6 +96,7 @@ def _step(step: StepPlan, section: Section, position: int) -> StepDescription:
         paths=_written_paths(step.entry),
         readonly=_is_readonly(step),
         sudo=_sudo(step),
+        sudo_password=_has_password(step),
         ignore_errors=step.ignore_errors,
     )
 
@@ -155,12 +157,22 @@ def _is_readonly(work: Work) -> bool:
 
 def _sudo(work: Work) -> str:
     """Say as whom it runs; a name that is computed as it is written."""
-    user = work.constants.get("sudo", "")
-    if user is True:
-        return "root"
-    written = work.entry.modifiers.sudo
     computed = any(name == "sudo" for name, _, _ in work.computed)
-    return (_written(written) if computed else "") if user is False or not user else str(user)
+    value = _written_sudo(work.entry) if computed else work.constants.get("sudo", False)
+    if isinstance(value, Mapping):
+        value = value.get("user", True)
+    return "root" if value is True else str(value or "")
+
+
+def _has_password(work: Work) -> bool:
+    given = "sudo" in work.constants or any(name == "sudo" for name, _, _ in work.computed)
+    return given and isinstance(_written_sudo(work.entry), Mapping)
+
+
+def _written_sudo(entry: Entry) -> Any:
+    """Return `sudo` as it is written, beside the operation or inside."""
+    inside = isinstance(entry.raw, dict) and "sudo" in entry.raw
+    return entry.raw["sudo"] if inside else entry.modifiers.sudo
 
 
 def _written_paths(entry: Entry) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ from batchrun.jobfile.foreach import SOURCE_OPTIONS
 from batchrun.jobfile.schema import COMMAND_MODIFIERS, JobText, Modifiers
 from batchrun.jobfile.shapes import Parameter, Scalar, Shape, parameters_of
 from batchrun.jobfile.steps import STEP_KEYS
+from batchrun.jobfile.sudo import SUDO_SCHEMA
 from batchrun.model.operation import Operation, OperationTable
 from batchrun.model.values import Kind
 
@@ -49,7 +50,7 @@ def job_schema(table: OperationTable) -> dict[str, Any]:
     for command in [operation for operation in table.values() if operation.is_command][:1]:
         parameters = parameters_of(command)
         for key in parameters.keys() & set(COMMAND_MODIFIERS):
-            modifiers[key] |= _shape(parameters[key].shape)
+            modifiers[key] |= _taken(parameters[key])
     operations = {name: _operation(operation) for name, operation in table.items()}
     job["defaults"] |= _mapping(
         {key: one for key, one in modifiers.items() if key not in NOT_IN_DEFAULTS}
@@ -161,13 +162,18 @@ def _operation(operation: Operation) -> dict[str, Any]:
     main = operation.main.removesuffix("_")
     forms = [mapping]
     if main in parameters and set(required) <= {main}:
-        forms.append(_shape(parameters[main].shape))
+        forms.append(_taken(parameters[main]))
     return {"description": operation.summary, "anyOf": forms}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     described = {"description": parameter.doc} if parameter.doc else {}
-    return {**_shape(parameter.shape), **described}
+    return {**_taken(parameter), **described}
+
+
+def _taken(parameter: Parameter) -> dict[str, Any]:
+    schema = _shape(parameter.shape)
+    return {"anyOf": [*schema["anyOf"], SUDO_SCHEMA]} if parameter.takes_password else schema
 
 
 def _shape(shape: Shape) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchrun.jobfile.bounds import check_call, check_operator, guarded
+from batchrun.jobfile.chains import Chain, chains_in
 from batchrun.jobfile.filters import FILTERS
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.scope import Names
@@ -47,7 +48,9 @@ class _Undefined(StrictUndefined):
             return self._undefined_hint
         name, owner = f"`{self._undefined_name}`", self._undefined_obj
         if isinstance(owner, dict | list | str | int | float):
-            return f"there is no {name} in {_kind_of(owner)}"
+            is_filter = not isinstance(owner, dict) and self._undefined_name in FILTERS
+            advice = f"; it is a filter: write `| {self._undefined_name}`" if is_filter else ""
+            return f"there is no {name} in {_kind_of(owner)}{advice}"
         return f"{name} is not known"
 
 
@@ -103,6 +106,8 @@ class Expression:
     names: frozenset[str]
     #: `name.attribute` pairs that it uses.
     attributes: frozenset[tuple[str, str]]
+    #: What it asks for, as far as that is written.
+    chains: frozenset[Chain] = frozenset()
     #: Raises ValueError with a sentence.
     evaluate: Callable[[Names], Any]
     #: Ends in `| raw`: not quoted for the shell.
@@ -128,6 +133,7 @@ def parse_expression(source: str) -> Expression:
                 source=source,
                 names=frozenset({first}),
                 attributes=frozenset({(first, rest[0])} if rest else ()),
+                chains=frozenset({(first, *rest)} if rest else ()),
                 evaluate=_dotted(source, first, rest) if rest else itemgetter(first),
                 secret=rest[0] if first == "secrets" and len(rest) == 1 else "",
             )
@@ -148,6 +154,7 @@ def _parsed(source: str) -> Expression:
             for one in _all(tree, nodes.Getattr)
             if isinstance(one.node, nodes.Name)
         ),
+        chains=frozenset(chain for chain, _ in chains_in(tree)),
         evaluate=_evaluation(source, tree),
         raw=isinstance(tree, nodes.Filter) and tree.name == "raw",
         glob=isinstance(tree, nodes.Filter) and tree.name == "glob",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
+from batchrun.jobfile.chains import Chain
 from batchrun.jobfile.compiled import (
     Compiled,
     Constant,
@@ -15,9 +16,11 @@ from batchrun.jobfile.compiled import (
     without_nul,
 )
 from batchrun.jobfile.expressions import Expression
+from batchrun.jobfile.members import VIAS, is_final_only, wrong_member
 from batchrun.jobfile.paths import PathRules, opened_pattern, path_renderer, pattern_renderer
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.readers import expected, read_scalar
+from batchrun.jobfile.records import Registration
 from batchrun.jobfile.scalars import Plain, is_null, resolve
 from batchrun.jobfile.scope import LATER, Names
 from batchrun.jobfile.secrets import IN_COMMAND, NOT_HERE, SecretNames, holds_secret, secret_text
@@ -40,6 +43,8 @@ __all__ = ["Compiler", "Reference"]
 
 #: Where an expression is written that uses one of these names.
 Reference: TypeAlias = tuple[Path, Expression]
+#: What people call the time of the run.
+_TIMES = frozenset({"date", "datetime", "time", "timestamp", "today"})
 _REFERRING = frozenset({"results", "mine", "output"})
 
 
@@ -64,6 +69,8 @@ class Compiler:
     templates: dict[str, TemplateFile] = field(default_factory=dict)
     #: Why no secret can be inserted here; empty: one can.
     no_secret: str = NOT_HERE
+    #: The names under which tasks and steps keep their results.
+    registered: Mapping[str, Registration] = field(default_factory=dict)
     #: Uses of results and of `output`, for checks when all tasks are known; shared by all.
     references: list[Reference] = field(default_factory=list)
 
@@ -107,12 +114,16 @@ class Compiler:
             self.references.append((path, expression))
         for name in unknown:
             self.problems.add(path, self.unknown(name))
-        outcome = {"outcome", "counts", "failures", "summary"}
-        for name, attribute in expression.attributes:
-            if name == "run" and attribute in outcome and "run.summary" not in self.known:
-                self.problems.add(path, f"`run.{attribute}` is known only in `finally` tasks")
-                return False
-        return not unknown
+        wrong = [self._wrong_entry(chain) for chain in sorted(expression.chains)]
+        for message in filter(None, wrong):
+            self.problems.add(path, message)
+        return not unknown and not any(wrong)
+
+    def _wrong_entry(self, chain: Chain) -> str:
+        """Say what is wrong with an entry that is asked for; of results that is looked at later."""
+        if is_final_only(chain) and "run.summary" not in self.known:
+            return f"`run.{chain[1]}` is known only in `finally` tasks"
+        return "" if chain[0] in VIAS else wrong_member(chain)
 
     def unknown(self, name: str) -> str:
         """Say what is wrong with a name that is not known here."""
@@ -124,8 +135,13 @@ class Compiler:
             return f"`{name}` is not supported by this version of batchrun yet"
         if name in self.secrets.declared:
             return f"`{name}` is a secret; write `secrets.{name}`"
+        if name in self.registered:
+            has_own = "item" in self.known and not self.registered[name].single
+            return f"`{name}` is registered; write `{'mine' if has_own else 'results'}.{name}`"
         hint = did_you_mean(name, (one for one in self.known if "." not in one))
-        return f"`{name}` is not known here{hint or '; declare it in `vars`'}"
+        if not hint:
+            hint = f"; {'write `now(...)`, or ' if name in _TIMES else ''}declare it in `vars`"
+        return f"`{name}` is not known here{hint}"
 
     # --- values of any type
 

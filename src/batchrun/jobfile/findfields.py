@@ -7,11 +7,12 @@ from batchrun.jobfile.expressions import Expression
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.find import TYPES
 from batchrun.jobfile.pathsources import FindSource
-from batchrun.jobfile.problems import Path, did_you_mean
+from batchrun.jobfile.problems import Path
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.jobfile.sources import Source
+from batchrun.jobfile.synonyms import hint_in_find
 from batchrun.jobfile.template import insert, is_template
 from batchrun.jobfile.written import WHOLE_NUMBER, Written, least_one
 from batchrun.model.values import Kind
@@ -48,9 +49,10 @@ def compile_find(written: Written) -> Source | None:
     before = len(compiler.problems)
     for key in raw:
         if key not in FIND_SHAPES:
-            message = f"`find` has no `{key}`{did_you_mean(key, FIND_SHAPES)}"
+            free = [one for one in FIND_SHAPES if one not in raw]
+            message = f"`find` has no `{key}`{hint_in_find(key, free)}"
             compiler.problems.add((*path, key), message)
-    if "path" not in raw:
+    if "path" not in raw and len(compiler.problems) == before:  # it may have another name
         message = "`path` is missing; write in which directory, {find: {path: DIR}}"
         compiler.problems.add(path, message)
     given = {key: (value, (*path, key)) for key, value in raw.items() if key in FIND_SHAPES}

@@ -11,7 +11,7 @@ from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.filesources import FileSource, LinesSource
 from batchrun.jobfile.findfields import FIND_SHAPES, compile_find
 from batchrun.jobfile.pathsources import GlobSource
-from batchrun.jobfile.problems import Path, did_you_mean
+from batchrun.jobfile.problems import Path
 from batchrun.jobfile.readers import read_bool
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.shapes import Scalar, Shape
@@ -22,6 +22,7 @@ from batchrun.jobfile.sources import (
     Source,
     ValueSource,
 )
+from batchrun.jobfile.synonyms import hint_in_source
 from batchrun.jobfile.template import is_template, sole_expression, split
 from batchrun.jobfile.written import WHOLE_NUMBER, Written, least_one
 from batchrun.model.values import Kind
@@ -117,7 +118,7 @@ def _check_keys(raw: dict[str, Any], kinds: list[str], path: Path, compiler: Com
     if len(kinds) > 1:
         listed = " and ".join(f"`{key}`" for key in kinds)
         problems.add(path, f"{listed} in one `foreach`; choose one")
-    elif not kinds and not any(did_you_mean(key, SOURCE_OPTIONS) for key in unknown):
+    elif not kinds and not any(hint_in_source(key, SOURCE_OPTIONS) for key in unknown):
         problems.add(path, f"there is no source of items; write one of {_LISTED}")
 
 
@@ -129,7 +130,7 @@ def _unknown(key: str, kinds: list[str], allowed: set[str]) -> str:
         return f"`{key}` belongs to {' and '.join(f'`{one}`' for one in owners)}; take it away"
     if key in FIND_SHAPES:
         return f"`{key}` stands inside `find`: {{find: {{path: DIR, {key}: ...}}}}"
-    return f"`{key}` is not a key here{did_you_mean(key, allowed)}"
+    return f"`{key}` is not a key here{hint_in_source(key, allowed)}"
 
 
 def _flag(raw: dict[str, Any], key: str, path: Path, compiler: Compiler) -> bool:

@@ -11,9 +11,10 @@ its text in the job file instead. Its variables are those of the first run anywa
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from batchrun.jobfile.entries import SECTIONS
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.rendering import output_token
 from batchrun.model.around import Around
@@ -23,9 +24,14 @@ __all__ = ["SIZE_BYTES", "Identifier", "canonical"]
 SIZE_BYTES = 16
 #: Parameters of commands that say how their end is judged, not what they do.
 _JUDGING = frozenset({"ok_codes", "changed_codes", "readonly", "idle_timeout"})
+#: Modifiers of a step that say how it is judged and repeated, and what it is called.
+_BESIDE = _JUDGING | {
+    *("name", "timeout", "retries", "retry_delay", "retry_backoff", "retry_on"),
+    *("changed_when", "ignore_errors", "nice", "ionice"),
+}
+#: What the units of a task that are resolved late are made of, beside their item and operation.
+_TEXTS = ("vars", "env", "cwd", "stdin", "shell", "sudo")
 _ONLY_TEXT = {str}
-#: What the units of a task that are resolved late are made of, beside their item.
-_TEXTS = ("steps", "rescue", "always", "vars", "env", "cwd", "stdin", "shell", "sudo")
 
 
 class Identifier:
@@ -66,13 +72,31 @@ class Identifier:
 
 def _text_of_task(plan: TaskPlan) -> str:
     """Write what is the same for all units of a task, computed or not."""
+    modifiers = plan.entry.modifiers
     texts: Any = ()
-    if _is_by_text(plan):
-        modifiers = plan.entry.modifiers
-        texts = (plan.entry.raw, [getattr(modifiers, name) for name in _TEXTS])
-        if plan.frame.steps is not None:
-            texts = texts[1:]
+    if plan.frame.steps is not None:
+        sections = [getattr(modifiers, name) or () for name in SECTIONS]
+        texts = [[_done_in(step) for step in section] for section in sections]
+    elif plan.late:
+        output = (modifiers.output or {}).get("path")
+        texts = [_without(_JUDGING, plan.entry.raw), output]
+    if texts:
+        texts = [*texts, *(getattr(modifiers, name) for name in _TEXTS)]
     return _text((plan.task.id, plan.task.operation, texts))
+
+
+def _done_in(step: Any) -> Any:
+    """Return what a step does, as it is written."""
+    if not isinstance(step, Mapping):
+        return step
+    return {key: _without(_JUDGING, one) for key, one in step.items() if key not in _BESIDE}
+
+
+def _without(keys: Collection[str], raw: Any) -> Any:
+    """Leave keys of a mapping out; anything else stays as it is."""
+    if not isinstance(raw, Mapping):
+        return raw
+    return {key: one for key, one in raw.items() if key not in keys}
 
 
 def _slots(plan: TaskPlan) -> tuple[tuple[tuple[str, str], ...], str]:

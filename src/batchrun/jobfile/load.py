@@ -145,13 +145,14 @@ class _Loading:
         before = len(self._problems)
         needs = find_needs(entries, automatic, self._problems, sequential=top.order == "sequential")
         is_sound = len(self._problems) == before
-        compiler_of_tasks = TaskCompiler(context)
+        registered = find_registrations(entries, self._problems)
+        knowing = replace(context, compiler=replace(compiler, registered=registered))
+        compiler_of_tasks = TaskCompiler(knowing)
         plans = {
             entry.id: plan
             for entry in entries
             if (plan := compiler_of_tasks.compile(entry, needs[entry.id])) is not None
         }
-        registered = find_registrations(entries, self._problems)
         plans = self._with_results(plans, entries, registered, needs)
         self._check_standard_input(plans, file)
         if is_sound:  # otherwise tasks might look unordered that are not

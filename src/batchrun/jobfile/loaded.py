@@ -147,6 +147,12 @@ class LoadedJob:
         """The environment variables that hold secrets; commands do not inherit them."""
         return () if self.secrets is None else self.secrets.variables
 
+    @property
+    def shares_locks(self) -> bool:
+        """Whether a unit may take a lock that other batchrun processes share."""
+        frames = [self._plans[task.id].frame for task in (*self.job.tasks, *self.job.final_tasks)]
+        return any(frame.machine_locks or frame.computed_machine_locks for frame in frames)
+
     def prompts(self) -> tuple[tuple[str, str], ...]:
         """Return the secrets that somebody must be asked for: the name and the question.
 

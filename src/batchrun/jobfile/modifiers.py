@@ -28,6 +28,7 @@ __all__ = [
     "Limits",
     "Order",
     "RetryOn",
+    "RunLock",
     "Share",
     "Text",
     "Texts",
@@ -49,6 +50,20 @@ def _at_least(raw: object, least: int) -> int:
         message = f"write a number of at least {least}, not {number}"
         raise ValueError(message)
     return number
+
+
+#: What YAML 1.1 took for true or false: nobody means a name by these.
+_SWITCHES = frozenset({"yes", "no", "on", "off", "y", "n"})
+
+
+def _run_lock(raw: object) -> bool:
+    try:
+        return read_bool(raw)
+    except ValueError as error:
+        if str(raw).lower() in _SWITCHES:
+            raise
+        message = f"{error}; it has the name of the job, or that of `--lock-name`"
+        raise ValueError(message) from None
 
 
 def _count(raw: object) -> int:
@@ -179,9 +194,9 @@ _EXPRESSION = {"type": "string", "pattern": r"\{\{"}
 
 Text: TypeAlias = Annotated[str, PlainValidator(_text), WithJsonSchema(_TEXT)]
 Identifier: TypeAlias = Annotated[str, PlainValidator(_identifier), WithJsonSchema(_TEXT)]
-Flag: TypeAlias = Annotated[
-    bool, PlainValidator(read_bool), WithJsonSchema({"anyOf": [{"type": "boolean"}, _EXPRESSION]})
-]
+_FLAG = {"anyOf": [{"type": "boolean"}, _EXPRESSION]}
+Flag: TypeAlias = Annotated[bool, PlainValidator(read_bool), WithJsonSchema(_FLAG)]
+RunLock: TypeAlias = Annotated[bool, PlainValidator(_run_lock), WithJsonSchema(_FLAG)]
 Count: TypeAlias = Annotated[
     int,
     PlainValidator(_count),

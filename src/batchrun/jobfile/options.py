@@ -53,6 +53,7 @@ class StepDescription:
     paths: tuple[tuple[str, str], ...] = ()
     readonly: bool = False
     sudo: str = ""
+    sudo_password: bool = False
     ignore_errors: bool = False
 
 
@@ -97,6 +98,8 @@ class TaskDescription:
     readonly: bool = False
     #: User for `sudo`, as written; empty: as batchrun itself.
     sudo: str = ""
+    #: sudo is given a password.
+    sudo_password: bool = False
     #: Time without output, as written.
     idle_timeout: str = ""
     nice: int | None = None

@@ -1,21 +1,25 @@
 """What the operation of a task is given, compiled: constants, and functions for the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from batchrun.jobfile.compiled import Constant, Render
+from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.plainvalues import plain_path
 from batchrun.jobfile.prepared import PREPARED, SECRET_FLAG, prepare
-from batchrun.jobfile.problems import Path
+from batchrun.jobfile.problems import AFTER_A_COMMA, Path
 from batchrun.jobfile.scalars import Plain, is_null
-from batchrun.jobfile.shapes import Parameter, parameters_of, required_of
-from batchrun.jobfile.synonyms import what_was_meant
+from batchrun.jobfile.shapes import Parameter, Scalar, Shape, parameters_of, required_of
+from batchrun.jobfile.sudo import compile_sudo
+from batchrun.jobfile.synonyms import hint_for, word_meant
 from batchrun.model.operation import NOT_KNOWN_YET, Operation
 from batchrun.model.values import Kind
 
 __all__ = ["compile_parameters"]
+
+
+_FLAG = Shape(scalars=(Scalar(type=bool),))
 
 
 def compile_parameters(
@@ -39,10 +43,10 @@ def compile_parameters(
             constants[parameter.field] = plain
             continue
         raw = _home_or(written, parameter)
-        if is_null(raw) and not parameter.required and not parameter.shape.nullable:
-            continue
         path = _place_of(key, entry, operation)
-        compiled = compiler.of_parameter(parameter, operation).value(parameter.shape, raw, path)
+        if _is_nothing(raw, parameter, path, compiler):
+            continue
+        compiled = _compiled(parameter, raw, path, compiler.of_parameter(parameter, operation))
         if isinstance(compiled, Constant):
             constants[parameter.field] = compiled.value
         elif compiled is not None:
@@ -54,12 +58,30 @@ def compile_parameters(
         constants[SECRET_FLAG] = True
     if operation.name in PREPARED:
         prepare(operation, constants, computed, (*entry.path, operation.name), compiler)
-    _check_missing(entry, operation, given, compiler)
+    meant = _meant(entry, operation, given)
+    _check_missing(entry, operation, {*given, *meant}, compiler)
     if operation.check is not None and len(compiler.problems) == before:
-        later = dict.fromkeys((name for name, _, _ in computed), NOT_KNOWN_YET)
+        fields = [*(parameters[key].field for key in meant), *(name for name, _, _ in computed)]
+        later = dict.fromkeys(fields, NOT_KNOWN_YET)
         for sentence in operation.check({**later, **constants}):
             compiler.problems.add((*entry.path, operation.name), sentence)
     return constants, computed
+
+
+def _is_nothing(raw: Any, parameter: Parameter, path: Path, compiler: Compiler) -> bool:
+    """Tell whether a parameter is as good as not given; note a flag, which mostly is meant."""
+    if not is_null(raw) or parameter.required or parameter.shape.nullable:
+        return False
+    if parameter.shape == _FLAG:
+        key = parameter.key
+        compiler.problems.add(path, f"has no value; write `{key}: true` or `{key}: false`")
+    return True
+
+
+def _compiled(parameter: Parameter, raw: Any, path: Path, compiler: Compiler) -> Compiled | None:
+    if parameter.takes_password and isinstance(raw, dict):
+        return compile_sudo(raw, path, compiler)
+    return compiler.value(parameter.shape, raw, path)
 
 
 def _home_or(raw: Any, parameter: Parameter) -> Any:
@@ -105,7 +127,11 @@ def _place_of(key: str, entry: Entry, operation: Operation) -> Path:
 def _unknown(key: str, operation: Operation, raw: Mapping[str, Any]) -> str:
     """Say that an operation has no such parameter, and which one may be meant."""
     free = [one for one in parameters_of(operation) if one not in raw]
-    hint = what_was_meant(key, free) or f"; `batchrun ops {operation.name}` lists what it has"
+    hint = hint_for(key, free, operation.name)
+    if not hint and is_null(raw[key]):
+        hint = f"; {AFTER_A_COMMA}"
+    if not hint:
+        hint = f"; it has {', '.join(parameters_of(operation))} (`batchrun ops {operation.name}`)"
     return f"`{operation.name}` has no `{key}`{hint}"
 
 
@@ -129,19 +155,36 @@ def _from_modifiers(
     return added
 
 
+def _meant(entry: Entry, operation: Operation, given: Mapping[str, Any]) -> list[str]:
+    """Return the parameters that are probably meant by words which the operation does not have.
+
+    Those are mistakes that are told already; that these are missing would be one too many.
+    """
+    parameters = parameters_of(operation)
+    if not isinstance(entry.raw, dict) or entry.raw.keys() <= parameters.keys():
+        return []
+    free = [one for one in parameters if one not in given]
+    unknown = [key for key in entry.raw if key not in parameters]
+    found = [word_meant(key, free, operation.name) for key in unknown]
+    return [key for key in found if key is not None]
+
+
 def _check_missing(
-    entry: Entry, operation: Operation, given: Mapping[str, Any], compiler: Compiler
+    entry: Entry, operation: Operation, given: Collection[str], compiler: Compiler
 ) -> None:
     missing = [key for key in required_of(operation) if key not in given]
     if missing and not is_null(entry.raw):
         listed = " and ".join(f"`{key}`" for key in missing)
-        message = f"{listed} {'is' if len(missing) == 1 else 'are'} missing; write "
-        compiler.problems.add((*entry.path, operation.name), message + _example(operation))
+        main = operation.main.removesuffix("_")
+        example = _example(operation, () if isinstance(entry.raw, dict) else (main,))
+        message = f"{listed} {'is' if len(missing) == 1 else 'are'} missing; write {example}"
+        compiler.problems.add((*entry.path, operation.name), message)
 
 
-def _example(operation: Operation) -> str:
-    required = required_of(operation)
-    if not required or required == (operation.main,):
+def _example(operation: Operation, given: tuple[str, ...] = ()) -> str:
+    """Write an operation with what it must be given, and with what it was given already."""
+    keys = tuple(dict.fromkeys((*given, *required_of(operation))))
+    if not keys or keys == (operation.main,):
         return f"`{operation.name}: {operation.main.upper()}`"
-    inside = ", ".join(f"{key}: {key.upper()}" for key in required)
+    inside = ", ".join(f"{key}: {key.upper()}" for key in keys)
     return f"`{operation.name}: {{{inside}}}`"

@@ -6,7 +6,15 @@ from typing import TypeAlias
 
 from batchrun.errors import JobFileError, Problem
 
-__all__ = ["Path", "Problems", "did_you_mean", "shown_path", "slip_in"]
+__all__ = [
+    "AFTER_A_COMMA",
+    "Path",
+    "Problems",
+    "close_to",
+    "did_you_mean",
+    "shown_path",
+    "slip_in",
+]
 
 #: Where in the structure: keys and positions from the top.
 Path: TypeAlias = tuple[str | int, ...]
@@ -37,13 +45,24 @@ def slip_in(word: str) -> str:
     return f"write a space after `{before}:`" if is_key else ""
 
 
+def close_to(word: str, known: Iterable[str]) -> str | None:
+    """Return what is written much like a word; None: nothing is."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean ...?` when something known is close, else nothing."""
     if slip := slip_in(word):
         return f"; {slip}"
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    close = close_to(word, known)
+    return f"; did you mean `{close}`?" if close else ""
 
+
+#: Of a key without a value that is none: `{mode: u=rwx,go=rx}`.
+AFTER_A_COMMA = (
+    "in `{ }` a comma ends a value; if this belongs to the one before, put that in quotes"
+)
 
 #: `adopt` is told of an entry of a top-level key, or of one inside such an entry.
 _DEEPEST_ADOPTED = 3

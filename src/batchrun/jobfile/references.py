@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from batchrun.jobfile.entries import SECTIONS, Entry
 from batchrun.jobfile.fields import Reference
+from batchrun.jobfile.members import VIAS, wrong_member
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.records import Registration
 
 __all__ = ["Order", "check_references", "check_selected", "find_registrations"]
 
-_VIAS = frozenset({"results", "mine"})
 #: Modifiers that are computed when a unit is planned, whatever it waits for.
 _PLANNED = ("limit", "lock")
 
@@ -167,7 +167,7 @@ def _uses(
     """List the uses of results that exist; note the others."""
     by_path: dict[Path, Entry] = {}
     for path, expression in references:
-        used = expression.names & _VIAS
+        used = expression.names & VIAS
         if not used:
             continue
         if not by_path:
@@ -177,12 +177,15 @@ def _uses(
             named = " and ".join(f"`{via}`" for via in sorted(used))
             problems.add(path, f"{named} can be used only in tasks; write it there")
             continue
-        pairs = sorted(pair for pair in expression.attributes if pair[0] in _VIAS)
+        pairs = sorted(pair for pair in expression.attributes if pair[0] in VIAS)
         for via in sorted(used - {via for via, _ in pairs}):
             message = f"write `{via}.NAME`: which result is meant must be known at load"
             problems.add(path, message)
         for via, name in pairs:
             if name in registered:
+                for chain in sorted(expression.chains):
+                    if chain[:2] == (via, name) and (message := wrong_member(chain)):
+                        problems.add(path, message)
                 yield _Use(via=via, registration=registered[name], path=path, entry=entry)
             else:
                 hint = did_you_mean(name, registered) or "; write `register` in the task meant"
@@ -215,7 +218,7 @@ def check_selected(
     """
     by_path: dict[Path, Entry] = {}
     for path, expression in references:
-        names = {name for via, name in expression.attributes if via in _VIAS}
+        names = {name for via, name in expression.attributes if via in VIAS}
         missing = sorted(
             registered[name].task_id
             for name in names

@@ -152,7 +152,9 @@ class Rendering:
         for name, place, render in plan.computed:
             self.place = place
             fields[name] = render(names)
-        if plan.has_command:
+        looks = output is not None or not fields.keys().isdisjoint(("creates", "removes"))
+        # Its user may look where we may not.
+        if plan.has_command or (looks and params.get("sudo")):
             fields["command"] = {key: params[key] for key in _OF_COMMAND if key in params}
         return Around(output=output, **fields)
 

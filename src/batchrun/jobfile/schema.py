@@ -20,6 +20,7 @@ from batchrun.jobfile.modifiers import (
     Limits,
     Order,
     RetryOn,
+    RunLock,
     Share,
     Text,
     Texts,
@@ -39,6 +40,7 @@ from batchrun.jobfile.richvalues import (
     ResultName,
     StepList,
 )
+from batchrun.jobfile.synonyms import key_meant_by
 
 __all__ = [
     "COMMAND_MODIFIERS",
@@ -135,7 +137,7 @@ class JobText(BaseModel):
     procs: CountOrZero | None = Field(None, description="Worker processes; 0: in this process.")
     max_fail: Share | None = Field(None, description="More failures than this stop the run.")
     deadline: Duration | None = Field(None, description="Wall time of the whole run.")
-    lock: Flag = Field(default=False, description="At most one run of this job at a time.")
+    lock: RunLock = Field(default=False, description="At most one run of this job at a time.")
     tasks: Entries = Field(description="What is to be done.")
     finally_: Entries = Field([], alias="finally", description="Tasks that run last, always.")
 
@@ -188,11 +190,22 @@ class Modifiers(BaseModel):
     changed_codes: Anything = Field(None, description="Exit statuses that mean changed.")
     readonly: Anything = Field(None, description="The command changes nothing.")
     idle_timeout: Anything = Field(None, description="Time without output.")
-    sudo: Anything = Field(None, description="Run as root, or as this user.")
+    sudo: Anything = Field(
+        None, description="Run as root, or as this user, perhaps with a password."
+    )
     steps: StepList | None = Field(None, description="Operations done one after the other.")
     rescue: StepList | None = Field(None, description="Steps run when one of `steps` failed.")
     always: StepList | None = Field(None, description="Steps run at the end in any case.")
     rescue_ok: Flag = Field(default=False, description="A unit that was rescued counts as ok.")
+
+
+def _meant(key: str, at: Path, known: frozenset[str]) -> str:
+    if not at and key in Modifiers.model_fields:
+        return f"; for every task write `defaults: {{{key}: ...}}`"
+    if not at and key in ("cron", "schedule", "every", "at", "on"):
+        return "; cron or a systemd timer starts batchrun"
+    meant = key_meant_by(key, known)
+    return f"; did you mean `{meant}`?" if meant else did_you_mean(key, known)
 
 
 def report(error: ValidationError, problems: Problems, at: Path, known: frozenset[str]) -> None:
@@ -208,7 +221,7 @@ def report(error: ValidationError, problems: Problems, at: Path, known: frozense
         path = (*at, *(one["loc"][:1]))
         key = str(one["loc"][0]) if one["loc"] else ""
         if one["type"] == "extra_forbidden":
-            problems.add(path, f"`{key}` is not a key here{did_you_mean(key, known)}")
+            problems.add(path, f"`{key}` is not a key here{_meant(key, at, known)}")
         elif one["type"] == "missing":
             problems.add(at, f"`{key}` is missing; write `{key}:` with a list of tasks")
         else:

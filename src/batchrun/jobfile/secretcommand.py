@@ -1,16 +1,19 @@
-"""Secrets that a program prints, such as `pass show db`: started once, and ended for certain."""
+"""Secrets that a program prints, such as `pass show db`: started once, and ended for certain.
+
+When batchrun is killed meanwhile, a shell ends the program (see `ops/survivor.py`).
+"""
 
 import os
 import subprocess
 import threading
 from collections.abc import Sequence
-from secrets import token_hex
 from typing import IO
 
 from batchrun.errors import SourceError
 from batchrun.model.secret import SHORTEST, Mask
 from batchrun.ops.paths import shown
 from batchrun.ops.processes import end_command
+from batchrun.ops.survivor import Survivor, new_cookie
 
 __all__ = ["MOST_BYTES", "SecretCommands"]
 
@@ -58,36 +61,52 @@ class SecretCommands:
         Raises:
             SourceError: it failed, or took too long, or wrote too much.
         """
-        mark = f"BATCHRUN_SECRET={token_hex(8)}"
-        key, _, value = mark.partition("=")
+        mark = new_cookie("SECRET")
+        survivor = Survivor(_KILL_GRACE_S)
+        value = reason = ""
+        try:
+            process = self._start(name, argv, mark, survivor)
+            value = _finished(name, process, mark, self._patience_s)
+        except SourceError as error:
+            reason = str(error)
+        finally:
+            survivor.rest()
+            survivor.close()
+        if self._is_closed():  # what was read until then may be half of it
+            raise SourceError(_over(name))
+        if reason:
+            raise SourceError(reason)
+        return value
+
+    def _start(
+        self, name: str, argv: Sequence[str], mark: str, survivor: Survivor
+    ) -> "subprocess.Popen[bytes]":
+        """Start a command, unless none is to be started any more.
+
+        Raises:
+            SourceError: it cannot be started, or the run is over.
+        """
         with self._lock:
             if self._closed:
                 raise SourceError(_over(name))
             try:
+                survivor.watch(mark)
                 process = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     cwd=self._base_dir,
-                    env={**os.environ, key: value},
+                    env=os.environ | dict([mark.split("=")]),
                     start_new_session=True,
                 )
             except OSError as error:
                 reason = f"{error.strerror}: {shown(str(error.filename or argv[0]))}"
                 message = f"the command for the secret `{name}` cannot be started: {reason}"
                 raise SourceError(message) from None
+            survivor.watch(mark, process.pid)
             self._running = (process.pid, mark)
-        value = reason = ""
-        try:
-            value = _finished(name, process, mark, self._patience_s)
-        except SourceError as error:
-            reason = str(error)
-        if self._is_closed():  # what was read until then may be half of it
-            raise SourceError(_over(name))
-        if reason:
-            raise SourceError(reason)
-        return value
+            return process
 
     def _is_closed(self) -> bool:
         """Forget the command that has ended; tell whether the run is over as well."""

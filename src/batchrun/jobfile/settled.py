@@ -32,10 +32,11 @@ class Settled:
         #: How many were left out.
         self.left_out = 0
         self._task = plan.task
+        self._register = plan.frame.register
         self._results = desk.results
         self._hides = hides
-        #: The verdict of a unit that is planned and not run.
-        self.done = Skipped(because=f"done in run {self.earlier.run_id}" if self.earlier else "")
+        #: The verdicts of units that are planned and not run, by reason.
+        self._verdicts: dict[str, Skipped] = {}
 
     @property
     def may_leave_out(self) -> bool:
@@ -49,16 +50,25 @@ class Settled:
             identity: The unit's.
             origin: Says which unit a result is of.
         """
-        earlier, task = self.earlier, self._task
-        if earlier is None or not earlier.settles(task.id, identity):
+        if self.earlier is None:
             return None
-        if task.registers:
-            kept = earlier.kept(task.id, identity)
-            if kept is None:
-                return None
-            for one in kept:
-                self._results.restore(origin(), one)
+        found = self.earlier.settled(
+            self._task.id, identity, keeps=bool(self._task.registers), register=self._register
+        )
+        if found is None:
+            return None
+        for one in found.kept:
+            self._results.restore(origin(), one)
         if not self._hides:
-            return self.done
+            return self._verdicts.setdefault(found.because, Skipped(because=found.because))
         self.left_out += 1
         return LEFT_OUT
+
+    def gave(self, verdict: object) -> bool:
+        """Tell whether a verdict is one of these: what it is of may have registered something."""
+        return any(one is verdict for one in self._verdicts.values())
+
+    def over(self) -> None:
+        """Take note that all units of the task were planned."""
+        if self.earlier is not None:
+            self.earlier.planned(self._task.id)

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from batchrun.model.operation import Operation
@@ -63,6 +63,8 @@ class Parameter:
     doc: str = ""
     #: A secret may be inserted into it, or into its entries.
     may_hold_secret: bool = False
+    #: Beside its shape it takes a mapping with a user and a password (`sudo`).
+    takes_password: bool = False
     #: It is one path, or a list of paths of which one may be given alone; None: neither.
     paths: Literal["one", "many"] | None = None
 
@@ -82,6 +84,8 @@ def _parameters(params: type[Any]) -> Mapping[str, Parameter]:
         if Mark.GIVEN in marks:
             continue
         key, shape = field.name.removesuffix("_"), _shape(hints[field.name])
+        if Mark.SUDO in marks:  # no template makes the mapping: a password is always a secret
+            shape = replace(shape, entries=None)
         found[key] = Parameter(
             field=field.name,
             key=key,
@@ -90,6 +94,7 @@ def _parameters(params: type[Any]) -> Mapping[str, Parameter]:
             default=None if field.default is MISSING else field.default,
             doc=_doc(hints[field.name]),
             may_hold_secret=Mark.MAY_HOLD_SECRET in marks,
+            takes_password=Mark.SUDO in marks,
             paths=_paths(shape),
         )
     return found

@@ -125,6 +125,7 @@ class PlannedStream:
                 "says that there must be some"
             )
             raise SourceError(message)
+        self._settled.over()
         return Drawn.EXHAUSTED
 
     def _described(self) -> str:
@@ -223,7 +224,7 @@ class PlannedStream:
         plan, desk = self._plan, self._desk
         origin = self._origin(item, unit.label)
         if unit.verdict is not None:
-            if plan.frame.register and unit.verdict is not self._settled.done:
+            if plan.frame.register and not self._settled.gave(unit.verdict):
                 desk.results.keep_unrun(plan.frame.register, origin, unit.verdict)
             return unit
         target = Target(task_id=unit.task_id, origin=origin, desk=desk, scope=self._names)

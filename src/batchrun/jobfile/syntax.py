@@ -39,8 +39,6 @@ def explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     context_mark = getattr(error, "context_mark", None)
     said = str(getattr(error, "problem", None) or "")
-    if "nesting depth" in said:  # libyaml's own bound, far above ours, met while it looks ahead
-        said = TOO_DEEP
     if mark is None:
         return Problem(file=file, line=_control_line(text), path="", message=_unmarked(text, said))
     lines = text.split("\n")
@@ -123,6 +121,8 @@ def _unclosed(error: yaml.YAMLError, said: str) -> str:
 
 def _own(said: str) -> str:
     """Let the reader's own sentences pass; libyaml writes no semicolons or backticks."""
+    if "nesting depth" in said:  # libyaml looks so far ahead that it may meet its own bound first
+        return TOO_DEEP
     return said if "`" in said or said.startswith(("nested", "aliases", "a key must")) else ""
 
 

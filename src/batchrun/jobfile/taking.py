@@ -16,11 +16,14 @@ from batchrun.jobfile.entries import (
     TaskContext,
     merged_modifiers,
 )
-from batchrun.jobfile.problems import Path, did_you_mean, slip_in
+from batchrun.jobfile.problems import AFTER_A_COMMA, Path, did_you_mean, slip_in
+from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.schema import LATER_MODIFIERS, LATER_OPERATIONS
-from batchrun.jobfile.synonyms import key_meant_by
+from batchrun.jobfile.shapes import parameters_of
+from batchrun.jobfile.synonyms import key_meant_by, word_meant
 from batchrun.jobfile.template import is_template
 from batchrun.model.job import Need
+from batchrun.model.operation import Operation
 
 __all__ = ["later_message", "split_entry", "take_entry"]
 
@@ -147,7 +150,7 @@ def split_entry(
     found_later = False
     for key in [key for key in written if key not in MODIFIER_KEYS]:
         del written[key]
-        _unknown_key(key, path, context, taken=bool(operations))
+        _unknown_key(key, raw, path, context)
         found_later = found_later or key in LATER_OPERATIONS
     if len(operations) > 1:
         listed = " and ".join(f"`{key}`" for key in operations)
@@ -186,14 +189,30 @@ def later_message(key: str) -> str:
     """Say that a key of the language is not known yet."""
     if key in LATER_MODIFIERS and key != "hosts":
         return f"`{key}` is for tasks with `hosts`, which come with a later version of batchrun"
-    return f"`{key}` is not supported by this version of batchrun yet"
+    instead = f"; {_INSTEAD[key]}" if key in _INSTEAD else ""
+    return f"`{key}` is not supported by this version of batchrun yet{instead}"
+
+
+#: What serves until an operation is there.
+_INSTEAD = {
+    "compare": "`run: [diff, -r, A, B]` with `readonly: true` fails where two trees differ",
+    "prune": '`foreach: {find: {path: DIR, older_than: 30d}}` with `delete: "{{ item }}"` deletes '
+    "by age",
+    "sync": "`copy: {src: A, dest: B}` brings what is new or different, and deletes nothing",
+    "wait_for": "a `run` that looks, with `retries`, `retry_delay` and `retry_backoff: 1`, waits",
+}
 
 
 #: What stands beside a source of items, and is looked for beside `foreach`.
 _BESIDE_A_SOURCE = frozenset({"chunk", "require", "null_separated"})
 
 
-def _unknown_key(key: str, path: Path, context: TaskContext, *, taken: bool) -> None:
+#: What a `foreach` can stand for, written beside it or instead of it.
+_SOURCES = frozenset({"csv", "find", "glob", "json", "lines", "matrix", "range"})
+
+
+def _unknown_key(key: str, raw: Mapping[str, Any], path: Path, context: TaskContext) -> None:
+    operations = [one for one in raw if context.operations[one]]
     if key in LATER_MODIFIERS or key in LATER_OPERATIONS:
         message = later_message(key)
     elif key == "newer_than":
@@ -202,12 +221,38 @@ def _unknown_key(key: str, path: Path, context: TaskContext, *, taken: bool) -> 
         message = (
             f"`{key}` belongs into `foreach`, beside the source: `{{SOURCE: ..., {key}: ...}}`"
         )
+    elif key in _SOURCES and "foreach" not in raw and len(path) == 2:
+        message = f"`{key}` is a source of items; write `foreach: {{{key}: ...}}`"
     else:
-        known = MODIFIER_KEYS if taken else MODIFIER_KEYS | set(context.table)
-        meant = key_meant_by(key, known)
-        hint = f"; did you mean `{meant}`?" if meant else did_you_mean(key, known)
-        message = f"`{key}` is not a key here{hint}"
+        owner = context.table[operations[0]] if len(operations) == 1 else None
+        message = f"`{key}` is not a key here{_meant_here(key, raw, owner, context)}"
     context.problems.add((*path, key), message)
+
+
+def _meant_here(
+    key: str, raw: Mapping[str, Any], owner: Operation | None, context: TaskContext
+) -> str:
+    """Say what may be meant by a key of a task that there is not.
+
+    Args:
+        key: As it is written.
+        raw: The task.
+        owner: Its operation; None: it has none, or several.
+        context: What all tasks share.
+    """
+    known = MODIFIER_KEYS if owner is not None else MODIFIER_KEYS | set(context.table)
+    meant = None if slip_in(key) else key_meant_by(key, known)
+    if owner is not None and key in parameters_of(owner):
+        example = f"{owner.main.removesuffix('_')}: ..., {key}: ..."
+        return f"; it belongs into `{owner.name}`: `{owner.name}: {{{example}}}`"
+    if meant:
+        return f"; did you mean `{meant}`?"
+    if hint := did_you_mean(key, known):
+        return hint
+    inside = None if owner is None else word_meant(key, parameters_of(owner), owner.name)
+    if owner is not None and inside:
+        return f"; did you mean `{inside}`, inside `{owner.name}`?"
+    return f"; {AFTER_A_COMMA}" if is_null(raw[key]) else ""
 
 
 def _no_operation(raw: Mapping[str, Any], path: Path, context: TaskContext) -> None:

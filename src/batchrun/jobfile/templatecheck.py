@@ -7,7 +7,9 @@ from typing import Any
 from jinja2 import TemplateError, meta, nodes
 
 from batchrun.errors import Problem
+from batchrun.jobfile.chains import chains_in
 from batchrun.jobfile.expressions import TROUBLE, Sandbox, wrong_word
+from batchrun.jobfile.members import VIAS, is_final_only, wrong_member
 from batchrun.jobfile.templateenvironment import ONLY_AS_IT_IS
 from batchrun.jobfile.templatefile import TemplateFile, sentence_of
 
@@ -15,7 +17,6 @@ __all__ = ["Findings", "check_template"]
 
 _LOADING = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 _CAPTURING = (nodes.AssignBlock, nodes.FilterBlock)
-_FOR_FINAL = frozenset({"outcome", "counts", "failures", "summary"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,12 +98,21 @@ class _Check:
         for name in sorted(unknown):
             lines = [one.lineno for one in tree.find_all(nodes.Name) if one.name == name]
             self._note(min(lines, default=1), self._unknown(name))
+        self._entries(tree, frozenset(_stored(tree)))
+
+    def _entries(self, tree: nodes.Template, own: frozenset[str]) -> None:
+        """Look at what names of the program's own are asked for; `own` are the template's."""
         for one in tree.find_all(nodes.Getattr):
-            owner = one.node.name if isinstance(one.node, nodes.Name) else ""
-            if owner in ("results", "mine"):
-                self.findings.results.add((owner, one.attr))
-            elif owner == "run" and one.attr in _FOR_FINAL and "run.summary" not in self._known:
-                self._note(one.lineno, f"`run.{one.attr}` is known only in `finally` tasks")
+            if isinstance(one.node, nodes.Name) and one.node.name in VIAS:
+                self.findings.results.add((one.node.name, one.attr))
+        noted: set[tuple[int, str]] = set()
+        for chain, line in chains_in(tree):
+            message = wrong_member(chain)
+            if is_final_only(chain) and "run.summary" not in self._known:
+                message = f"`run.{chain[1]}` is known only in `finally` tasks"
+            if message and chain[0] not in own and (line, message) not in noted:
+                noted.add((line, message))
+                self._note(line, message)
 
     def _secrets(self, tree: nodes.Template) -> None:
         allowed: set[int] = set()

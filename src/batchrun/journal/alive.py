@@ -8,9 +8,10 @@ import errno
 import fcntl
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from batchrun.errors import JournalError
-from batchrun.journal.places import RunDir, unusable
+from batchrun.journal.places import RunDir
 
 __all__ = ["RunLock", "is_alive"]
 
@@ -20,21 +21,23 @@ _BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 class RunLock:
     """Held by the process that runs a run, from its beginning to its end.
 
+    Waits for those who have the file locked for a moment only, to look whether somebody holds it.
+
     Args:
-        run: Which.
+        path: `RunDir.lock` or `RunDir.turn`.
 
     Raises:
-        JournalError: the lock cannot be had.
+        OSError: the lock cannot be had.
     """
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd: int | None = os.open(path, flags, 0o600)
         try:
-            self._fd: int | None = os.open(run.lock, flags, 0o600)
-            # Waits for those who look whether somebody holds it: a moment.
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-        except OSError as error:
-            raise JournalError(unusable(run.path, error.strerror)) from error
+        except BaseException:
+            self.release()
+            raise
         with suppress(OSError):  # for people only
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 

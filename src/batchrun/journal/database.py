@@ -5,8 +5,10 @@ older one is brought up to date step by step when it is opened for writing, and 
 when it is only read, in memory, so that looking back changes nothing.
 """
 
+import mmap
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -16,11 +18,13 @@ from urllib.parse import quote
 
 from batchrun.errors import JournalError
 
-__all__ = ["Schema", "flaw", "open_for_reading", "open_for_writing", "reason", "seal"]
+__all__ = ["Schema", "flaw", "is_damage", "open_for_reading", "open_for_writing", "reason", "seal"]
 
 _NEWER = "it was written by a newer batchrun"
 #: How long another process may hold a database before we give up, in seconds.
 BUSY_S = 30.0
+#: Reads as little as possible, but does read.
+_LOOK = "SELECT count(*) FROM sqlite_master"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,13 @@ class Schema:
         return len(self.steps)
 
 
-def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
+def open_for_writing(path: Path, schema: Schema, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open a database and bring it up to date; one that is not there is made, for its owner only.
+
+    Args:
+        path: Where it is.
+        schema: What it is.
+        busy_s: How long another process may hold it, in seconds.
 
     Raises:
         JournalError: it is newer than this program, or is something else.
@@ -51,10 +60,12 @@ def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
         sqlite3.Error: it cannot be read or written.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = _connect(path)
+    connection = _connect(path, busy_s)
     try:
         version = _version(connection, path, schema)
-        _set_up(connection, schema)
+        if not version:
+            _set_up(connection, path)
+        connection.execute(f"PRAGMA synchronous={schema.synchronous}")
         if version < schema.version:
             _upgrade(connection, schema)
     except BaseException:
@@ -63,61 +74,89 @@ def open_for_writing(path: Path, schema: Schema) -> sqlite3.Connection:
     return connection
 
 
-def open_for_reading(path: Path, schema: Schema) -> sqlite3.Connection:
+def open_for_reading(path: Path, schema: Schema, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open a database without changing it.
+
+    Args:
+        path: Where it is.
+        schema: What it is.
+        busy_s: How long another process may hold it, in seconds.
 
     Raises:
         JournalError: it is not there, is newer than this program, is damaged or something else.
     """
     try:
-        connection = _open_read_only(path)
+        connection = _open_read_only(path, busy_s)
         try:
             version = _version(connection, path, schema)
             return connection if version == schema.version else _upgraded(connection, schema)
         except BaseException:
             connection.close()
             raise
-    except (OSError, sqlite3.Error) as error:
-        why = reason(error) if isinstance(error, sqlite3.Error) else os.strerror(error.errno or 0)
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
+        why = _why(error)
         message = f"the {schema.name} {path} cannot be read: {why}"
         raise JournalError(message, reason=why) from error
 
 
-def _open_read_only(path: Path) -> sqlite3.Connection:
+def _open_read_only(path: Path, busy_s: float) -> sqlite3.Connection:
     if not path.exists():
         message = "there is no such file"
         raise sqlite3.OperationalError(message)
-    address = f"file:{quote(os.fspath(path))}?mode=ro"
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
+    address = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return _read_through(address, busy_s)
     except sqlite3.OperationalError:
+        if not os.access(path.parent, os.W_OK):
+            # There nobody writes, and SQLite has no place for what it needs to make sure of that.
+            return _read_through(f"{address}&immutable=1", busy_s)
+        # Whoever wrote it may have been killed in the middle of that, and what it has not
+        # finished is to be taken back first.
+        with closing(_connect(path, busy_s)) as connection:
+            connection.execute(_LOOK).fetchone()
+        return _read_through(address, busy_s)
+
+
+def _read_through(address: str, busy_s: float) -> sqlite3.Connection:
+    """Open a database by its address, and make sure that it can be read."""
+    connection = sqlite3.connect(address, uri=True, timeout=busy_s, check_same_thread=False)
+    try:
+        connection.execute(_LOOK).fetchone()
+    except BaseException:
         connection.close()
-        if os.access(path.parent, os.W_OK):
-            raise
-        # In a directory that cannot be written to, nobody writes, and SQLite has no place for
-        # what it needs to make sure of that.
-        connection = sqlite3.connect(f"{address}&immutable=1", uri=True, check_same_thread=False)
+        raise
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, busy_s: float) -> sqlite3.Connection:
     # Made in one thread, used in another, never in two at once.
-    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
 
 
-def _set_up(connection: sqlite3.Connection, schema: Schema) -> None:
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     """Choose how it is written: write-ahead where the file system can do that.
 
-    That needs shared memory, which some network file systems do not have.
+    Of a database that others may have open that is never changed.
     """
+    mode = "WAL" if _has_shared_memory(path.parent) else "TRUNCATE"
+    connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
+
+
+def _has_shared_memory(directory: Path) -> bool:
+    """Try what the write-ahead log needs, and some network file systems do not have.
+
+    SQLite does not try: it marks the database first, and can then not open it any more.
+    """
+    descriptor, name = tempfile.mkstemp(dir=directory, suffix="-shm")
     try:
-        connection.execute("PRAGMA journal_mode=WAL").fetchone()
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        with suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
-    connection.execute(f"PRAGMA synchronous={schema.synchronous}")
+        os.unlink(name)
+        os.ftruncate(descriptor, mmap.PAGESIZE)
+        mmap.mmap(descriptor, mmap.PAGESIZE).close()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def seal(connection: sqlite3.Connection) -> None:
@@ -137,9 +176,11 @@ def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
     Raises:
         JournalError: it is newer than this program, or is something else.
     """
+    # First, because another process may be making ours: its marks are there when its tables are.
+    (tables,) = connection.execute(_LOOK).fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != schema.application_id and (application or version):
+    if application != schema.application_id and (application or version or tables):
         message = f"{path} is not a {schema.name} of batchrun"
         raise JournalError(message, reason=f"it is not a {schema.name} of batchrun")
     if version > schema.version:
@@ -182,8 +223,12 @@ def _upgraded(connection: sqlite3.Connection, schema: Schema) -> sqlite3.Connect
     """Return an up-to-date copy, in memory, of an older database."""
     with closing(connection):
         copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        connection.backup(copy)
-    _upgrade(copy, schema)
+        try:
+            connection.backup(copy)
+            _upgrade(copy, schema)
+        except BaseException:
+            copy.close()
+            raise
     return copy
 
 
@@ -211,6 +256,22 @@ def flaw(path: Path, schema: Schema) -> str:
     if int.from_bytes(head[68:72]) != schema.application_id:
         return f"it is not a {schema.name} of batchrun"
     return _NEWER if int.from_bytes(head[60:64]) > schema.version else ""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Say whether an error means that the file holds no database, or no sound one."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case sqlite3.Error():
+            return reason(error)
+        case OSError():
+            return os.strerror(error.errno or 0)
+        case _:  # sqlite3 cannot even say what is wrong when damage is part of the message
+            return _REASONS[sqlite3.SQLITE_CORRUPT]
 
 
 def reason(error: sqlite3.Error) -> str:

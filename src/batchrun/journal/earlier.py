@@ -7,13 +7,18 @@ Equal units are counted, not told apart: of three equal ones of which two ended 
 that is planned is run. So lists may grow, shrink and be reordered between two runs.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import TypeAlias
 
+from batchrun.errors import JournalError, SourceError
 from batchrun.journal.recorded import Recorded
 from batchrun.journal.rows import kept_of
 from batchrun.model.event import Kept
+from batchrun.model.ports import Settlement
 
 __all__ = ["NOT_OK", "EarlierRuns", "Tickets", "current_boot_id", "left_over", "rerun", "resume"]
 
@@ -49,6 +54,15 @@ class Tickets:
             return True
         return False
 
+    def drop(self, identity: bytes) -> None:
+        """Take all of them out."""
+        self._once.discard(identity)
+        self._more.pop(identity, None)
+
+    def count(self, identity: bytes) -> int:
+        """Return how many there are of one."""
+        return (identity in self._once) + self._more[identity]
+
     def __contains__(self, identity: bytes) -> bool:
         """Whether there is one."""
         return identity in self._once
@@ -57,9 +71,10 @@ class Tickets:
         """How many there are."""
         return len(self._once) + self._more.total()
 
-    def some(self) -> set[bytes]:
-        """Return those that are left, each once."""
-        return self._once
+
+#: What units have registered, by identity: for each of several equal ones; None: it cannot be
+#: restored.
+_Results: TypeAlias = dict[bytes, list[tuple[Kept, ...] | None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,37 +83,56 @@ class EarlierRuns:
 
     #: The run that is gone on with.
     run_id: str
-    #: Settled, once for each.
+    #: Ended ok, once for each.
     ok: Tickets
-    #: A rerun: only these are run; None: a resume.
+    #: A rerun: only these are run; None: all that is not ok.
     wanted: Tickets | None = None
     #: Of a rerun: the tasks of which not all units are on record, and that are opened again.
     open_again: frozenset[str] = frozenset()
-    #: What ended units have registered, read at first use.
-    results: Callable[[], dict[bytes, dict[str, Kept | None]]]
+    #: What units that ended well have registered, read at first use.
+    results: Callable[[], _Results]
     #: Sentences for people: what cannot be known for certain.
     warnings: Sequence[str] = ()
-    _known: dict[bytes, dict[str, Kept | None]] | None = field(default=None)
+    #: The tasks of which every unit was asked about.
+    whole: set[str] = field(default_factory=set)
+    _known: _Results | None = field(default=None)
 
-    def settles(self, task_id: str, identity: bytes) -> bool:
-        """Say whether a unit that is being planned need not be run."""
-        if self.wanted is None:
-            return self.ok.take(identity)
-        if self.wanted.take(identity):
-            return False
-        return task_id not in self.open_again or self.ok.take(identity)
+    def settled(
+        self, task_id: str, identity: bytes, *, keeps: bool, register: str
+    ) -> Settlement | None:
+        """Settle a unit that is being planned; None: it is to be run."""
+        if self.wanted is not None and self.wanted.take(identity):
+            return None
+        was_ok = self.ok.take(identity)
+        if not was_ok and (self.wanted is None or task_id in self.open_again):
+            return None
+        kept: tuple[Kept, ...] | None = self._restored(identity, register) if keeps else ()
+        if not was_ok:
+            because = f"not among what is repeated of run {self.run_id}"
+            return Settlement(because=because, kept=kept or ())
+        if kept is None:
+            # All that are equal to it are run, and none of them is missing afterwards.
+            self.ok.drop(identity)
+            return None
+        return Settlement(because=f"done in run {self.run_id}", kept=kept)
 
-    def kept(self, task_id: str, identity: bytes) -> tuple[Kept, ...] | None:
-        """Return what a unit that ended well has registered; None: it cannot be restored."""
-        del task_id  # it is part of the identity
+    def planned(self, task_id: str) -> None:
+        """Take note that every unit of a task was asked about."""
+        self.whole.add(task_id)
+
+    def _restored(self, identity: bytes, register: str) -> tuple[Kept, ...] | None:
+        """Return what one unit has registered; None: it cannot be restored."""
         if self._known is None:
-            self._known = self.results()
-        found = self._known.get(identity)
-        if found is None:
-            # A rerun leaves out what did not end well too, if nobody asked for it.
-            return () if self.wanted is not None else None
-        kept = tuple(one for one in found.values() if one is not None)
-        return kept if len(kept) == len(found) else None
+            try:
+                self._known = self.results()
+            except JournalError as error:
+                message = f"what it has registered before cannot be restored: {error}"
+                raise SourceError(message) from error
+        left = self._known.get(identity)
+        kept = left.pop() if left else None
+        if kept is None or (register and all(one.name != register for one in kept)):
+            return None
+        return kept
 
 
 def resume(
@@ -131,48 +165,47 @@ def rerun(run_id: str, family: Sequence[Recorded], kinds: Sequence[str] = ()) ->
         kinds: Kinds of outcome that are meant; empty: all but `ok` and `skipped`.
     """
     ok, wanted, since = Tickets(), Tickets(), Tickets()
-    open_again: frozenset[str] = frozenset()
-    is_later = False
-    for one in family:
+    at = [one.run.run_id for one in family].index(run_id)
+    for place, one in enumerate(family):
         for _, identity in one.settled(("ok",)):
             ok.add(identity)
-            if is_later:
+            if place > at:
                 since.add(identity)
-        is_later = is_later or one.run.run_id == run_id
-    for one in family:
-        if one.run.run_id == run_id:
-            for _, identity in one.settled(tuple(kinds) or NOT_OK):
-                if not since.take(identity):
-                    wanted.add(identity)
-            if not kinds:
-                open_again = one.unexpanded
+    for _, identity in family[at].settled(tuple(kinds) or NOT_OK):
+        if not since.take(identity):
+            wanted.add(identity)
+    # Of a run that was killed before it knew its tasks, everything is left.
+    is_all_left = not kinds and not family[at].knows_tasks
     return EarlierRuns(
-        run_id=run_id, ok=ok, wanted=wanted, open_again=open_again, results=_reader(family)
+        run_id=run_id,
+        ok=ok,
+        wanted=None if is_all_left else wanted,
+        open_again=frozenset() if kinds else family[at].unexpanded,
+        results=_reader(family),
     )
 
 
-def _reader(family: Sequence[Recorded]) -> Callable[[], dict[bytes, dict[str, Kept | None]]]:
+def _reader(family: Sequence[Recorded]) -> Callable[[], _Results]:
     """Make the function that reads results; it opens the records once more, long after now."""
     places = [one.run for one in family]
 
-    def read() -> dict[bytes, dict[str, Kept | None]]:
-        found: dict[bytes, dict[str, Kept | None]] = {}
+    def read() -> _Results:
+        found: _Results = defaultdict(list)
         for place in places:
-            with Recorded(place) as one:
+            with Recorded(place) as one, one.reading():
                 _add_results(found, one)
         return found
 
     return read
 
 
-def _add_results(found: dict[bytes, dict[str, Kept | None]], record: Recorded) -> None:
-    """Add what the units of one run have registered; what cannot be restored is None."""
-    for row in record.kept_rows():
-        kept = kept_of(row["name"], row["outcome"], row["data"])
-        usable = not row["hidden"] and kept.outcome.kind == "ok"
-        if usable or row["identity"] not in found:
-            results = found.setdefault(row["identity"], {})
-            results[row["name"]] = kept if usable else None
+def _add_results(found: _Results, record: Recorded) -> None:
+    """Add what the units of one run have registered."""
+    for (_, identity), rows in groupby(record.kept_rows(), key=itemgetter("seq", "identity")):
+        of_unit = list(rows)
+        can_be_restored = not any(row["hidden"] for row in of_unit)
+        kept = (kept_of(row["name"], row["outcome"], row["data"]) for row in of_unit)
+        found[identity].append(tuple(kept) if can_be_restored else None)
 
 
 def _unsafe(
@@ -203,25 +236,32 @@ def _unsafe(
     return unsafe
 
 
-def left_over(earlier: EarlierRuns, family: Sequence[Recorded]) -> str:
-    """Say how many units ended ok before and were not planned any more; empty: none."""
-    number = len(earlier.ok)
+def left_over(earlier: EarlierRuns, family: Sequence[Recorded], task_ids: Collection[str]) -> str:
+    """Say how many units ended ok before and were not planned any more; empty: none.
+
+    Args:
+        earlier: What is left of it.
+        family: The records.
+        task_ids: The tasks that the job has now. Of one that was not drawn to its end, as after
+            a stop, nobody knows what is no longer planned.
+    """
+    number, labels = 0, dict[bytes, str]()
+    seen = set[bytes]()
+    for one in family:
+        for task_id, identity in one.settled(("ok",)):
+            unknown = task_id in task_ids and task_id not in earlier.whole
+            if unknown or identity in seen or identity not in earlier.ok:
+                continue
+            seen.add(identity)
+            number += earlier.ok.count(identity)
+            if len(labels) < _MOST_NAMED:
+                labels[identity] = one.label_of(identity) or task_id
     if not number:
         return ""
-    names = sorted(_labels(family, earlier.ok.some()))
-    named = ", ".join(names[:_MOST_NAMED])
-    more = ", ..." if number > _MOST_NAMED else ""
+    named = ", ".join(sorted(set(labels.values())))
+    more = ", ..." if len(seen) > len(labels) else ""
     are = "unit that ended ok is" if number == 1 else "units that ended ok are"
     return f"{number} {are} no longer planned: {named}{more}"
-
-
-def _labels(family: Sequence[Recorded], identities: set[bytes]) -> Iterator[str]:
-    some = dict.fromkeys(sorted(identities)[: _MOST_NAMED + 1])
-    for one in family:
-        for identity in some:
-            label = one.label_of(identity)
-            if label is not None:
-                yield label
 
 
 def current_boot_id() -> str:

@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
-from batchrun.errors import JournalError, UsageError
+from batchrun.errors import JournalError, RecordNotBegunError, UsageError
 from batchrun.journal.alive import is_alive
 from batchrun.journal.database import flaw
 from batchrun.journal.index import Index
@@ -23,6 +23,8 @@ __all__ = ["LAST", "History", "RunRow"]
 
 #: The word for the newest run.
 LAST = "last"
+#: How old a record must be that was not begun, to be thrown away: far more than that takes.
+_BEGINNING_S = 3600.0
 _ID_TIME = re.compile(r"(\d{8}-\d{6})-")
 
 
@@ -51,19 +53,20 @@ class History:
         Raises:
             JournalError: the state directory cannot be read.
         """
-        known = self._index.rows()  # first: a run that begins meanwhile is not taken for removed
-        ids = self.state.run_ids()
-        found = {
-            one: known[one] if one in known and _is_over(known[one]) else self._look(one)
-            for one in ids
-        }
+        # The index first: a run that begins in between is on record, and not taken out of it.
+        known = self._index.rows()
+        found: dict[str, RunRow] = {}
+        for one in self.state.run_ids():
+            row = known[one] if one in known and _is_over(known[one]) else self._look(one)
+            if row is not None:
+                found[one] = row
         self._index.add(
             row
             for one, row in found.items()
             if row is not known.get(one) and _is_over(row) and not row.problem
         )
         self._index.remove(known.keys() - found.keys())
-        return sorted(found.values(), key=_age, reverse=True)
+        return sorted(found.values(), key=lambda row: _when(row, found), reverse=True)
 
     def checked(self, row: RunRow) -> RunRow:
         """Return the row of a run as it is when its record is damaged where that shows at once.
@@ -82,7 +85,7 @@ class History:
             UsageError: there is none, or more than one.
             JournalError: the state directory cannot be read.
         """
-        ids = self.state.run_ids()
+        ids = [row.run_id for row in reversed(self.rows())]
         if not ids:
             message = f"no run is recorded in {self.state.path}"
             raise UsageError(message)
@@ -138,11 +141,11 @@ class History:
         first = run_id
         while first in rows and rows[first].previous in rows:
             first = rows[first].previous
-        members: list[RunRow] = []
+        members: dict[str, RunRow] = {}
         for row in rows.values():
-            if row.run_id == first or row.previous in {one.run_id for one in members}:
-                members.append(row)
-        return members
+            if row.run_id == first or row.previous in members:
+                members[row.run_id] = row
+        return list(members.values())
 
     def remove(self, run_ids: Iterable[str]) -> int:
         """Throw records away, but for those of runs that go on; returns how many bytes that freed.
@@ -166,10 +169,26 @@ class History:
             raise JournalError(failed)
         return freed
 
-    def sweep(self) -> None:
-        """Throw away what is left of records whose removal was cut short."""
+    def sweep(self, rows: Iterable[RunRow], now: float) -> None:
+        """Throw away what is left of records whose removal, or whose beginning, was cut short.
+
+        Args:
+            rows: Those of all runs.
+            now: The time, in seconds since the epoch.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
         for path in self.state.leftovers():
             shutil.rmtree(path, ignore_errors=True)
+        for run in self.state.others({row.run_id for row in rows}):
+            with suppress(OSError):  # it is none of ours, or somebody else removes it, too
+                is_old = now - run.path.stat().st_mtime > _BEGINNING_S
+                if is_old and not is_alive(run) and self._is_empty(run):
+                    run.remove_beginning()
+
+    def _is_empty(self, run: RunDir) -> bool:
+        return not run.database.exists() or self._look(run.run_id) is None
 
     def _remove(self, run: RunDir) -> int:
         """Throw a record away; returns its size. One that is gone already is all right."""
@@ -180,18 +199,28 @@ class History:
         shutil.rmtree(hidden, ignore_errors=True)
         return size
 
-    def _look(self, run_id: str) -> RunRow:
-        """Make the row of a run from its record."""
+    def _look(self, run_id: str) -> RunRow | None:
+        """Make the row of a run from its record; None: it has none, nothing was run."""
         run = self.state.run(run_id)
         try:
             with Recorded(run) as recorded:
                 return _row_of(recorded)
+        except RecordNotBegunError:
+            return None
         except JournalError as error:
             return _unreadable(run, error.reason or str(error))
 
 
-def _age(row: RunRow) -> tuple[float, str]:
-    return row.started_at, row.run_id
+def _when(row: RunRow, rows: Mapping[str, RunRow]) -> tuple[float, int, str]:
+    """Return by what runs are sorted: when they began, none before the one that it goes on with.
+
+    Ids do not do: they tell the second only, and clocks are set back.
+    """
+    at, generation, before = row.started_at, 0, rows.get(row.previous)
+    while before is not None and generation < len(rows):  # damage may have made a circle of them
+        at, generation = max(at, before.started_at), generation + 1
+        before = rows.get(before.previous)
+    return at, generation, row.run_id
 
 
 def _is_over(row: RunRow) -> bool:

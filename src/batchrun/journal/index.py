@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchrun.errors import JournalError
-from batchrun.journal.database import open_for_reading, open_for_writing
+from batchrun.journal.database import is_damage, open_for_reading, open_for_writing
 from batchrun.journal.places import StateDir
 from batchrun.journal.rows import raw_text, read_text
 from batchrun.journal.schema import INDEX
@@ -27,6 +27,8 @@ __all__ = ["Index"]
 
 _log = logging.getLogger("batchrun.journal")
 
+#: How long another process may hold the index, in seconds: no run waits for what it can do without.
+_BUSY_S = 1.0
 _COLUMNS = (
     "id", "job", "job_file", "started_at", "ended_at", "duration_s", "exit_code", "stopped",
     "counts", "previous", "continues", "size_bytes",
@@ -69,7 +71,7 @@ class Index:
         try:
             if not self._state.index.exists():
                 return {}
-            with closing(open_for_reading(self._state.index, INDEX)) as connection:
+            with closing(open_for_reading(self._state.index, INDEX, _BUSY_S)) as connection:
                 connection.row_factory = sqlite3.Row
                 rows = connection.execute("SELECT * FROM runs").fetchall()
             return {row["id"]: _read(row) for row in rows}
@@ -103,27 +105,25 @@ class Index:
         if not values:
             return
         try:
-            connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(statement, values)
-            connection.execute("COMMIT")
+            try:
+                self._execute(statement, values)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                _log.info("the index of runs %s is damaged, and is made again", self._state.index)
+                self.close()
+                os.replace(self._state.index, self._state.index.with_suffix(".damaged"))
+                self._execute(statement, values)
         except (OSError, sqlite3.Error, JournalError) as error:
             self.close()  # a transaction that is half done goes with it
             _log.info("the index of runs cannot be written: %s", error)
 
-    def _open(self) -> sqlite3.Connection:
-        """Open the index; one that is lost or damaged is begun anew."""
+    def _execute(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
         if self._connection is None:
-            path = self._state.index
-            try:
-                self._connection = open_for_writing(path, INDEX)
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                _log.info("the index of runs %s is damaged, and is made again", path)
-                os.replace(path, path.with_suffix(".damaged"))
-                self._connection = open_for_writing(path, INDEX)
-        return self._connection
+            self._connection = open_for_writing(self._state.index, INDEX, _BUSY_S)
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(statement, values)
+        self._connection.execute("COMMIT")
 
 
 def _row_of(record: RunRecord) -> RunRow:

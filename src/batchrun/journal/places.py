@@ -3,19 +3,21 @@
     STATE/index.sqlite                 all runs, made again from the others when it is lost
     STATE/runs/RUN/journal.sqlite      the record of one run
     STATE/runs/RUN/lock                held by the kernel as long as that run goes on
+    STATE/runs/RUN/turn                locked for a moment by a run that begins to go on with it
     STATE/runs/RUN/items/              items that could be read only once
 
 Everything is for its owner only.
 """
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchrun.errors import JournalError
 
-__all__ = ["RunDir", "StateDir"]
+__all__ = ["RunDir", "StateDir", "unusable"]
 
 _PRIVATE_DIR = 0o700
 #: What names begin with of records that are being thrown away.
@@ -45,9 +47,25 @@ class RunDir:
         return self.path / "lock"
 
     @property
+    def turn(self) -> Path:
+        """What is locked by those who begin to go on with it, one after the other."""
+        return self.path / "turn"
+
+    @property
     def items(self) -> Path:
         """Items that could be read only once."""
         return self.path / "items"
+
+    def remove_beginning(self) -> None:
+        """Remove what a run makes before its record is begun; anything else stays.
+
+        Raises:
+            OSError: it cannot be removed, or there is something else.
+        """
+        beside = ("-journal", "-wal", "-shm", "")
+        for path in (self.lock, *(Path(f"{self.database}{end}") for end in beside)):
+            path.unlink(missing_ok=True)
+        self.path.rmdir()
 
     @property
     def size_bytes(self) -> int:
@@ -97,6 +115,15 @@ class StateDir:
             JournalError: the state directory cannot be read.
         """
         return [self.runs / name for name in self._names() if name.startswith(_HIDDEN)]
+
+    def others(self, run_ids: Collection[str]) -> list[RunDir]:
+        """Return all directories of runs but these.
+
+        Raises:
+            JournalError: the state directory cannot be read.
+        """
+        names = (name for name in self._names() if not name.startswith(_HIDDEN))
+        return [self.run(name) for name in names if name not in run_ids]
 
     def hidden(self, run_id: str) -> Path:
         """Return where a record is moved before it is thrown away, so that half of one is none."""

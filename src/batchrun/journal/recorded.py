@@ -3,9 +3,10 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
-from batchrun.errors import JournalError
+from batchrun.errors import JournalError, RecordNotBegunError
 from batchrun.journal.alive import is_alive
 from batchrun.journal.attempts import Attempts, UnitFilter
 from batchrun.journal.database import open_for_reading, reason
@@ -32,7 +33,7 @@ __all__ = ["ANY_UNIT", "Recorded", "UnitFilter"]
 ANY_UNIT = UnitFilter()
 _T = TypeVar("_T")
 #: What comes of reading a damaged file that still looks like a record.
-_DAMAGED = (sqlite3.Error, LookupError, TypeError, ValueError)
+_DAMAGED = (sqlite3.Error, AttributeError, LookupError, TypeError, ValueError)
 _NOTES = "SELECT * FROM notes ORDER BY rowid"
 
 
@@ -43,6 +44,7 @@ class Recorded:
         run: Which.
 
     Raises:
+        RecordNotBegunError: nothing is in it.
         JournalError: it is not there, cannot be read, or is damaged.
     """
 
@@ -55,11 +57,12 @@ class Recorded:
         try:
             self._run = self._run_row()
             self._tasks = self._all("SELECT * FROM tasks ORDER BY position")
+            with self.reading():
+                self._names = {one["position"]: read_text(one["id"]) for one in self._tasks}
         except BaseException:
             self.close()
             raise
-        names = {one["position"]: read_text(one["id"]) for one in self._tasks}
-        self._attempts = Attempts(self._connection, names)
+        self._attempts = Attempts(self._connection, self._names)
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -76,10 +79,8 @@ class Recorded:
     @property
     def record(self) -> RunRecord:
         """What was known of the run when it began."""
-        try:
+        with self.reading():
             return record_of(self._run)
-        except _DAMAGED as error:
-            raise self._unreadable(error) from error
 
     @property
     def is_alive(self) -> bool:
@@ -97,31 +98,31 @@ class Recorded:
     @property
     def ended(self) -> RunEnded | None:
         """Its last event; None: it was interrupted, or goes on."""
-        return ended_of(self._run)
+        with self.reading():
+            return ended_of(self._run)
 
     @property
     def started(self) -> RunStarted:
         """Its first event."""
-        run = self._run
-        return RunStarted(
-            run_id=run["id"],
-            job_name=read_text(run["job"]),
-            at=run["started_at"],
-            procs=run["procs"] or 0,
-            tasks=tuple((read_text(one["id"]), read_text(one["name"])) for one in self._tasks),
-            printed=tuple(read_text(one["id"]) for one in self._tasks if one["printed"]),
-            goes_on_with=run["previous"],
-        )
+        with self.reading():
+            run = self._run
+            return RunStarted(
+                run_id=run["id"],
+                job_name=read_text(run["job"]),
+                at=run["started_at"],
+                procs=run["procs"] or 0,
+                tasks=tuple((read_text(one["id"]), read_text(one["name"])) for one in self._tasks),
+                printed=tuple(read_text(one["id"]) for one in self._tasks if one["printed"]),
+                goes_on_with=run["previous"],
+            )
 
     @property
     def counts(self) -> Counts:
         """How many units have ended how, by task; as it was when the record was opened."""
-        try:
+        with self.reading():
             return Counts(
                 tasks={read_text(one["id"]): tally_of(one["tally"]) for one in self._tasks}
             )
-        except (AttributeError, TypeError, ValueError) as error:
-            raise self._unreadable(error) from error
 
     def events(self) -> Iterator[Event]:
         """Give its events once more, in their order: what ended, not what began.
@@ -131,6 +132,9 @@ class Recorded:
         Raises:
             JournalError: the record is damaged.
         """
+        return self._told(self._events())
+
+    def _events(self) -> Iterator[Event]:
         yield self.started
         for task in self._tasks:
             if task["opened"]:
@@ -143,7 +147,7 @@ class Recorded:
     def _attempts_and_notes(self) -> Iterator[Event]:
         notes = self._all(_NOTES)
         at = 0
-        for seq, event in self._told(self._attempts.every()):
+        for seq, event in self._attempts.every():
             while at < len(notes) and notes[at]["seq"] < seq:
                 yield note_of(notes[at])
                 at += 1
@@ -152,7 +156,8 @@ class Recorded:
 
     def notes(self) -> list[Note]:
         """Return what people were told while it ran, in order."""
-        return list(map(note_of, self._all(_NOTES)))
+        with self.reading():
+            return list(map(note_of, self._all(_NOTES)))
 
     def units(self, which: UnitFilter = ANY_UNIT) -> Iterator[UnitEnded]:
         """Give the units that have ended, in the order in which they did.
@@ -176,10 +181,8 @@ class Recorded:
         Raises:
             JournalError: the record is damaged.
         """
-        try:
+        with self.reading():
             found = list(self._attempts.at(json.loads(self._run["slowest"])))
-        except _DAMAGED as error:
-            raise self._unreadable(error) from error
         return [event for event in found if isinstance(event, UnitEnded)]
 
     def places(self, which: UnitFilter, most: int) -> list[int]:
@@ -188,10 +191,8 @@ class Recorded:
         Raises:
             JournalError: the record is damaged.
         """
-        try:
+        with self.reading():
             return self._attempts.places(which, most)
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
 
     def attempts(self, places: Sequence[int]) -> Iterator[Event]:
         """Give the attempts that were found at some places, in this order.
@@ -203,10 +204,8 @@ class Recorded:
 
     def _told(self, found: Iterator[_T]) -> Iterator[_T]:
         """Pass on what is read; say what went wrong in a sentence."""
-        try:
+        with self.reading():
             yield from found
-        except _DAMAGED as error:
-            raise self._unreadable(error) from error
 
     def settled(self, kinds: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
         """Give task and identity of every unit that ended so, once for each.
@@ -214,9 +213,8 @@ class Recorded:
         Raises:
             JournalError: the record is damaged.
         """
-        names = {one["position"]: read_text(one["id"]) for one in self._tasks}
         marks = ",".join("?" * len(kinds))
-        try:
+        with self.reading():
             # Plain tuples: a million rows with names would take twice as long.
             cursor = self._connection.cursor()
             cursor.row_factory = None
@@ -226,9 +224,7 @@ class Recorded:
                 [KIND_NUMBERS[kind] for kind in kinds],
             )
             for task, identity in cursor:
-                yield names[task], identity
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
+                yield self._names[task], identity
 
     @property
     def last_at(self) -> float | None:
@@ -237,55 +233,75 @@ class Recorded:
         return at
 
     @property
+    def knows_tasks(self) -> bool:
+        """Whether it got as far as to know its tasks."""
+        return bool(self._tasks)
+
+    @property
     def unexpanded(self) -> frozenset[str]:
         """The tasks of which not all units are on record."""
-        return frozenset(
-            read_text(one["id"])
-            for one in self._tasks
-            if one["good"] is None or one["not_expanded"] or one["source_error"]
-        )
+        with self.reading():
+            return frozenset(
+                read_text(one["id"])
+                for one in self._tasks
+                if one["good"] is None or one["not_expanded"] or one["source_error"]
+            )
 
     def ended_late(self, within_s: float) -> list[tuple[str, bytes, str]]:
         """Return operation, identity and item of what ended ok shortly before the last unit did."""
+        # The last one by its place: when the clock was set back, the latest time is an early one.
         rows = self._all(
             "SELECT operation, identity, label FROM attempts WHERE is_final AND identity NOT NULL "
             f"AND kind = {KIND_NUMBERS['ok']} AND started_at + duration_s >= "
-            f"(SELECT max(started_at + duration_s) FROM attempts) - {within_s}"
+            "(SELECT started_at + duration_s FROM attempts WHERE started_at NOT NULL "
+            f"ORDER BY seq DESC LIMIT 1) - {within_s}"
         )
         return [(row["operation"], row["identity"], read_text(row["label"])) for row in rows]
 
     def label_of(self, identity: bytes) -> str | None:
         """Return the item of a unit, else its command; None: it is not on record."""
-        try:
+        with self.reading():
             row = self._connection.execute(
                 "SELECT label, command FROM attempts WHERE identity = ? LIMIT 1", (identity,)
             ).fetchone()
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
         return None if row is None else read_text(row["label"] or row["command"])
 
     def kept_rows(self) -> list[Any]:
-        """Return what units have registered, as rows."""
+        """Return what units that ended well have registered, as rows, unit by unit."""
         return self._all(
-            "SELECT r.*, t.id AS task_id FROM results r JOIN tasks t ON t.position = r.task"
+            "SELECT r.*, a.identity FROM results r JOIN attempts a ON a.seq = r.seq "
+            "WHERE a.identity IS NOT NULL ORDER BY r.seq, r.rowid"
         )
 
     def tasks(self) -> list[TaskEnded]:
         """Return how tasks ended, those that have, in the order of the job file."""
-        return [task_ended_of(one) for one in self._tasks if one["good"] is not None]
+        with self.reading():
+            return [task_ended_of(one) for one in self._tasks if one["good"] is not None]
 
     def _all(self, statement: str) -> list[Any]:
-        try:
+        with self.reading():
             return self._connection.execute(statement).fetchall()
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
 
     def _run_row(self) -> Any:
         rows = self._all("SELECT * FROM run")
-        if not rows:
-            message = f"the record of run {self.run.run_id} was not begun: {self.run.database}"
-            raise JournalError(message, reason="it was not begun")
-        return rows[0]
+        if rows:
+            return rows[0]
+        if self._all("SELECT id FROM tasks LIMIT 1"):  # the run's own row was written long before
+            raise self._unreadable(LookupError())
+        message = f"the record of run {self.run.run_id} was not begun: {self.run.database}"
+        raise RecordNotBegunError(message, reason="it was not begun")
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Say in a sentence what goes wrong with what is read.
+
+        Raises:
+            JournalError: the record is damaged.
+        """
+        try:
+            yield
+        except _DAMAGED as error:
+            raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> JournalError:
         why = reason(error) if isinstance(error, sqlite3.Error) else "the file is damaged"

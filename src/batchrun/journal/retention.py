@@ -81,7 +81,8 @@ def tidy(
     Raises:
         JournalError: the state directory cannot be read, or a record cannot be removed.
     """
-    history.sweep()
-    gone = [row.run_id for row in superfluous(history.rows(), policy, now, spared)]
+    rows = history.rows()
+    history.sweep(rows, now)
+    gone = [row.run_id for row in superfluous(rows, policy, now, spared)]
     history.remove(gone)
     return gone

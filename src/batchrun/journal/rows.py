@@ -101,7 +101,7 @@ def attempt_row(seq: int, event: UnitEnded | UnitRetried, task: int) -> tuple[An
         report.started_at or None,
         report.duration_s,
         event.delay_s if isinstance(event, UnitRetried) else None,
-        report.worker or None,
+        raw_text(report.worker) or None,
         report.bytes_done,
         _detail(report),
     )
@@ -111,7 +111,7 @@ def _detail(report: Report) -> str | None:
     """Write what has no column of its own; most units have nothing of that kind."""
     outcome = report.outcome
     if type(outcome) is Ok and not (
-        outcome.note or report.warnings or report.errors or report.diff
+        outcome.note or outcome.found_nothing or report.warnings or report.errors or report.diff
     ):
         return None
     detail: dict[str, Any] = {}
@@ -144,12 +144,17 @@ def output_rows(seq: int, output: Output) -> list[tuple[Any, ...]]:
     return rows
 
 
-def kept_row(unit: Unit, task: int, kept: Kept) -> tuple[Any, ...]:
-    """Write what a unit has registered."""
+def kept_row(seq: int, kept: Kept) -> tuple[Any, ...]:
+    """Write what a unit has registered, in the order of `KEPT_COLUMNS`.
+
+    Args:
+        seq: The place of its last attempt in the order of ending.
+        kept: What it is.
+    """
     outcome = kept.outcome
     values = {one.name: getattr(outcome, one.name) for one in fields(outcome)}
     text = _dump({"kind": outcome.kind, **values})
-    return (unit.identity, task, kept.name, kept.hidden, text, b"" if kept.hidden else kept.data)
+    return (seq, kept.name, kept.hidden, text, b"" if kept.hidden else kept.data)
 
 
 def kept_of(name: str, outcome: str, data: bytes) -> Kept:
@@ -196,7 +201,7 @@ def event_of(row: Mapping[str, Any], task_id: str, output: Mapping[int, Captured
         errors=tuple(detail.get("errors", ())),
         bytes_done=row["bytes_done"],
         diff=detail.get("diff", ""),
-        worker=row["worker"] or "",
+        worker=read_text(row["worker"]),
     )
     if row["is_final"]:
         return UnitEnded(unit=unit, report=report, ignored=bool(row["ignored"]))

@@ -3,7 +3,15 @@
 from batchrun.journal.database import Schema
 from batchrun.model.outcome import KINDS
 
-__all__ = ["ATTEMPT_COLUMNS", "INDEX", "KIND_NUMBERS", "OUTPUT_COLUMNS", "RECORD", "UNWELL"]
+__all__ = [
+    "ATTEMPT_COLUMNS",
+    "INDEX",
+    "KEPT_COLUMNS",
+    "KIND_NUMBERS",
+    "OUTPUT_COLUMNS",
+    "RECORD",
+    "UNWELL",
+]
 
 #: How outcomes are written. Only ever append: old records are read by their numbers.
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -18,6 +26,7 @@ ATTEMPT_COLUMNS = (
     "worker", "bytes_done", "detail",
 )  # fmt: skip
 OUTPUT_COLUMNS = ("seq", "stream", "head", "tail", "omitted_bytes")
+KEPT_COLUMNS = ("seq", "name", "hidden", "outcome", "data")
 
 _RECORD_1 = """
 CREATE TABLE run (
@@ -97,10 +106,9 @@ CREATE TABLE outputs (
   omitted_bytes INTEGER NOT NULL,
   PRIMARY KEY (seq, stream)
 ) WITHOUT ROWID;
--- What units have registered, for runs that go on with this one.
+-- What units that ended well have registered, for runs that go on with this one.
 CREATE TABLE results (
-  identity BLOB NOT NULL,
-  task INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
   name TEXT NOT NULL,
   hidden INTEGER NOT NULL,
   outcome TEXT NOT NULL,

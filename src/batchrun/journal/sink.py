@@ -1,9 +1,10 @@
 """The sink that records a run: what ended is on disk at most 100 ms later, the end at once."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +12,10 @@ from batchrun.errors import JournalError
 from batchrun.journal.alive import RunLock
 from batchrun.journal.database import open_for_writing, reason, seal
 from batchrun.journal.index import Index
-from batchrun.journal.places import StateDir, unusable
+from batchrun.journal.places import RunDir, StateDir, unusable
 from batchrun.journal.rows import attempt_row, kept_row, output_rows, raw_text
 from batchrun.journal.runrows import RUN_COLUMNS, run_row
-from batchrun.journal.schema import ATTEMPT_COLUMNS, OUTPUT_COLUMNS, RECORD
+from batchrun.journal.schema import ATTEMPT_COLUMNS, KEPT_COLUMNS, OUTPUT_COLUMNS, RECORD
 from batchrun.journal.tallies import Slowest, tally_text
 from batchrun.journal.writer import Writer, insert
 from batchrun.model.counts import Counts, fold
@@ -33,7 +34,8 @@ from batchrun.model.record import RunRecord
 __all__ = ["JournalSink"]
 
 _RECORDED = frozenset({RunStarted, TaskOpened, TaskEnded, UnitEnded, UnitRetried, Note, RunEnded})
-_KEPT_COLUMNS = ("identity", "task", "name", "hidden", "outcome", "data")
+#: Kinds of outcome with which a unit need not be run again in every case.
+_ENDED_WELL = frozenset({"ok", "skipped"})
 
 
 class JournalSink:
@@ -52,18 +54,15 @@ class JournalSink:
         self.run = state.make(record.run_id)
         self._record = record
         self._index = Index(state)
-        self._lock = RunLock(self.run)
         try:
-            connection = open_for_writing(self.run.database, RECORD)
-            insert(connection, "run", RUN_COLUMNS, [run_row(record)])
+            self._lock, self._connection = _begun(self.run, record)
+            self._inode = os.stat(self.run.database).st_ino
         except (OSError, sqlite3.Error) as error:
-            self._lock.release()
+            shutil.rmtree(self.run.path, ignore_errors=True)
             why = reason(error) if isinstance(error, sqlite3.Error) else error.strerror
             raise JournalError(unusable(state.path, why)) from error
-        self._connection = connection
-        self._inode = os.stat(self.run.database).st_ino
         self._rows = _Rows()
-        self._writer = Writer(connection, self._rows.write)
+        self._writer = Writer(self._connection, self._rows.write)
         self._is_closed = False
         #: The last event, once it is on disk.
         self._ended: RunEnded | None = None
@@ -154,6 +153,22 @@ class JournalSink:
             raise OSError(message)
 
 
+def _begun(run: RunDir, record: RunRecord) -> tuple[RunLock, sqlite3.Connection]:
+    """Lock a run and write what is known of it.
+
+    Raises:
+        OSError, sqlite3.Error: that is not possible.
+    """
+    with ExitStack() as undone:
+        lock = RunLock(run.lock)
+        undone.callback(lock.release)
+        connection = open_for_writing(run.database, RECORD)
+        undone.callback(connection.close)
+        insert(connection, "run", RUN_COLUMNS, [run_row(record)])
+        undone.pop_all()
+    return lock, connection
+
+
 def _size_bytes(event: Event) -> int:
     """Return how much output an event carries."""
     if not isinstance(event, UnitEnded | UnitRetried) or not event.report.output:
@@ -196,7 +211,7 @@ class _Rows:
                     batch.counted.add(event.task_id)
         insert(connection, "attempts", ATTEMPT_COLUMNS, batch.attempts)
         insert(connection, "outputs", OUTPUT_COLUMNS, batch.outputs)
-        insert(connection, "results", _KEPT_COLUMNS, batch.kept)
+        insert(connection, "results", KEPT_COLUMNS, batch.kept)
         self._write_numbers(connection, batch.counted)
 
     def _add(self, event: UnitEnded | UnitRetried, batch: _Batch) -> None:
@@ -210,7 +225,8 @@ class _Rows:
         self._last_at = max(self._last_at, report.started_at + report.duration_s)
         if isinstance(event, UnitEnded):
             self._slowest.add(report.duration_s, self._seq)
-            batch.kept += [kept_row(event.unit, task, one) for one in event.kept]
+            if report.outcome.kind in _ENDED_WELL:
+                batch.kept += [kept_row(self._seq, one) for one in event.kept]
 
     def _write_numbers(self, connection: sqlite3.Connection, task_ids: Collection[str]) -> None:
         """Bring up to date what is read instead of all attempts."""

@@ -86,17 +86,17 @@ class Writer:
             return self._put
 
     def flush(self) -> None:
-        """Wait until everything is on disk.
+        """Wait until everything that was put so far is on disk.
 
         Raises:
             sqlite3.Error: it cannot be written.
         """
         with self._changed:
-            self._urgent = True
+            last = self._put
+            self._urgent = self.written < last
             self._changed.notify_all()
-            while self.written < self._put and self._error is None:
+            while self.written < last and self._error is None:
                 self._changed.wait()
-            self._urgent = False
             self._raise()
 
     def close(self) -> None:
@@ -145,6 +145,8 @@ class Writer:
             events = list(self._waiting)
             self._waiting.clear()
             self._waiting_bytes = 0
+            # What was urgent is in this batch; the next ones are worth waiting for again.
+            self._urgent = False
             self._changed.notify_all()
         return events
 

@@ -33,6 +33,8 @@ class Ok:
     note: str = ""
     #: Exit status of a command (non-zero when `ok_codes` allows it); None for file operations.
     exit_status: int | None = None
+    #: A pattern in its parameters matched nothing: a dry run may only be too early for it.
+    found_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,9 @@ class Captured:
     omitted_bytes: int = 0
     #: File with everything, when head and tail are not (`RunSettings.spool_dir`); else empty.
     spool: str = ""
+    #: The streams of several steps, one after the other, when they hold more than head and tail:
+    #: those of the last attempt of each step that was run. Else empty.
+    parts: "tuple[Captured, ...]" = ()
 
     @property
     def size_bytes(self) -> int:

@@ -17,6 +17,7 @@ __all__ = [
     "Runner",
     "RunnerEvent",
     "SecretSource",
+    "Settlement",
     "Sink",
     "Started",
     "Ticker",
@@ -91,25 +92,42 @@ class UnitSource(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """Why a unit need not be run."""
+
+    #: A sentence fragment.
+    because: str
+    #: What it has registered.
+    kept: tuple[Kept, ...] = ()
+
+
 class Earlier(Protocol):
     """What became of units in earlier runs, for a run that goes on with them.
 
-    Both methods are called from the aggregator's thread, while units are planned, and must not
+    All methods are called from the aggregator's thread, while units are planned, and must not
     block for long.
     """
 
-    @property
-    def run_id(self) -> str:
-        """The run that is gone on with."""
+    def settled(
+        self, task_id: str, identity: bytes, *, keeps: bool, register: str
+    ) -> Settlement | None:
+        """Settle a unit that is being planned; None: it is to be run.
 
-    def settles(self, task_id: str, identity: bytes) -> bool:
-        """Say whether a unit that is being planned need not be run; of equals, so many once each.
+        Settles each of several equal units once.
 
-        Says yes once for each equal unit that the earlier runs have settled.
+        Args:
+            task_id: Its task.
+            identity: Who it is.
+            keeps: What it has registered is needed; when that cannot be restored, it is to be run.
+            register: A name that must be among that; empty: none.
+
+        Raises:
+            SourceError: what units have registered cannot be read.
         """
 
-    def kept(self, task_id: str, identity: bytes) -> tuple[Kept, ...] | None:
-        """Return what a unit that ended well has registered; None: it cannot be restored."""
+    def planned(self, task_id: str) -> None:
+        """Take note that every unit of a task was asked about."""
 
 
 class SecretSource(Protocol):

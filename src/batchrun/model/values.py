@@ -59,6 +59,8 @@ class Mark(Enum):
     GIVEN = "given"
     #: A secret may be inserted: the value never shows in a process list or a message.
     MAY_HOLD_SECRET = "may hold a secret"  # noqa: S105  # no password, a description
+    #: For sudo: true or a user, or a mapping with `password`, a secret, and perhaps `user`.
+    SUDO = "sudo"
 
 
 class Glob(NamedTuple):

@@ -26,7 +26,7 @@ from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_read, check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.protected import check_deletable
-from batchrun.ops.targets import check_not_inside, look_up, make_parents
+from batchrun.ops.targets import check_not_inside, look_up, make_parents, without_matches
 from batchrun.ops.tree.copying import READ
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.removing import Guard, Removing, remove
@@ -43,7 +43,10 @@ __all__ = ["OPERATIONS", "Archive", "archive"]
 class Archive:
     """Parameters of `archive`."""
 
-    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs to archive.")]
+    src: Annotated[
+        tuple[PathPattern, ...],
+        Doc("Files, directories or globs to archive; nothing at all to archive is a failure."),
+    ]
     dest: Annotated[PathText, Doc("The archive.")]
     format: Annotated[ArchiveFormat | None, Doc("Its format; by default what its suffix says.")] = (
         None
@@ -104,7 +107,9 @@ class _Archiving:
         if not sources and params.remove and os.path.isfile(params.dest):
             return Done.unchanged("the sources are gone and the archive is there")
         if not sources:
-            message = f"there is nothing to put into {shown(params.dest)}"
+            # No warning as elsewhere: a backup that is not there must not look like one that is.
+            why = without_matches(params.src)
+            message = f"there is nothing to put into {shown(params.dest)}: {why}"
             raise OperationError(message, errno=errno.ENOENT, retryable=False)
         make_parents(params.dest, dry=self._dry)
         if not self._is_current():
@@ -127,7 +132,7 @@ class _Archiving:
         """Look the sources up, and refuse what must not be archived there or deleted."""
         params = self._params
         found: list[str] = []
-        for item in look_up(params.src):
+        for item in look_up(params.src, self._tally.found_nothing):
             try:
                 st = os.lstat(item.path)
             except FileNotFoundError:

@@ -1,25 +1,18 @@
-"""What is looked at before an operation begins, and the one file that it makes.
-
-Promised of `output`: under its final name there is never half a file. The temporary one is
-removed when the attempt ends in any other way than well; when its worker is killed, by whoever
-ends what the worker has left behind; and at last by the next attempt of the same unit. Only when
-everything dies at once, as in a power cut, and the unit is never run again, does it stay.
-"""
+"""What is looked at before an operation begins: guards, as the user of the unit where need be."""
 
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import replace
 
 from batchrun.errors import OperationError
 from batchrun.model.around import Around, OutputFile
 from batchrun.model.operation import Context, Done
-from batchrun.model.outcome import Ok, Skipped
+from batchrun.model.outcome import Skipped
 from batchrun.model.values import Glob
-from batchrun.ops.failures import failure, refusal
+from batchrun.ops.outputfile import is_fresh, make_output, unit_user
 from batchrun.ops.paths import expand, shown
 
-__all__ = ["discard_output", "within"]
+__all__ = ["within"]
 
 
 def within(around: Around, operation: Callable[[], Done], context: Context) -> Done:
@@ -35,16 +28,8 @@ def within(around: Around, operation: Callable[[], Done], context: Context) -> D
         return Done(outcome=Skipped(because=because))
     if around.output is None:
         return operation()
-    return _make_output(_absolute(around.output, context), operation, context)
-
-
-def discard_output(around: Around | None, base_dir: str) -> None:
-    """Remove what a unit whose worker has died may have written under the temporary name."""
-    if around is not None and around.output is not None:
-        try:
-            _remove(os.path.join(base_dir, around.output.temporary))
-        except OSError:
-            return  # the next attempt meets it, and says why
+    output = _absolute(around.output, context)
+    return make_output(output, replace(around, output=output), operation, context)
 
 
 def _path(path: str, context: Context) -> str:
@@ -72,14 +57,14 @@ def _check_mounted(around: Around, context: Context) -> None:
 
 def _reason_to_skip(around: Around, context: Context) -> str:
     """Say because of what there is nothing to do; empty when there is."""
-    if around.creates and not _first_missing(around.creates, context):
+    if around.creates and not _first_missing(around.creates, around, context):
         return f"creates: {_names(around.creates)} {_is_there(around.creates)}"
-    if missing := _first_missing(around.removes, context):
+    if missing := _first_missing(around.removes, around, context):
         return f"removes: {missing} is not there"
     if because := _answer(around, context):
         return because
     output = around.output
-    if output is not None and _is_fresh(_absolute(output, context), context):
+    if output is not None and is_fresh(_absolute(output, context), around, context):
         newer = " and not older than what it is made from" if output.sources else ""
         return f"output: {shown(output.path)} is there{newer}"
     return ""
@@ -104,16 +89,28 @@ def _answer(around: Around, context: Context) -> str:
     return ""
 
 
-def _first_missing(paths: tuple[str | Glob, ...], context: Context) -> str:
+def _first_missing(paths: tuple[str | Glob, ...], around: Around, context: Context) -> str:
     """Return the first of the paths that is not there, as people may see it; empty: none."""
     for path in paths:
         if isinstance(path, Glob):
             there = next(expand(Glob(_path(path.pattern, context))), None) is not None
         else:
-            there = os.path.lexists(_path(path, context))
+            there = _exists(_path(path, context), around)
         if not there:
             return _name(path)
     return ""
+
+
+def _exists(path: str, around: Around) -> bool:
+    """Tell whether there is anything of that name, a broken symlink included."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        user = unit_user(around)
+        return user is not None and user.is_there(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _name(path: str | Glob) -> str:
@@ -135,96 +132,3 @@ def _absolute(output: OutputFile, context: Context) -> OutputFile:
         temporary=_path(output.temporary, context),
         sources=tuple(_path(source, context) for source in output.sources),
     )
-
-
-def _is_fresh(output: OutputFile, context: Context) -> bool:
-    """Tell whether the file is there and older than none of its sources."""
-    made_ns = _changed_ns(output.path)
-    if made_ns is None:
-        return False
-    for source in output.sources:
-        context.check()
-        source_ns = _changed_ns(source)
-        if source_ns is not None and source_ns > made_ns:
-            return False
-    return True
-
-
-def _changed_ns(path: str) -> int | None:
-    """Return when a file was changed last; None when there is none.
-
-    Raises:
-        OperationError: that cannot be found out, or it is a directory where a file is meant.
-    """
-    try:
-        return os.stat(path).st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise failure(error, "look at", path) from error
-
-
-def _make_output(output: OutputFile, operation: Callable[[], Done], context: Context) -> Done:
-    """Run the operation; what it has written gets its name if it ends well."""
-    if os.path.isdir(output.path):
-        raise refusal(f"{shown(output.path)} is a directory; `output` needs the name of a file")
-    if context.settings.dry_run:
-        return Done.changed(f"would write {shown(output.path)}")
-    _prepare(output)
-    complete = False
-    try:
-        done = operation()
-        if isinstance(done.outcome, Ok):
-            _publish(output)
-            complete = True
-            return replace(done, outcome=replace(done.outcome, changed=True))
-        return done
-    finally:
-        if not complete:
-            discard_output(Around(output=output), "")
-
-
-def _prepare(output: OutputFile) -> None:
-    """Make the directory, and have nothing under the temporary name."""
-    folder = os.path.dirname(output.path)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise failure(error, "make the directory", folder) from error
-    try:
-        _remove(output.temporary)
-    except OSError as error:
-        raise failure(error, "remove", output.temporary) from error
-
-
-def _remove(path: str) -> None:
-    """Remove a file of ours, or the tree that a command has made instead of one."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except IsADirectoryError:
-        import shutil  # noqa: PLC0415 - hardly ever
-
-        shutil.rmtree(path)
-
-
-def _publish(output: OutputFile) -> None:
-    """Give the file its name."""
-    temporary = output.temporary
-    try:
-        mode = os.lstat(temporary).st_mode
-    except FileNotFoundError:
-        message = (
-            "the command ended well but wrote no {{ output }}: nothing is at "
-            f"{shown(temporary)}; have it write to {{{{ output }}}}"
-        )
-        raise refusal(message) from None
-    except OSError as error:
-        raise failure(error, "look at", temporary) from error
-    if stat.S_ISDIR(mode):
-        raise refusal(f"the command has made a directory of {shown(temporary)}, not a file")
-    try:
-        os.rename(temporary, output.path)
-    except OSError as error:
-        raise failure(error, "rename what was written to", output.path) from error

@@ -5,9 +5,10 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from stat import S_ISREG
 from types import TracebackType
-from typing import Annotated, BinaryIO, Literal, Self
+from typing import Annotated, BinaryIO, Literal, NamedTuple, Self
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
@@ -15,7 +16,7 @@ from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
-from batchrun.ops.targets import chosen, look_up, make_parents
+from batchrun.ops.targets import chosen, look_up, make_parents, without_matches
 from batchrun.ops.tree.data import BLOCK_SIZE, blocks, write_all
 from batchrun.ops.tree.folders import Folders, Place
 from batchrun.ops.tree.selection import Selection, selection
@@ -36,9 +37,15 @@ class Checksum:
 
     src: Annotated[
         tuple[PathPattern, ...],
-        Doc("Files, directories (all files below) or globs; not needed to verify."),
+        Doc(
+            "Files, directories (all files below) or globs; no file at all to list is a failure. "
+            "Not needed to verify."
+        ),
     ] = ()
-    dest: Annotated[PathText, Doc("The manifest; names in it are relative to its directory.")]
+    dest: Annotated[
+        PathText,
+        Doc("The manifest, written or verified; names in it are relative to its directory."),
+    ]
     algorithm: Annotated[
         Literal["sha256", "sha512", "sha384", "sha224", "sha1", "md5", "blake2b"],
         Doc("How to compute; `sha256sum -c`, `b2sum -c` and their like read the result."),
@@ -63,6 +70,16 @@ def checksum(params: Checksum, context: Context) -> Done:
     if not params.src:
         raise refusal("checksum needs `src`, unless it verifies")
     return _write(params, context)
+
+
+class _File(NamedTuple):
+    """A regular file to be listed."""
+
+    #: As the manifest has it.
+    name: str
+    place: Place
+    #: It was named, and may be a symlink.
+    follow: bool
 
 
 class _Hasher:
@@ -104,17 +121,33 @@ def _write(params: Checksum, context: Context) -> Done:
     """Write the manifest, unless it is there already."""
     tally = Tally()
     hasher = _Hasher(params.algorithm, context, tally)
-    make_parents(params.dest, dry=context.settings.dry_run)
     scratch = Place(None, os.path.abspath(params.dest)).beside(context.temp_name()).name
+    files = _files(params, scratch, tally)
+    first = next(files, None)
+    if first is None and not tally.failed:
+        raise _nothing_to_list(params)
+    make_parents(params.dest, dry=context.settings.dry_run)
     try:
         with _Manifest(params.dest, scratch, dry=context.settings.dry_run) as manifest:
-            for batch in _lines(params, hasher, tally, scratch):
+            for batch in _lines(files if first is None else chain((first,), files), hasher, tally):
                 manifest.take(batch)
             if not tally.failed:
                 tally.changed = manifest.finish()
     except OSError as error:
         raise failure(error, "write", params.dest) from error
     return tally.done()
+
+
+def _nothing_to_list(params: Checksum) -> OperationError:
+    """Make the error for a manifest that would be empty.
+
+    It is one, although to have nothing to do is mostly none: whoever counts on a manifest would
+    take an empty one for proof that all is well, and one of yesterday would be written over.
+    """
+    found = next(look_up(params.src), None)
+    why = without_matches(params.src) if found is None else "there is no file in its sources"
+    message = f"there is nothing to list in {shown(params.dest)}: {why}"
+    return OperationError(message, errno=errno.ENOENT, retryable=False)
 
 
 class _Manifest:
@@ -188,14 +221,10 @@ class _Manifest:
                 self._same_bytes -= len(block)
 
 
-def _lines(params: Checksum, hasher: _Hasher, tally: Tally, scratch: str) -> Iterator[bytes]:
-    """Yield the manifest, sorted bytewise by name, in batches of lines."""
-    directory = os.path.dirname(os.path.abspath(params.dest))
-    manifest = os.path.join(directory, os.path.basename(params.dest))
+def _lines(files: Iterator[_File], hasher: _Hasher, tally: Tally) -> Iterator[bytes]:
+    """Yield the manifest in batches of lines."""
     batch: list[bytes] = []
-    for name, place, follow in _files(params, directory, tally):
-        if place.path in {manifest, scratch}:
-            continue
+    for name, place, follow in files:
         try:
             batch.append(_line(hasher.of(place, follow=follow), name))
         except OSError as error:
@@ -206,11 +235,20 @@ def _lines(params: Checksum, hasher: _Hasher, tally: Tally, scratch: str) -> Ite
     yield b"".join(batch)
 
 
-def _files(params: Checksum, directory: str, tally: Tally) -> Iterator[tuple[str, Place, bool]]:
-    """Yield every regular file: its name in the manifest, its place, and whether it was named."""
+def _files(params: Checksum, scratch: str, tally: Tally) -> Iterator[_File]:
+    """Yield what is listed, sorted bytewise by name; not the manifest itself, new or old."""
+    directory = os.path.dirname(os.path.abspath(params.dest))
+    manifest = os.path.join(directory, os.path.basename(params.dest))
+    for file in _all_files(params, directory, tally):
+        if file.place.path not in {manifest, scratch}:
+            yield file
+
+
+def _all_files(params: Checksum, directory: str, tally: Tally) -> Iterator[_File]:
+    """Yield every regular file, sorted bytewise by name."""
     roots: dict[str, str] = {}
     patterns = selection(params.exclude, params.include)
-    for item in look_up(params.src):
+    for item in look_up(params.src, tally.found_nothing):
         if not chosen(item, patterns):
             continue
         path = os.path.abspath(item.path)
@@ -227,17 +265,15 @@ def _files(params: Checksum, directory: str, tally: Tally) -> Iterator[tuple[str
             last = key
             yield from _tree("" if key == "./" else key, roots[key], tally, patterns)
         else:
-            yield key, Place(None, roots[key]), True
+            yield _File(key, Place(None, roots[key]), follow=True)
 
 
-def _tree(
-    prefix: str, root: str, tally: Tally, patterns: Selection | None
-) -> Iterator[tuple[str, Place, bool]]:
+def _tree(prefix: str, root: str, tally: Tally, patterns: Selection | None) -> Iterator[_File]:
     try:
         with Folders(Place(None, root)) as folders:
             for step in walk(folders, tally.fail, selection=patterns, ordered=True):
                 if S_ISREG(step.st.st_mode):
-                    yield prefix + step.relative, folders.at(step.name), False
+                    yield _File(prefix + step.relative, folders.at(step.name), follow=False)
     except OSError as error:
         tally.fail(failure(error, "read the directory", root))
 

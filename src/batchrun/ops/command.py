@@ -179,6 +179,11 @@ def _check_common(given: Mapping[str, Any]) -> list[str]:
     ]
     if given.get("readonly") is True and given.get("changed_codes"):
         problems.append("`readonly` says that it never changes anything; leave out `changed_codes`")
+    shell = given.get("shell")
+    if isinstance(shell, str) and " -" in shell:
+        problems.append(
+            "`shell` is one program, without options; begin the text with `set -o pipefail` or so"
+        )
     if given.get("sudo") == "":
         problems.append("`sudo` names no user; write `true` for root, or a name")
     return problems

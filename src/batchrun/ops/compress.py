@@ -14,7 +14,7 @@ from batchrun.ops.atomic import new_file
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
-from batchrun.ops.targets import Item, chosen, look_up
+from batchrun.ops.targets import Item, chosen, finds, look_up
 from batchrun.ops.tree.copying import READ
 from batchrun.ops.tree.data import Beat, blocks, write_all
 from batchrun.ops.tree.folders import Place
@@ -123,7 +123,12 @@ def compress(params: Compress, context: Context) -> Done:
         if chosen(item, patterns) and not is_compressed(item.path):
             _one(item, f"{item.path}.{params.format}", rewrite)
 
-    return _each(params.src, one, context, rewrite.tally)
+    def missed(pattern: str) -> None:
+        # What it found before has its other name by now: then this is a repetition.
+        if params.keep or not finds(f"{pattern}.{params.format}"):
+            rewrite.tally.found_nothing(pattern)
+
+    return _each(look_up(params.src, missed), one, context, rewrite.tally)
 
 
 def decompress(params: Decompress, context: Context) -> Done:
@@ -143,8 +148,7 @@ def decompress(params: Decompress, context: Context) -> Done:
                 message = f"{shown(item.path)} does not end in one of {suffixes}"
                 raise refusal(message)
             return
-        stem, suffix = os.path.splitext(item.path)
-        if os.path.basename(item.path) == suffix:
+        if os.path.basename(item.path) in SUFFIXES:
             raise refusal(f"{shown(item.path)} would have no name left without its suffix")
 
         def forward(fd: int, beat: Beat) -> Generator[bytes, None, None]:
@@ -153,17 +157,28 @@ def decompress(params: Decompress, context: Context) -> Done:
         rewrite = _Rewrite(
             context=context, tally=tally, doing="decompress", keep=params.keep, forward=forward
         )
-        _one(item, stem + ".tar" if suffix == ".tgz" else stem, rewrite)
+        _one(item, _unpacked(item.path), rewrite)
 
-    return _each(params.src, one, context, tally)
+    def missed(pattern: str) -> None:
+        # As above.
+        if params.keep or format_of(pattern) is None or not finds(_unpacked(pattern)):
+            tally.found_nothing(pattern)
+
+    return _each(look_up(params.src, missed), one, context, tally)
+
+
+def _unpacked(path: str) -> str:
+    """Return the name of a compressed file, or a pattern of such names, without its suffix."""
+    stem, suffix = os.path.splitext(path)
+    return stem + ".tar" if suffix == ".tgz" else stem
 
 
 def _each(
-    sources: tuple[PathPattern, ...], one: Callable[[Item], None], context: Context, tally: Tally
+    items: Iterator[Item], one: Callable[[Item], None], context: Context, tally: Tally
 ) -> Done:
     """Do one file after the other; one that fails does not stop the rest."""
     # Held whole: what is written must not be found.
-    for item in list(look_up(sources)):
+    for item in list(items):
         context.check()
         try:
             one(item)

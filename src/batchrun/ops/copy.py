@@ -102,7 +102,7 @@ def copy(params: Copy, context: Context) -> Done:
     tally = Tally()
     task = _Copying(context, rules, tally, dest, inside=inside)
     names = Names(src)
-    for item in look_up(src):
+    for item in look_up(src, tally.found_nothing):
         context.check()
         target = target_for(item.path, dest, inside=inside)
         names.take(item.path, target)

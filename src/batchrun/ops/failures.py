@@ -47,6 +47,7 @@ class Tally:
         "_errors",
         "_every",
         "_first",
+        "_found_nothing",
         "_warning_count",
         "_warnings",
         "bytes_done",
@@ -66,6 +67,7 @@ class Tally:
         self._first: list[OperationError] = []
         #: What went wrong, as sentences: at most `_MOST_RECORDED`.
         self._every: list[str] = []
+        self._found_nothing = False
         self._warnings: list[str] = []
         self._warning_count = 0
 
@@ -79,6 +81,15 @@ class Tally:
         self._warning_count += 1
         if len(self._warnings) < _MOST_WARNINGS:
             self._warnings.append(sentence)
+
+    def found_nothing(self, pattern: str) -> None:
+        """Count a pattern that matches nothing.
+
+        Mostly there is nothing to do, which fails no cron job; but a slip of the pen looks the
+        same, and would never do anything without a word.
+        """
+        self._found_nothing = True
+        self.warn(f"nothing matches {shown(pattern)}")
 
     def differ(self, text: str) -> None:
         """Add to the diff of the unit; only with `--diff`."""
@@ -121,7 +132,7 @@ class Tally:
         if self._errors:
             outcome: Ok | Failed = self._failed()
         else:
-            outcome = Ok(changed=self.changed, note=note)
+            outcome = Ok(changed=self.changed, note=note, found_nothing=self._found_nothing)
         return Done(
             outcome=outcome,
             output=self.output,

@@ -2,16 +2,20 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context
 from batchrun.model.values import Doc, Mark, PathText, Seconds
-from batchrun.ops.processes import cookie
+from batchrun.ops.processes import cookie, end_command
 from batchrun.ops.spawn import Launch, encode, start
-from batchrun.ops.sudo import find_sudo, prelude, refusal, sudo_argv
+from batchrun.ops.sudo import SudoValue
 from batchrun.ops.watch import Ending, Listening, watch
+
+if TYPE_CHECKING:
+    from batchrun.ops.elevated import Wanted
 
 __all__ = ["CommandFields", "execute", "shell_argv"]
 
@@ -58,12 +62,14 @@ class CommandFields:
         Doc("Ended as timed out when it writes nothing for so long."),
     ] = None
     sudo: Annotated[
-        bool | str,
+        SudoValue,
         Doc(
-            "Run by sudo, without a password: true as root, or the name of a user. Of the "
-            "environment it gets `env` and what sudo lets through."
+            "Run by sudo: true as root, or the name of a user; with a password, a mapping with "
+            "`password: secrets.NAME` and perhaps `user`. Of the environment it gets `env` and "
+            "what sudo lets through."
         ),
-    ] = False
+        Mark.SUDO,
+    ] = field(default=False, repr=False)
 
 
 def shell_argv(shell: str, text: str) -> tuple[str, ...]:
@@ -81,17 +87,14 @@ def execute(
         OperationError: it could not be started.
     """
     mark = cookie(context.settings.run_id, context.number, context.attempt)
+    if fields.sudo:
+        from batchrun.ops.elevated import run_behind_sudo  # noqa: PLC0415 - few commands need it
+
+        return run_behind_sudo(
+            _wanted(argv, fields, context, mark), fields.sudo, context, listening
+        )
     child = start(_launch(argv, fields, context, mark))
-    if child.stdin_fd is None:
-        return watch(child, context, mark, listening)
-    try:
-        ending = watch(child, context, mark, listening)
-        stderr = ending.output.stderr
-        said = stderr.head + stderr.tail
-        refused = refusal(child.stdin_fd, ending.exit_status, said, _user(fields.sudo))
-        return replace(ending, refused=refused)
-    finally:
-        os.close(child.stdin_fd)
+    return watch(child, context, partial(end_command, cookie=mark), listening)
 
 
 def _launch(argv: Sequence[str], fields: CommandFields, context: Context, mark: str) -> Launch:
@@ -100,32 +103,45 @@ def _launch(argv: Sequence[str], fields: CommandFields, context: Context, mark: 
     Raises:
         OperationError: an argument or a variable cannot be given to a command.
     """
-    if not argv:
-        message = "The command is empty; give a program."
-        raise OperationError(message, retryable=False)
-    words = [encode(argument, "An argument of the command") for argument in argv]
-    cwd = encode(os.path.join(context.settings.base_dir, fields.cwd or ""), "The working directory")
-    stdin = None if fields.stdin is None else _stdin(fields.stdin)
-    shell = encode(fields.shell, "The name of the shell")
-    own = _given(fields.env) | _ours(context, mark)
-    inherited = _inherited(context)
-    if not fields.sudo:
-        return Launch(argv=words, env=inherited | own, cwd=cwd, shell=shell, stdin=stdin)
-    text = prelude(own)
-    user = encode(_user(fields.sudo), "The user in `sudo`")
     return Launch(
-        argv=[*sudo_argv(find_sudo(inherited), user, os.path.abspath(cwd), text), *words],
-        env=inherited | _ours(context, mark),
-        cwd=encode(context.settings.base_dir, "The job's directory"),
-        shell=shell,
-        stdin=text + (stdin or b""),
-        keep_stdin=True,
+        argv=_words(argv),
+        env=_inherited(context) | _given(fields.env) | _ours(context, mark),
+        cwd=_directory(fields, context),
+        shell=encode(fields.shell, "The name of the shell"),
+        stdin=None if fields.stdin is None else _stdin(fields.stdin),
     )
 
 
-def _user(sudo: bool | str) -> str:  # noqa: FBT001 - the value of the parameter
-    """Return who is to run a command."""
-    return sudo if isinstance(sudo, str) else "root"
+def _wanted(argv: Sequence[str], fields: CommandFields, context: Context, mark: str) -> "Wanted":
+    """Put together what sudo is to start.
+
+    Raises:
+        OperationError: an argument or a variable cannot be given to a command.
+    """
+    from batchrun.ops.elevated import Wanted  # noqa: PLC0415 - as above
+
+    ours = _ours(context, mark)
+    return Wanted(
+        argv=_words(argv),
+        env=_given(fields.env) | ours,
+        outer_env=_inherited(context) | ours,
+        cwd=os.path.abspath(_directory(fields, context)),
+        outer_cwd=encode(context.settings.base_dir, "The job's directory"),
+        stdin=b"" if fields.stdin is None else _stdin(fields.stdin),
+        cookie=mark,
+    )
+
+
+def _words(argv: Sequence[str]) -> list[bytes]:
+    if not argv:
+        message = "The command is empty; give a program."
+        raise OperationError(message, retryable=False)
+    return [encode(argument, "An argument of the command") for argument in argv]
+
+
+def _directory(fields: CommandFields, context: Context) -> bytes:
+    directory = os.path.join(context.settings.base_dir, fields.cwd or "")
+    return encode(directory, "The working directory")
 
 
 def _inherited(context: Context) -> dict[bytes, bytes]:

@@ -11,7 +11,8 @@ from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_write
-from batchrun.ops.paths import shown
+from batchrun.ops.paths import escape, shown
+from batchrun.ops.patterns import split_braces
 from batchrun.ops.protected import check_deletable
 from batchrun.ops.relocate import copy_then_delete
 from batchrun.ops.targets import (
@@ -19,6 +20,7 @@ from batchrun.ops.targets import (
     Names,
     check_not_inside,
     chosen,
+    finds,
     into,
     look_up,
     make_parents,
@@ -57,8 +59,13 @@ def move(params: Move, context: Context) -> Done:
     tally = Tally()
     names = Names(params.src)
     patterns = selection(params.exclude, params.include)
+
+    def missed(pattern: str) -> None:
+        if not _was_moved(pattern, params.dest):
+            tally.found_nothing(pattern)
+
     # Held whole: the moves must not change what the patterns find.
-    for item in list(look_up(params.src)):
+    for item in list(look_up(params.src, missed)):
         context.check()
         if not chosen(item, patterns):
             continue
@@ -69,6 +76,19 @@ def move(params: Move, context: Context) -> Done:
         except OperationError as error:
             tally.fail(error)
     return tally.done()
+
+
+def _was_moved(pattern: str, dest: str) -> bool:
+    """Tell whether what a pattern finds no more is where it should go: then all is as asked.
+
+    Its directory must still be there, or a directory that is written wrongly would look the same
+    as soon as anything has been moved.
+    """
+    for one in split_braces(pattern):
+        directory, _, name = one.rstrip("/").rpartition("/")
+        if (not directory or finds(f"{directory}/")) and finds(f"{escape(dest)}{name}"):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

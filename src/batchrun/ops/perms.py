@@ -74,7 +74,7 @@ def _check(given: Mapping[str, Any]) -> list[str]:
 def perms(params: Perms, context: Context) -> Done:
     """Give files and trees a mode and an owner, where they have others."""
     task = _Perms(params, context)
-    for item in look_up(params.path):
+    for item in look_up(params.path, task.tally.found_nothing):
         context.check()
         if chosen(item, task.selection):
             try:

@@ -6,14 +6,20 @@ descendants inherit:
     leader ── group      TERM, CONT, grace, KILL     ended as one, found by the group's id
        └── setsid, daemon                            found in /proc by the cookie, ended one by one
 
-What is *not* guaranteed: a process that has left the group **and** replaced its environment
-(`env -i setsid ...`, the commands of a nested run) is not found; nor one of another user that has
-left the group, unless we are root, nor one that forks faster than /proc can be read for five
-seconds. A process blocked in the kernel (state D) takes KILL only when the kernel lets it go; it
-is not waited for longer than two seconds.
+What belongs to another user an ordinary one may not signal: a command that runs by sudo brings a
+way to have sudo do it (`Others`), by the group and by the cookie; for one that calls sudo itself,
+`sudo -n` is tried, by the group.
 
-This file is a program, too, that needs nothing but the standard library: `processes.py LEADER
-COOKIE GRACE`.
+What is *not* guaranteed: a process that has left the group **and** replaced its environment
+(`env -i setsid ...`, the commands of a nested run) is not found; nor one that forks faster than
+/proc can be read for five seconds. A process blocked in the kernel (state D) takes KILL only when
+the kernel lets it go; it is not waited for longer than two seconds. By `Others`, what has left the
+group has no grace, and a process id that changes hands within a millisecond may be hit. Where
+batchrun was killed and had no workers, nobody knows the password any more: sudo alone is
+signalled, which passes TERM on to the command, but no KILL.
+
+This file is a program, too, that needs nothing but the standard library: `processes.py GRACE` ends
+what is on its standard input, one `LEADER COOKIE` on each line, all at the same time.
 """
 
 import contextlib
@@ -23,18 +29,23 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-__all__ = ["Wait", "cookie", "end_command"]
+__all__ = ["Others", "Wait", "cookie", "end_command", "is_ours"]
 
 #: How a caller waits for some seconds: by sleeping, or by reading the command's output meanwhile.
 Wait: TypeAlias = Callable[[float], None]
+#: Has signals (their names, such as `TERM CONT`) sent to what we may not signal: to a group, or,
+#: where that is 0, to everything that carries the command's cookie. Never raises.
+Others: TypeAlias = Callable[[str, int], None]
 
 #: Source: linux/pidfd.h (6.9): signal the group that this process leads, or has led.
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 #: KILL takes effect at once, except in state D: then waiting longer is of no use.
 _KILLED_S = 2.0
+#: What belongs to others takes it from sudo, which has ended by then.
+_OTHERS_KILLED_S = 0.5
 #: For sudo to answer, which may ask a directory service.
 _SUDO_S = 5.0
 #: What left its group gets this much of the grace, at most.
@@ -52,7 +63,14 @@ def cookie(run_id: str, number: int, attempt: int) -> str:
     return f"BATCHRUN_UNIT={run_id}-{number}-{attempt}"
 
 
-def end_command(pid: int | None, cookie: str, grace_s: float, *, wait: Wait = time.sleep) -> None:
+def end_command(
+    pid: int | None,
+    cookie: str,
+    grace_s: float,
+    *,
+    wait: Wait = time.sleep,
+    others: Others | None = None,
+) -> bool:
     """End a command and everything it started; return when nothing of it is left.
 
     Blocks up to the grace, and a few seconds more when something resists KILL. Safe to call
@@ -65,34 +83,55 @@ def end_command(pid: int | None, cookie: str, grace_s: float, *, wait: Wait = ti
         cookie: As `cookie()` returns it.
         grace_s: Time between TERM and KILL.
         wait: Called again and again with the seconds to wait; must take about that long.
+        others: Signals what belongs to another user; None: we are root, or it runs as ourselves.
+
+    Returns:
+        False when some of its group is still there, in spite of KILL or because we may not.
     """
     entry = os.fsencode(cookie)
+    gone = True
     if pid is not None and pid > 1 and pid not in (os.getpid(), os.getpgrp()):
-        _end_group(pid, entry, grace_s, wait)
+        gone = _end_group(pid, entry, grace_s, wait, others or _ask_sudo)
     _sweep(entry, min(grace_s, _SWEEP_GRACE_S), wait)
+    if others is not None:
+        others("KILL", 0)
+    return gone
 
 
-def _end_group(leader: int, entry: bytes, grace_s: float, wait: Wait) -> None:
-    """End the group of a leader that is our child, or that proves by its cookie who it is."""
+def is_ours(pid: int) -> bool:
+    """Tell whether a process runs as the user that we are."""
+    return _owner(pid) == os.geteuid()
+
+
+def _end_group(leader: int, entry: bytes, grace_s: float, wait: Wait, others: Others) -> bool:
+    """End the group of a leader that is our child, or that proves by its cookie who it is.
+
+    Returns:
+        Whether nothing of it is left, as far as can be known.
+    """
     is_child = _is_child(leader)
     try:
         fd = os.pidfd_open(leader)
     except OSError:  # it is gone, so its group has no certain name any more: the sweep finds it
-        return
+        return True
     try:
         # The descriptor first: if the id changes hands from here on, the signal hits nobody.
-        if not is_child and not _carries(leader, entry):
-            return
-        _signal_group(fd, leader, signal.SIGTERM)
-        _signal_group(fd, leader, signal.SIGCONT)  # a stopped process gets TERM only now
-        if not _until(lambda: _group_is_gone(fd, leader), grace_s, wait):
-            _signal_group(fd, leader, signal.SIGKILL)
-            _until(lambda: _group_is_gone(fd, leader), _KILLED_S, wait)
+        if not is_child and not _is_marked(leader, entry):
+            return True
+        # A stopped process gets TERM only when it goes on.
+        _signal_group(fd, leader, (signal.SIGTERM, signal.SIGCONT), others)
+        gone = _until(lambda: _group_is_gone(fd, leader), grace_s, wait)
+        if not gone:
+            _signal_group(fd, leader, (signal.SIGKILL,), others)
+            may_kill = os.geteuid() == 0 or os.geteuid() in _owners(leader)
+            killed_s = _KILLED_S if may_kill else _OTHERS_KILLED_S
+            gone = _until(lambda: _group_is_gone(fd, leader), killed_s, wait)
     finally:
         os.close(fd)
     if is_child:
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, leader, os.WEXITED | os.WNOHANG)
+    return gone
 
 
 def _is_child(pid: int) -> bool:
@@ -104,37 +143,52 @@ def _is_child(pid: int) -> bool:
     return True
 
 
-def _signal_group(fd: int, leader: int, signum: int) -> None:
+def _signal_group(
+    fd: int, leader: int, signums: tuple[signal.Signals, ...], others: Others
+) -> None:
     """Signal a group by its leader's descriptor, or by number where the kernel is older."""
-    try:
-        signal.pidfd_send_signal(fd, signum, None, _PIDFD_SIGNAL_PROCESS_GROUP)
-    except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOSYS):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(leader, signum)
-    if os.geteuid() != 0 and not _has_ended(fd):
-        _signal_others(leader, signum)
+    for signum in signums:
+        try:
+            signal.pidfd_send_signal(fd, signum, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOSYS):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(leader, signum)
+    if os.geteuid() != 0 and (_is_hidden(leader) or _owners(leader) - {os.geteuid()}):
+        others(" ".join(signum.name.removeprefix("SIG") for signum in signums), leader)
 
 
-def _signal_others(group: int, signum: int) -> None:
-    """Have sudo signal those in a group that belong to other users, which we may not.
+def _ask_sudo(names: str, group: int) -> None:
+    """Have sudo signal those in a group that belong to other users, where it asks for nothing.
 
-    Where it may not either, they are left; sudo itself ends with the command that it has started.
+    Where it may not, they are left; sudo itself ends with the command that it has started.
     """
-    owners = {_owner(pid) for pid in _pids() if _is_alive_in(pid, group)}
-    name = signal.Signals(signum).name.removeprefix("SIG")
-    for owner in owners - {os.geteuid(), None}:
-        import subprocess  # noqa: PLC0415 - for commands with `sudo` only
+    import subprocess  # noqa: PLC0415 - for commands that have called sudo only
 
-        kill = ["/bin/sh", "-c", 'kill -s "$1" -- "-$2"', "sh", name, str(group)]
+    for owner in _owners(group) - {os.geteuid()}:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(
-                ["sudo", "-n", "-u", f"#{owner}", "--", *kill],
+                ["sudo", "-n", "-u", f"#{owner}", "--", *_KILL, names, str(group)],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
                 timeout=_SUDO_S,
             )
+
+
+#: Signals a group: names, number.
+_KILL = ("/bin/sh", "-c", 'for name in $1; do kill -s "$name" -- "-$2"; done', "sh")
+
+
+def _owners(group: int) -> set[int]:
+    """Return whose the live processes of a group are."""
+    found = {_owner(pid) for pid in _pids() if _is_alive_in(pid, group)}
+    return {owner for owner in found if owner is not None}
+
+
+def _is_hidden(pid: int) -> bool:
+    """Tell whether /proc does not show a process, as with `hidepid` those of others."""
+    return not os.path.exists(f"/proc/{pid}")
 
 
 def _owner(pid: int) -> int | None:
@@ -191,6 +245,14 @@ def _is_alive_in(pid: int, group: int) -> bool:
 def _carries(pid: int, entry: bytes) -> bool:
     """Tell whether exactly this entry is in the environment that a process was started with."""
     return b"\0%b\0" % entry in b"\0" + _read(f"/proc/{pid}/environ")
+
+
+def _is_marked(pid: int, entry: bytes) -> bool:
+    """Tell whether a process carries the cookie, or has it among its arguments.
+
+    The environment of sudo is for root alone, and so it is started with the cookie there, too.
+    """
+    return _carries(pid, entry) or b"\0%b\0" % entry in _read(f"/proc/{pid}/cmdline")
 
 
 def _read(path: str) -> bytes:
@@ -253,5 +315,15 @@ def _end_each(fds: list[int], grace_s: float, wait: Wait) -> None:
     _until(all_ended, _KILLED_S, wait)
 
 
+def _end_all(lines: Iterable[bytes], grace_s: float) -> None:
+    """End commands at the same time: together they take one grace."""
+    import threading  # noqa: PLC0415 - workers, which import this, end one command
+
+    for line in lines:
+        leader, _, entry = os.fsdecode(line.strip()).partition(" ")
+        if entry:  # else nothing runs in this place
+            threading.Thread(target=end_command, args=(int(leader), entry, grace_s)).start()
+
+
 if __name__ == "__main__":
-    end_command(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    _end_all(sys.stdin.buffer, float(sys.argv[1]))

@@ -91,7 +91,7 @@ def replace(params: Replace, context: Context) -> Done:
     patterns = selection(params.exclude, params.include)
     tally = Tally()
     # Held whole: what is written must not be found.
-    for item in list(look_up(params.path)):
+    for item in list(look_up(params.path, tally.found_nothing)):
         context.check()
         try:
             _one(_Task(item, params, change), patterns, context, tally)

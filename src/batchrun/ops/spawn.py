@@ -53,11 +53,13 @@ class Launch:
     #: The working directory.
     cwd: bytes
     #: Runs a program that is a text without a `#!` line.
-    shell: bytes
+    shell: bytes = b"/bin/sh"
     #: What the command reads; None: nothing, at once end of file.
     stdin: bytes | None = None
     #: The text in `stdin` stays open for us: its position tells how much of it was read.
     keep_stdin: bool = False
+    #: It reads a pipe that we write to, and not `stdin`.
+    talk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,9 @@ class Child:
     #: The reading end of each pipe, non-blocking; the caller closes both.
     stdout_fd: int
     stderr_fd: int
-    #: What it reads, if that was to be kept; the caller closes it. None: it was not.
-    stdin_fd: int | None = None
+    #: What it reads, if that was to be kept, or the end of a pipe that we write to, which does not
+    #: block; the caller closes it. -1: neither was asked for.
+    stdin_fd: int = -1
 
 
 def encode(text: str, what: str) -> bytes:
@@ -105,13 +108,11 @@ def start(launch: Launch) -> Child:
     in_place = _check_directory(launch.cwd)
     program = _find(launch.argv[0], launch)
     with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
-        stdin = _open_stdin(launch.stdin)
-        (on_failure if launch.keep_stdin else theirs).callback(os.close, stdin)
+        stdin, kept = _open_stdin(launch, on_failure, theirs)
         stdout_fd, stdout = _open_pipe(on_failure, theirs)
         stderr_fd, stderr = _open_pipe(on_failure, theirs)
         pid = _spawn(program, launch, (stdin, stdout, stderr), in_place=in_place)
         on_failure.pop_all()
-    kept = stdin if launch.keep_stdin else None
     return Child(pid=pid, stdout_fd=stdout_fd, stderr_fd=stderr_fd, stdin_fd=kept)
 
 
@@ -124,7 +125,22 @@ def _open_pipe(on_failure: contextlib.ExitStack, theirs: contextlib.ExitStack) -
     return reading, writing
 
 
-def _open_stdin(data: bytes | None) -> int:
+def _open_stdin(
+    launch: Launch, on_failure: contextlib.ExitStack, theirs: contextlib.ExitStack
+) -> tuple[int, int]:
+    """Open standard input: the command's end, and what stays open for us; -1: nothing does."""
+    if launch.talk:
+        reading, writing = os.pipe()
+        on_failure.callback(os.close, writing)
+        theirs.callback(os.close, reading)
+        os.set_blocking(writing, False)
+        return reading, writing
+    stdin = _open_text(launch.stdin)
+    (on_failure if launch.keep_stdin else theirs).callback(os.close, stdin)
+    return stdin, stdin if launch.keep_stdin else -1
+
+
+def _open_text(data: bytes | None) -> int:
     """Open what a command reads.
 
     A text lies in a file in memory: it needs no writer beside the command, so one that never

@@ -6,6 +6,7 @@ from batchrun.ops.capture import Capture
 
 if TYPE_CHECKING:
     from batchrun.model.secret import Mask
+    from batchrun.ops.dialogue import Dialogue
     from batchrun.ops.masking import MaskedStream
 
 __all__ = ["Stream"]
@@ -21,12 +22,21 @@ class Stream:
         sizes: Bytes kept of the beginning and of the end.
         spool: Beginning of the name of a file for all of it; empty: none.
         mask: Hides secrets; None: there are none.
+        dialogue: Listens, and takes out what is said to it; None: nobody does.
     """
 
-    __slots__ = ("_mask", "capture", "name")
+    __slots__ = ("_dialogue", "_mask", "capture", "name")
 
-    def __init__(self, name: str, sizes: tuple[int, int], spool: str, mask: "Mask | None") -> None:
+    def __init__(
+        self,
+        name: str,
+        sizes: tuple[int, int],
+        spool: str,
+        mask: "Mask | None",
+        dialogue: "Dialogue | None" = None,
+    ) -> None:
         self.name = name
+        self._dialogue = dialogue
         self.capture = Capture(*sizes, spool and f"{spool}.{name}")
         self._mask: MaskedStream | None = None
         if mask is not None:
@@ -50,6 +60,11 @@ class Stream:
 
     def feed(self, data: bytes) -> bytes:
         """Keep a piece; return what may be seen of it now."""
+        if self._dialogue is not None:
+            data = self._dialogue.hear(data)
+        return self._keep(data)
+
+    def _keep(self, data: bytes) -> bytes:
         if self._mask is not None:
             data = self._mask.feed(data)
         if data:
@@ -57,13 +72,14 @@ class Stream:
         return data
 
     def finish(self) -> bytes:
-        """Keep and return what was held back because a secret might have begun there."""
+        """Keep and return what was held back: a secret, or a word, might have begun there."""
+        shown = b"" if self._dialogue is None else self._keep(self._dialogue.flush())
         if self._mask is None:
-            return b""
+            return shown
         data = self._mask.finish()
         if data:
             self.capture.feed(data)
-        return data
+        return shown + data
 
     def discard(self) -> None:
         """Leave no file behind."""

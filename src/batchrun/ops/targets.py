@@ -1,7 +1,7 @@
 """What a source stands for, and where it goes: the rules about `src` and `dest`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from stat import S_ISDIR, S_ISLNK
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ __all__ = [
     "Names",
     "check_not_inside",
     "chosen",
+    "finds",
     "into",
     "is_directory",
     "look_up",
@@ -25,6 +26,7 @@ __all__ = [
     "onto_directory",
     "target_for",
     "trimmed",
+    "without_matches",
 ]
 
 
@@ -92,24 +94,33 @@ def trimmed(path: str) -> str:
     return path
 
 
-def look_up(sources: tuple[str | Glob, ...]) -> Iterator[Item]:
+def look_up(
+    sources: tuple[str | Glob, ...], missed: Callable[[str], None] | None = None
+) -> Iterator[Item]:
     """Yield what sources stand for, each path once.
 
     Patterns are looked up one after the other; an exact path need not exist. Holds the paths
     only when there are several sources.
+
+    Args:
+        sources: Paths and patterns.
+        missed: Called with each pattern that matches nothing; mostly `Tally.found_nothing`.
     """
     if len(sources) == 1 and isinstance(sources[0], str):
         return iter((Item(trimmed(sources[0]), exact=True),))
-    return _look_up_all(sources)
+    return _look_up_all(sources, missed)
 
 
-def _look_up_all(sources: tuple[str | Glob, ...]) -> Iterator[Item]:
+def _look_up_all(
+    sources: tuple[str | Glob, ...], missed: Callable[[str], None] | None
+) -> Iterator[Item]:
     seen: set[str] = set()
     for source in sources:
-        exact = isinstance(source, str)
+        exact, matched = isinstance(source, str), False
         try:
             found = iter((trimmed(source),)) if isinstance(source, str) else expand(source)
             for path in found:
+                matched = True
                 if path not in seen:
                     if len(sources) > 1:
                         seen.add(path)
@@ -118,6 +129,29 @@ def _look_up_all(sources: tuple[str | Glob, ...]) -> Iterator[Item]:
             raise failure(error, "look up", str(error.filename)) from error
         except ValueError as error:
             raise refusal(str(error)) from error
+        if missed is not None and not matched and isinstance(source, Glob):
+            missed(source.pattern)
+
+
+def finds(pattern: str) -> bool:
+    """Tell whether a pattern is known to match anything; what cannot be looked at matches not."""
+    try:
+        return next(expand(Glob(pattern)), None) is not None
+    except OSError:
+        return False
+
+
+def without_matches(sources: tuple[str | Glob, ...]) -> str:
+    """Say which sources lead to nothing, when none of them leads to anything.
+
+    >>> without_matches((Glob("/a/*"),)), without_matches((Glob("/a/*"), "/b"))
+    ('nothing matches /a/*', 'nothing is there of /a/*, /b')
+    """
+    names = ", ".join(
+        shown(source if isinstance(source, str) else source.pattern) for source in sources
+    )
+    only_patterns = all(isinstance(source, Glob) for source in sources)
+    return f"nothing {'matches' if only_patterns else 'is there of'} {names}"
 
 
 def into(sources: tuple[str | Glob, ...], dest: str) -> bool:

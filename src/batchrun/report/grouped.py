@@ -2,23 +2,21 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, TextIO
+from typing import TextIO
 
 from batchrun.model.event import Event, RunEnded, UnitEnded
 from batchrun.model.exitcode import ExitCode
-from batchrun.model.outcome import Captured, Ok
+from batchrun.model.outcome import Ok
 from batchrun.report.lines import Lines, nothing
 from batchrun.report.recap import Summary, change_text, details_text, recap_text
-from batchrun.report.text import PLAIN, Palette, count, visible
+from batchrun.report.text import PLAIN, Palette, visible
+from batchrun.report.waiting import Place, Waiting
+from batchrun.report.whole import pieces
 
 __all__ = ["GroupedOptions", "GroupedSink"]
 
-_COPY_BYTES = 256 * 1024
-#: Output that waits for its turn is kept in memory up to here, then in a file without a name.
-_HELD_BYTES = 4 * 1024 * 1024
 _WELL = frozenset({ExitCode.OK, ExitCode.WOULD_CHANGE})
 
 
@@ -39,24 +37,12 @@ class GroupedOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where a stream of a unit waits for its turn."""
-
-    #: All of it, in memory.
-    data: bytes = b""
-    #: Offset and size in the file for what memory does not hold.
-    at: tuple[int, int] | None = None
-    #: A file with nothing else.
-    spool: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
     """The output of a unit that waits for its turn."""
 
     label: str
-    stdout: _Place
-    stderr: _Place
+    stdout: Place
+    stderr: Place
 
 
 class GroupedSink:
@@ -92,15 +78,15 @@ class GroupedSink:
         #: By position; the window of what runs bounds it, but for one that takes very long:
         #: then a hundred bytes for each unit behind it, the output itself is in the file.
         self._held: dict[int, _Held] = {}
-        self._held_bytes = 0
-        self._file: IO[bytes] | None = None
+        self._waiting = Waiting()
+        self._problem_said = False
         self._next = 1
 
     def handle(self, event: Event) -> None:
         """Take one event.
 
         Raises:
-            OSError: standard output, or the file for what waits, cannot be written.
+            OSError: standard output cannot be written.
         """
         self._summary.handle(event)
         match event:
@@ -119,10 +105,7 @@ class GroupedSink:
             with contextlib.suppress(OSError):
                 self._release(everything=True)
             self._lines.attempt(recap_text(summary, palette=self._options.palette))
-        file, self._file = self._file, None
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.close()
+        self._waiting.close()
 
     def _take(self, event: UnitEnded) -> None:
         """Show the output of a unit, now or in its turn."""
@@ -131,14 +114,15 @@ class GroupedSink:
         output = event.report.output
         if not self._options.keep_order:
             tag = self._tag(event.unit.label)
-            self._write(self._stderr, _pieces(output.stderr), tag, may_fail=True)
-            self._write(self._stdout, _pieces(output.stdout), tag)
+            self._write(self._stderr, pieces(output.stderr), tag, may_fail=True)
+            self._write(self._stdout, pieces(output.stdout), tag)
             return
         self._held[event.unit.index] = _Held(
             label=event.unit.label,
-            stdout=self._hold(output.stdout),
-            stderr=self._hold(output.stderr),
+            stdout=self._waiting.put(output.stdout),
+            stderr=self._waiting.put(output.stderr),
         )
+        self._say_problem()
         self._release()
 
     def _says_change(self, event: UnitEnded) -> bool:
@@ -151,27 +135,18 @@ class GroupedSink:
             self._results.write(change_text(event.unit, name, outcome.note))
         return not event.report.output
 
-    def _hold(self, captured: Captured) -> _Place:
-        """Put a stream aside."""
-        if captured.spool:
-            # Whoever comes after us in the row of sinks removes the file that was named.
-            kept = f"{captured.spool}.held"
-            try:
-                os.rename(captured.spool, kept)
-            except OSError:
-                return _Place(data=_kept(captured))
-            return _Place(spool=kept)
-        data = _kept(captured)
-        if not data or self._held_bytes + len(data) <= _HELD_BYTES:
-            self._held_bytes += len(data)
-            return _Place(data=data)
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(  # noqa: SIM115 (lives as long as the sink)
-                prefix="batchrun-"
+    def _say_problem(self) -> None:
+        """Say once why output is not shown whole; what is missing is said where it is missing."""
+        problem = self._waiting.problem
+        if not problem or self._problem_said:
+            return
+        self._problem_said = True
+        if self._options.quiet < 2:
+            mark = self._options.palette.yellow("warning:")
+            self._lines.attempt(
+                f"{mark} output that waits for its turn could not be kept whole: {problem}; "
+                "set TMPDIR to a directory with more room\n"
             )
-        at = self._file.seek(0, os.SEEK_END)
-        self._file.write(data)
-        return _Place(at=(at, len(data)))
 
     def _release(self, *, everything: bool = False) -> None:
         """Show what is no longer waiting for one before it."""
@@ -185,24 +160,8 @@ class GroupedSink:
     def _show(self, held: _Held) -> None:
         """Write the output of a unit that has waited."""
         tag = self._tag(held.label)
-        self._write(self._stderr, self._read(held.stderr), tag, may_fail=True)
-        self._write(self._stdout, self._read(held.stdout), tag)
-
-    def _read(self, place: _Place) -> Iterator[bytes]:
-        """Give back what was put aside."""
-        if place.spool:
-            yield from _file_pieces(place.spool)
-            with contextlib.suppress(OSError):
-                os.unlink(place.spool)
-        elif place.at is not None and self._file is not None:
-            at, left = place.at
-            self._file.seek(at)
-            while left and (piece := self._file.read(min(left, _COPY_BYTES))):
-                left -= len(piece)
-                yield piece
-        elif place.data:
-            self._held_bytes -= len(place.data)
-            yield place.data
+        self._write(self._stderr, self._waiting.take(held.stderr), tag, may_fail=True)
+        self._write(self._stdout, self._waiting.take(held.stdout), tag)
 
     def _tag(self, label: str) -> bytes:
         """Return what stands before each line; empty: nothing."""
@@ -251,32 +210,6 @@ def _one_line(label: str) -> str:
         char if char.isprintable() or "\udc80" <= char <= "\udcff" else visible(char)
         for char in label
     )
-
-
-def _kept(captured: Captured) -> bytes:
-    """Return what there is of a stream, with a line about what is not."""
-    if not captured.omitted_bytes:
-        return captured.head + captured.tail
-    gap = f"\n[batchrun: {count(captured.omitted_bytes)} bytes were not kept]\n"
-    return captured.head + gap.encode() + captured.tail
-
-
-def _pieces(captured: Captured) -> Iterator[bytes]:
-    """Read a stream, from its file when it has one."""
-    if captured.spool:
-        try:
-            yield from _file_pieces(captured.spool)
-            return
-        except FileNotFoundError:
-            pass
-    if captured:
-        yield _kept(captured)
-
-
-def _file_pieces(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        while piece := file.read(_COPY_BYTES):
-            yield piece
 
 
 def _tagged(pieces: Iterator[bytes], tag: bytes) -> Iterator[bytes]:

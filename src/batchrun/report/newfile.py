@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-__all__ = ["about", "new_file"]
+__all__ = ["about", "new_file", "open_now"]
 
+_OPEN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -22,6 +23,8 @@ def about(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:
+            raise
         raise OSError(error.errno, error.strerror, path) from error
 
 
@@ -41,7 +44,7 @@ def new_file(path: str, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """
     with about(path):
         if _is_special(path):
-            with open(path, "wb") as file:
+            with open_now(path) as file:
                 yield file
             return
         final = os.path.realpath(path)
@@ -58,6 +61,17 @@ def new_file(path: str, *, mode: int | None = None) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+def open_now(path: str) -> BinaryIO:
+    """Open a file that is written as it is; a pipe that nobody reads is an error, not a wait.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, _OPEN | os.O_NONBLOCK, 0o666)
+    os.set_blocking(descriptor, True)
+    return open(descriptor, "wb")
 
 
 def _is_special(path: str) -> bool:

@@ -5,6 +5,7 @@ import os
 
 from batchrun.model.event import Event, UnitEnded, UnitRetried
 from batchrun.model.outcome import Report
+from batchrun.report.whole import spools
 
 __all__ = ["SpoolCleaner"]
 
@@ -26,6 +27,6 @@ class SpoolCleaner:
 
 def _remove(report: Report) -> None:
     for captured in (report.output.stdout, report.output.stderr):
-        if captured.spool:
+        for path in spools(captured):
             with contextlib.suppress(OSError):
-                os.unlink(captured.spool)
+                os.unlink(path)

@@ -1,9 +1,11 @@
 """Outputs of several steps, shown as one."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.engine.joining import joined
+from batchrun.engine.joining import joined, with_everything
 from batchrun.model.outcome import NO_OUTPUT, Captured, Output
 
 HEAD, TAIL = 4, 6
@@ -50,7 +52,31 @@ def test_what_is_kept_is_the_beginning_and_the_end_of_the_whole(pieces: list[byt
 
 @given(st.lists(st.binary(min_size=1, max_size=HEAD + TAIL), min_size=2, max_size=5))
 def test_of_outputs_that_were_kept_whole_as_much_is_kept_as_of_one(pieces: list[bytes]) -> None:
-    assert join(*map(captured, pieces)) == captured(b"".join(pieces))
+    found = join(*map(captured, pieces))
+    assert replace(found, parts=()) == captured(b"".join(pieces))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=HEAD + TAIL), min_size=2, max_size=5))
+def test_what_was_kept_whole_is_still_there_in_parts(pieces: list[bytes]) -> None:
+    found = join(*map(captured, pieces))
+    parts = found.parts or (found,)
+    assert b"".join(part.head + part.tail for part in parts) == b"".join(pieces)
+    assert bool(found.parts) == bool(found.omitted_bytes)
+
+
+def test_files_with_the_whole_of_several_outputs_are_its_parts() -> None:
+    first = Captured(head=b"1", omitted_bytes=50, spool="/spool/1")
+    last = Captured(head=b"3", omitted_bytes=50, spool="/spool/3")
+    assert join(first, captured(b"2"), last).parts == (first, captured(b"2"), last)
+    assert join(join(first, captured(b"2")), last).parts == (first, captured(b"2"), last)
+
+
+def test_one_output_leads_to_everything_that_was_written() -> None:
+    shown = Output(stdout=Captured(head=b"b"), stderr=Captured(head=b"e"))
+    everything = Output(stdout=Captured(head=b"abc"), stderr=Captured(head=b"e"))
+    found = with_everything(shown, everything)
+    assert found.stdout == Captured(head=b"b", parts=(Captured(head=b"abc"),))
+    assert found.stderr is shown.stderr
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30), min_size=3, max_size=5))

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.engine import lockfile
 from batchrun.engine.lockfile import hold, lock_path
+from batchrun.engine.presence import Presence, presence_path
 from batchrun.errors import BatchrunError, LockHeldError
 
 
@@ -47,7 +49,42 @@ def test_a_long_name_keeps_its_end_which_tells_more() -> None:
 
 def test_the_holder_writes_down_its_process(path: Path) -> None:
     with hold(path, "nightly"):
-        assert path.read_text(encoding="ascii") == f"{os.getpid()}\n"
+        assert path.read_text(encoding="ascii").strip("\0") == f"{os.getpid()}\n"
+    assert path.read_text(encoding="ascii").strip("\0") == ""
+
+
+def _die(path: Path, present: Presence) -> None:
+    """Hold a lock, and leave behind what a killed process leaves."""
+    with hold(path, "nightly") as lock:
+        lock.sign(present)
+        message = "dead"
+        raise RuntimeError(message)
+
+
+def test_a_lock_of_a_run_that_is_alive_without_its_process_is_refused(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockfile, "_ENDING_S", 0.0)
+    present = Presence(presence_path(tmp_path / "state", "x"))
+    with pytest.raises(RuntimeError, match="dead"):
+        _die(path, present)
+    who = rf"process {os.getpid()}, which was killed: .* still ending \(process {os.getpid()}\)"
+    with (
+        pytest.raises(LockHeldError, match=rf"nightly is being run by {who}; wait for it"),
+        hold(path, "nightly"),
+    ):
+        pytest.fail("held a lock of a run that is alive")
+    present.close()
+    with hold(path, "nightly"):
+        assert path.exists()
+
+
+def test_a_lock_that_cannot_last_as_long_as_its_run_is_told_in_one_sentence(path: Path) -> None:
+    with (
+        hold(path, "nightly") as lock,
+        pytest.raises(BatchrunError, match="the file /x, which the lock needs, cannot be made: no"),
+    ):
+        lock.sign(OSError(errno.EROFS, "no", "/x"))
 
 
 def test_state_directory_locks_and_file_are_private(path: Path) -> None:

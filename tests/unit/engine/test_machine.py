@@ -1,5 +1,6 @@
 """The files of machine locks: who has them, and what becomes of them."""
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchrun.engine.machine import MachineLocks
+from batchrun.engine.presence import Presence, presence_path
 from support import wait_until
 
 
@@ -50,19 +52,49 @@ def test_nothing_is_on_disk_before_the_first_lock_is_taken(directory: Path) -> N
     assert not directory.parent.exists()
 
 
-def test_files_stay_behind_are_private_and_tell_name_and_process(directory: Path) -> None:
+def test_files_stay_behind_are_private_and_tell_the_process(directory: Path) -> None:
     before = os.umask(0)
     try:
         locks = MachineLocks(directory)
         assert locks.try_take(["rack a/1"])
         path = locks.path("rack a/1")
+        held = path.read_text()
         locks.close()
     finally:
         os.umask(before)
     modes = [one.stat().st_mode & 0o777 for one in (directory.parent, directory, path)]
     assert modes == [0o700, 0o700, 0o600]
     assert path.name.startswith("rack-a-1-")
-    assert path.read_text() == f"{os.getpid()} rack a/1\n"
+    assert held.strip("\0") == f"{os.getpid()}\n"
+    assert path.read_text().strip("\0") == ""
+
+
+def test_locks_of_a_run_that_is_alive_without_its_process_are_not_had(
+    directory: Path, tmp_path: Path
+) -> None:
+    theirs, ours = (Presence(presence_path(tmp_path / "state", name)) for name in "ab")
+    locks = MachineLocks(directory, theirs)
+    assert locks.try_take(["x", "y"])
+    for name in ("x", "y"):  # as the kernel does when their process dies
+        os.close(locks._held.pop(name))
+    others = MachineLocks(directory, ours)
+    assert not others.try_take(["a", "y"])
+    theirs.close()
+    assert others.try_take(["a", "x", "y"])
+    others.close()
+    ours.close()
+
+
+def test_without_a_presence_no_lock_is_had_and_the_file_of_the_lock_is_named(
+    directory: Path,
+) -> None:
+    locks = MachineLocks(directory, OSError(errno.EROFS, "Read-only file system", "presence"))
+    with pytest.raises(OSError, match="Read-only file system") as caught:
+        locks.try_take(["x"])
+    assert caught.value.filename == os.fspath(locks.path("x"))
+    other = MachineLocks(directory)
+    assert other.try_take(["x"])
+    other.close()
 
 
 def test_a_program_started_meanwhile_does_not_inherit_a_lock(directory: Path) -> None:

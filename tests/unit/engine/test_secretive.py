@@ -20,7 +20,6 @@ from batchrun.model import event as events
 from batchrun.model.event import Event, Note, RunStarted, TaskEnded, UnitEnded, UnitOutput
 from batchrun.model.job import Job
 from batchrun.model.outcome import (
-    NO_OUTPUT,
     Cancelled,
     Captured,
     Failed,
@@ -202,8 +201,11 @@ def records(kind: Any, seen: tuple[Any, ...] = ()) -> Iterator[type[Any]]:
                 yield from records(hint, (*seen, one))
 
 
-def filled(kind: Any) -> Any:  # noqa: PLR0911  # one line for each kind of field
-    """Make a value of a type with the secret wherever there is room for text."""
+def filled(kind: Any, outer: tuple[Any, ...] = ()) -> Any:  # noqa: PLR0911  # a line for each kind
+    """Make a value of a type with the secret wherever there is room for text.
+
+    One that holds others of its own type gets one of them.
+    """
     origin = get_origin(kind)
     if kind is str:
         return f"before {SECRET} after"
@@ -212,16 +214,18 @@ def filled(kind: Any) -> Any:  # noqa: PLR0911  # one line for each kind of fiel
     if kind in (int, float, bool):
         return kind(1)
     if origin in (Union, UnionType):
-        return filled(next(one for one in get_args(kind) if one is not type(None)))
+        return filled(next(one for one in get_args(kind) if one is not type(None)), outer)
     if origin is tuple:
         inner = [one for one in get_args(kind) if one is not Ellipsis]
-        return tuple(filled(one) for one in inner)
+        return tuple(filled(one, outer) for one in inner if outer.count(one) < 2)
     if origin is not None and issubclass(origin, Mapping):
         return {"key " + SECRET: (SECRET, [SECRET], {SECRET: SECRET})}
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind, localns={"UnitProgram": object})
         return kind(**{  # type: ignore[operator]  # a class
-            field.name: None if field.name == "program" else filled(hints[field.name])
+            field.name: (
+                None if field.name == "program" else filled(hints[field.name], (*outer, kind))
+            )
             for field in dataclasses.fields(kind)
             if field.init
         })  # fmt: skip
@@ -407,7 +411,7 @@ def test_a_step_waits_for_its_own_secret_and_a_missing_one_fails_the_step() -> N
     (end,) = [event for event in sink.events if isinstance(event, UnitEnded)]
     message = "step `second`: `b` is locked; rescued"
     assert end.report.outcome == Failed(message=message, retryable=False)
-    assert end.report.output == NO_OUTPUT
+    assert end.report.output.stdout == Captured(parts=(Captured(head=b"*********"),))
     assert result.exit_code == 2
 
 

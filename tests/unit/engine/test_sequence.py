@@ -566,7 +566,24 @@ def test_a_failed_unit_shows_the_output_of_the_step_that_failed() -> None:
     stage = StepStage(ListProgram(["a", "b"], rescue=["r"]))
     for name, outcome in (("a", OK), ("b", STATUS_3), ("r", OK)):
         stage.end(outcome, output=Output(stderr=Captured(head=name.encode())))
-    assert stage.report.output == Output(stderr=Captured(head=b"b"))
+    output = stage.report.output
+    assert (output.stderr.head, output.stderr.size_bytes) == (b"b", 1)
+    assert output.stdout == Captured()
+
+
+def test_the_output_of_the_step_that_failed_leads_to_that_of_all_steps() -> None:
+    stage = StepStage(ListProgram(["a", "b"], rescue=["r"]))
+    for name, outcome in (("a", OK), ("b", STATUS_3), ("r", OK)):
+        stage.end(outcome, output=Output(stderr=Captured(head=name.encode())))
+    assert stage.report.output.stderr.parts == (Captured(head=b"abr"),)
+
+
+def test_the_files_with_the_whole_output_of_steps_stay_known() -> None:
+    stage = StepStage(ListProgram(["a", "b"]))
+    long = {name: Captured(head=b"x", omitted_bytes=5, spool=f"/spool/{name}") for name in "ab"}
+    for name in "ab":
+        stage.end(OK, output=Output(stdout=long[name]))
+    assert stage.report.output.stdout.parts == (long["a"], long["b"])
 
 
 def test_the_duration_is_that_of_the_whole() -> None:

@@ -56,8 +56,8 @@ def test_a_result_is_used_by_the_tasks_that_name_it_and_by_no_other_of_their_kin
         "tasks:\n- {id: a, run: a, register: found}\n"
         "- {id: b, run: 'b {{ results.found.stdout }}', needs: a}\n"
         "- {id: c, run: c, needs: a}\n"
-        "- {id: d, run: d, when: results.found.ok, needs: a}\n"
-        "- {id: e, run: e, when: results.found.ok, needs: a}\n"
+        "- {id: d, run: d, when: results.found.failed, needs: a}\n"
+        "- {id: e, run: e, when: results.found.failed, needs: a}\n"
     )
 
     uses = {one.id: one.uses_results for one in job.describe()}

@@ -3,7 +3,10 @@
 import pytest
 
 from batchrun.jobfile import LoadOptions
+from batchrun.model.around import Around
 from batchrun.model.job import Batch, FailLimit, Need, Task, WaveSize
+from batchrun.model.secret import SecretRef, SecretText
+from batchrun.model.steps import Section
 from small_jobs import loaded, units
 
 
@@ -185,6 +188,54 @@ def test_defaults_for_commands_say_nothing_to_file_operations() -> None:
     )
 
     assert [units(job, at)[0].params.get("sudo") for at in range(3)] == [None, True, False]
+
+
+def test_a_password_for_sudo_is_a_reference_to_a_secret() -> None:
+    job = loaded(
+        "secrets: {pw: {env: PW}, other: {file: x}}\n"
+        "defaults: {sudo: {user: www, password: secrets.pw}}\n"
+        "tasks:\n- run: a\n- {run: a, sudo: {password: '{{ secrets.other }}'}, creates: x}\n"
+        "- {run: {command: a, sudo: {user: 'u{{ item }}', password: secrets.pw}}, foreach: [1]}\n"
+        "- {run: a, sudo: false, unless: b}\n- {delete: a}\n- {steps: [{run: a, onlyif: b}]}\n"
+    )
+
+    found = [units(job, at)[0] for at in range(6)]
+
+    pw, other = SecretText((SecretRef("pw"),)), SecretText((SecretRef("other"),))
+    assert [unit.params.get("sudo") for unit in found[:5]] == [
+        {"user": "www", "password": pw},
+        {"password": other},
+        {"user": "u1", "password": pw},
+        False,
+        None,
+    ]
+    assert [unit.secrets for unit in found] == [("pw",), ("other",), ("pw",), (), (), ()]
+    assert found[1].around == Around(
+        creates=("/base/dir/x",), command={"sudo": {"password": other}}
+    )
+    assert found[5].program is not None
+    assert found[5].program.plan(Section.STEPS, 0, None).unit.secrets == ("pw",)
+
+
+def test_a_description_says_as_whom_and_whether_with_a_password() -> None:
+    job = loaded(
+        "secrets: {pw: {env: PW}}\ntasks:\n- run: a\n  sudo: {password: secrets.pw}\n"
+        "- {run: {command: a, sudo: {user: 'u{{ index }}', password: secrets.pw}}, foreach: [1]}\n"
+        "- {run: a, sudo: '{{ job.name }}'}\n- run: a\n"
+        "- {steps: [{run: a, sudo: {user: b, password: secrets.pw}}]}\n"
+    )
+
+    shown = job.describe()
+
+    assert [(one.sudo, one.sudo_password) for one in shown] == [
+        ("root", True),
+        ("u{{ index }}", True),
+        ("{{ job.name }}", False),
+        ("", False),
+        ("", False),
+    ]
+    assert (shown[4].steps[0].sudo, shown[4].steps[0].sudo_password) == ("b", True)
+    assert job.warnings == ()
 
 
 def test_a_description_has_the_values_in_force() -> None:

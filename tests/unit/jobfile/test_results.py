@@ -154,15 +154,15 @@ def test_the_output_of_several_units_is_an_error_that_says_what_to_write() -> No
     )
 
 
-def test_an_unknown_entry_of_a_result_is_an_error_with_a_hint() -> None:
-    job = probed("results.probe.stdot")
+def test_an_entry_that_is_computed_and_unknown_fails_the_unit_with_a_hint() -> None:
+    job = probed('results.probe["stdout" ~ "s"]')
     (unit,) = units(job)
     job.review(unit, written(b"x"))
 
     verdict = command(job, 1)
 
     assert isinstance(verdict, Failed)
-    assert "a result has no `stdot`; did you mean `stdout`?" in verdict.message
+    assert "a result has no `stdouts`; did you mean `stdout`?" in verdict.message
 
 
 def test_mine_is_the_result_of_the_same_item() -> None:

@@ -39,6 +39,11 @@ GOOD = [
     "tasks: [{run: a, needs: [b, {task: c, per: item}], lock: {name: x, scope: machine}}]",
     "tasks: [{run: a, batch: [1, 10%], pause: ask, output: {path: a, newer_than: b}}]",
     "secrets: {a: {env: A}, b: {command: [pass, b]}}\ninclude: [a.yml]\ntasks: [{run: a}]",
+    (
+        "secrets: {a: {env: A}}\ndefaults: {sudo: {password: secrets.a}}\n"
+        "tasks: [{run: a, sudo: {user: u, password: '{{ secrets.a }}'}}, {run: a, sudo: u}, "
+        "{run: {command: a, sudo: {password: ' {{secrets.a}} '}}}, {run: a, sudo: true}]"
+    ),
 ]
 BAD = [
     "name: a",
@@ -61,6 +66,9 @@ BAD = [
     "tasks: [{steps: [{rum: a}]}]",
     "tasks: [{steps: [{run: a, foreach: [1]}]}]",
     "secrets: {a: {env: A, file: b}}\ntasks: [{run: a}]",
+    "secrets: {a: {env: A}}\ntasks: [{run: a, sudo: {user: u}}]",
+    "secrets: {a: {env: A}}\ntasks: [{run: a, sudo: {password: hunter2}}]",
+    "secrets: {a: {env: A}}\ntasks: [{run: {command: a, sudo: {pass: secrets.a}}}]",
 ]
 
 

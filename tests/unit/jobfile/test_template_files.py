@@ -95,6 +95,35 @@ def test_what_a_value_holds_is_never_rendered_again(tmp_path: Path) -> None:
     assert rendered(tmp_path, "{{ '{{ who }}{% if %}' }}") == "{{ who }}{% if %}"
 
 
+def test_a_slip_in_what_a_result_is_asked_for_is_told_with_the_line_of_the_template(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sub.j2").write_text("\n{{ job.titel }}\n")
+    (tmp_path / "t.j2").write_text(
+        "{% include 'sub.j2' %}\n"
+        "{% for line in results.probe.line %}\n"
+        "{{ line }} {{ results.probe.units | map(attribute='lable') | join }}\n"
+        "{{ mine.probe.stdout }} {{ mine['probe'].std }}{% endfor %}\n"
+        "{% set failed = {'step': 1} %}{{ failed.any }} {{ run.counts }}\n"
+    )
+    text = (
+        "tasks:\n- {id: p, run: a, foreach: [x], register: probe}\n"
+        "- {needs: p, template: {src: t.j2, dest: out}, foreach: [x]}\n"
+    )
+
+    with pytest.raises(JobFileError) as caught:
+        load_text(text, file="job.yml", base_dir=str(tmp_path), table=OPERATIONS)
+
+    told = [str(problem).replace(f"{tmp_path}/", "") for problem in caught.value.problems]
+    assert told == [
+        "t.j2:2: a result has no `line`; did you mean `lines`?",
+        "t.j2:3: the result of a unit has no `lable`; did you mean `label`?",
+        "t.j2:4: the result of a unit has no `std`; did you mean `stdout`?",
+        "t.j2:5: `run.counts` is known only in `finally` tasks",
+        "sub.j2:2: `job` has no `titel`; it has name, dir",
+    ]
+
+
 def test_each_unit_gets_its_own_text(tmp_path: Path) -> None:
     texts = [unit.params["text"] for unit in units(loaded(tmp_path, "{{ item }}{{ index }}"))]
 

@@ -11,7 +11,8 @@ from batchrun.model.around import Around, OutputFile
 from batchrun.model.operation import Done
 from batchrun.model.outcome import Failed, Ok, Outcome, Skipped
 from batchrun.model.values import Glob
-from batchrun.ops.around import discard_output, within
+from batchrun.ops.around import within
+from batchrun.ops.outputfile import discard_output
 from file_context import FileContext
 
 RAN = Ok(changed=False, note="it ran")

@@ -26,6 +26,8 @@ __all__ = ["Call", "FunctionCall", "Functions", "Timing", "UnitCall"]
 
 #: Weight of the newest measurement in a function's mean time.
 _NEWEST = 0.2
+#: For sudo to be asked three times: for TERM, for KILL, and for what has left the group.
+_SUDO_S = 10.0
 
 
 class Timing:
@@ -87,6 +89,11 @@ class Call:
     def limit_s(self) -> float | None:
         """How long it may take; None: as long as it likes."""
         return None
+
+    @property
+    def ending_s(self) -> float:
+        """How long ending it may take, beside the grace of its command and the answer."""
+        return 0.0
 
     def expected_s(self) -> float | None:
         """How long it will take; None: not known, so it must not wait behind another."""
@@ -218,6 +225,11 @@ class UnitCall(Call):
     def limit_s(self) -> float | None:
         """How long the attempt may take."""
         return self.order.unit.timeout_s
+
+    @property
+    def ending_s(self) -> float:
+        """How long sudo may take to end what has been started by it."""
+        return _SUDO_S if self.order.unit.params.get("sudo") else 0.0
 
     def expected_s(self) -> float | None:
         """Return what the engine expects."""

@@ -12,9 +12,11 @@ from batchrun.engine.pool.calls import Call, UnitCall
 from batchrun.engine.pool.desk import Desk
 from batchrun.engine.pool.endings import end_command_aside, exit_text
 from batchrun.engine.pool.process import WorkerProcess
+from batchrun.engine.pool.setup import Handed, Setup
 from batchrun.engine.pool.watch import Watch
 from batchrun.model.outcome import Cancelled, Outcome, TimedOut
 from batchrun.model.unit import RunSettings
+from batchrun.ops.survivor import Survivor
 
 __all__ = ["ANSWER_S", "Crew"]
 
@@ -51,6 +53,8 @@ class Crew:
         self._watch = watch
         self._settings, self._table = setup
         self._post = post
+        #: Ends the commands of workers that are killed together with us.
+        self._survivor = Survivor(self._settings.kill_grace_s, places=desk.processes)
         #: Units without a Report, by number; submitters add, this thread removes.
         self.units: dict[int, UnitCall] = {}
         #: Ids of the units whose worker died and whose command is being ended.
@@ -150,13 +154,24 @@ class Crew:
             self._started += 1
             name = f"worker-{self._started}"
             try:
-                worker = WorkerProcess(name, self._settings, self._table, slot)
+                worker = WorkerProcess(name, self._setup(), slot)
             except (OSError, RuntimeError) as error:
                 self._start_failed(f"no worker process could be started: {error}", _FAILED_STARTS)
                 return
             self._desk.workers.append(worker)
             self._watch.add(worker.link.fileno(), partial(self._serve, worker))
             self._watch.add(worker.pidfd, partial(self._died, worker))
+
+    def _setup(self) -> Setup:
+        """Put together what a new worker is given.
+
+        Raises:
+            OSError: no descriptor or no memory is left.
+        """
+        if self.units:  # a pool of functions runs no commands
+            self._survivor.start()
+        handed = Handed(*self._survivor.handed)
+        return Setup(settings=self._settings, table=self._table, handed=handed)
 
     def _free_slot(self) -> int | None:
         """Return the lowest place that nobody has; None while all have somebody's command."""
@@ -198,12 +213,17 @@ class Crew:
     def _due(self, worker: WorkerProcess) -> tuple[float, Outcome | None]:
         """When a worker is to be killed, and how its call ends then."""
         due, ending = worker.kill_at, worker.ending
-        limit_s = None if worker.head is None else worker.head.limit_s
-        if limit_s is not None:
-            late = worker.head_at + limit_s + self._settings.kill_grace_s + ANSWER_S
+        call = worker.head
+        limit_s = None if call is None else call.limit_s
+        if call is not None and limit_s is not None:
+            late = worker.head_at + limit_s + self._ending_s(call)
             if due is None or late < due:
                 return late, TimedOut(limit_s=limit_s)
         return math.inf if due is None else due, ending
+
+    def _ending_s(self, call: Call) -> float:
+        """How long a worker has to end a call and to say so."""
+        return self._settings.kill_grace_s + call.ending_s + ANSWER_S
 
     def _kill(self, worker: WorkerProcess, now: float) -> None:
         """Kill a worker; it is left behind if it is not gone soon."""
@@ -262,6 +282,10 @@ class Crew:
         self._watch.drop(worker.pidfd)
         return self._desk.remove(worker)
 
+    def close(self) -> None:
+        """Have whatever a worker was not able to end be ended, after the last of them."""
+        self._survivor.close()
+
     def _lose(self, call: Call, text: str, worker: WorkerProcess) -> None:
         """Answer for a worker that never will; a unit's command is ended first."""
         if not isinstance(call, UnitCall):
@@ -280,7 +304,7 @@ class Crew:
     def _lost(self, call: UnitCall, text: str, ending: Outcome | None) -> None:
         """Report a unit of a dead worker: nothing of it is left now."""
         self.ending.discard(call.id)
-        self._kept_slots.pop(call.id, None)
+        self._survivor.rest(self._kept_slots.pop(call.id))
         self._drop(call)
         if ending is None:
             call.lost(text)
@@ -322,7 +346,7 @@ class Crew:
             self._kill(worker, now)
             return
         self._tell(worker, STOP, call.order.number, 0)
-        worker.kill_at = now + self._settings.kill_grace_s + ANSWER_S
+        worker.kill_at = now + self._ending_s(call)
         self._desk.look(worker.kill_at)
 
     def _cancel(self, call: UnitCall) -> None:

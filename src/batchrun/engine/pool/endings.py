@@ -4,9 +4,10 @@ import signal
 import threading
 from collections.abc import Callable
 
+from batchrun.model.around import Around
 from batchrun.model.unit import Order, RunSettings
 
-__all__ = ["end_command_aside", "exit_text"]
+__all__ = ["end_command_aside", "end_unit", "exit_text"]
 
 
 def exit_text(name: str, exitcode: int | None) -> str:
@@ -57,13 +58,36 @@ def _end_command(
     grace_s: float,
     then: Callable[[], None],
 ) -> None:
-    from batchrun.ops.processes import cookie, end_command  # noqa: PLC0415  # only after a death
-
     try:
-        end_command(pid, cookie(settings.run_id, order.number, order.attempt), grace_s)
-        if order.unit.around is not None:
-            from batchrun.ops.around import discard_output  # noqa: PLC0415  # likewise
-
-            discard_output(order.unit.around, settings.base_dir)
+        end_unit(pid, order, settings, grace_s)
     finally:
         then()
+
+
+def end_unit(pid: int | None, order: Order, settings: RunSettings, grace_s: float) -> None:
+    """End the command of a unit that nobody watches any more, and remove what it was writing.
+
+    Args:
+        pid: Leader of the command's process group, if that is known.
+        order: The unit.
+        settings: Of the run.
+        grace_s: Between TERM and KILL.
+    """
+    from batchrun.ops.processes import cookie, end_command  # noqa: PLC0415  # only after a death
+
+    mark = cookie(settings.run_id, order.number, order.attempt)
+    others = None
+    if sudo := order.unit.params.get("sudo"):
+        from batchrun.ops.others import others_of  # noqa: PLC0415  # likewise
+
+        others = others_of(sudo, order.secrets, mark)
+    end_command(pid, mark, grace_s, others=others)
+    if order.unit.around is not None:
+        from batchrun.ops.outputfile import discard_output  # noqa: PLC0415  # likewise
+
+        around: Around | None = order.unit.around
+        if order.secrets:
+            from batchrun.engine.hiding import filled_in  # noqa: PLC0415  # likewise
+
+            _, around = filled_in({}, around, order.secrets)
+        discard_output(around, settings.base_dir)

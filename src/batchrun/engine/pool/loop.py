@@ -194,5 +194,6 @@ class PoolLoop:
             self._crew.dismiss(worker, _ENDED)
         while (call := self._desk.next_call()) is not None:
             call.lost(_ENDED)
+        self._crew.close()
         self._watch.close()
         self._close_may_return.set()

@@ -16,9 +16,9 @@ from multiprocessing.process import BaseProcess
 
 from batchrun.engine.pool import wire
 from batchrun.engine.pool.calls import Call
+from batchrun.engine.pool.setup import Setup
 from batchrun.engine.pool.worker import main
 from batchrun.model.outcome import Outcome
-from batchrun.model.unit import RunSettings
 
 __all__ = ["AHEAD_CALLS", "AHEAD_S", "WorkerProcess", "block_signals"]
 
@@ -72,13 +72,12 @@ class WorkerProcess:
         "slot",
     )
 
-    def __init__(self, name: str, settings: RunSettings, table: str, slot: int) -> None:
+    def __init__(self, name: str, setup: Setup, slot: int) -> None:
         """Start the process.
 
         Args:
             name: For people.
-            settings: Sent to it once.
-            table: `module:ATTRIBUTE` of the operations.
+            setup: Sent to it once.
             slot: Its place among the workers, from 1; its commands are told.
 
         Raises:
@@ -95,7 +94,7 @@ class WorkerProcess:
             block_signals()
             self._process = _SPAWN.Process(
                 target=main,
-                args=(self._unread, worker_end, settings, table, slot),
+                args=(self._unread, worker_end, setup, slot),
                 name=name,
                 daemon=True,
             )

@@ -3,9 +3,10 @@
 The main thread does all work. A second thread sleeps until the link hangs up, which it does
 when the pool's process dies by whatever means; it then ends this process, giving a command that
 runs the run's grace to end first. A thread, because a function may neither return nor ask.
+Commands are noted on the board of `ops/survivor.py`, for the case that both are killed.
 
 Not guaranteed: a function that never lets go of the interpreter's lock outlives the parent
-until it does.
+until it does; so do the locks of the run.
 """
 
 import array
@@ -23,6 +24,7 @@ from typing import Any
 
 from batchrun.engine.context import UnitContext
 from batchrun.engine.pool import wire
+from batchrun.engine.pool.setup import Setup
 from batchrun.engine.unit import (
     Raised,
     defect_text,
@@ -30,7 +32,8 @@ from batchrun.engine.unit import (
     run_unit,
 )
 from batchrun.model.outcome import Failed, Report
-from batchrun.model.unit import Order, RunSettings
+from batchrun.model.unit import Order
+from batchrun.ops.board import Board
 
 __all__ = ["LinkControl", "main"]
 
@@ -41,12 +44,10 @@ _PLAIN = frozenset({bool, int, float, str, bytes})
 _NOT_OURS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def main(
-    inbox: socket.socket, link: socket.socket, settings: RunSettings, table: str, slot: int
-) -> None:
+def main(inbox: socket.socket, link: socket.socket, setup: Setup, slot: int) -> None:
     """Work until the inbox ends; the entry point of a worker process."""
     _seal_descriptors()
-    worker = _Worker((inbox, link), settings, table, slot)
+    worker = _Worker((inbox, link), setup, slot)
     _take_signals(worker)
     threading.Thread(target=worker.watch_parent, name="watch-parent", daemon=True).start()
     worker.loop()
@@ -83,14 +84,15 @@ class _Worker:
     def __init__(
         self,
         sockets: tuple[socket.socket, socket.socket],
-        settings: RunSettings,
-        table: str,
+        setup: Setup,
         slot: int,
     ) -> None:
         self._inbox, self._link = sockets
-        self._settings = settings
-        self._table = table
+        self._settings = setup.settings
+        self._table = setup.table
         self._slot = slot
+        shared = setup.handed.descriptors
+        self._board = Board(shared[0], slot) if shared else None
         self._control = LinkControl(self._link)
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._call_id = 0
@@ -161,9 +163,13 @@ class _Worker:
         order = wire.order_from_tuple(pickle.loads(body))  # noqa: S301  # our own parent wrote it
         self._pid = None
         self._order = order
+        if order.expected_s is None:  # it may be a command
+            self._note(order)
         context = UnitContext(order, self._settings, self._control, self, slot=self._slot)
         report = run_unit(order, context, self._table)
         self._order = None
+        if self._board is not None:
+            self._board.rest()
         if self._control.parent_gone:
             self._idle.set()
             os._exit(1)
@@ -173,9 +179,22 @@ class _Worker:
         self._send(wire.REPORT, report.duration_s, data)
 
     def command_started(self, pid: int) -> None:
-        """Announce a command, so that the pool can end it should this process die."""
+        """Announce a command, so that others can end it should this process die."""
         self._pid = pid
+        if self._order is not None:
+            self._note(self._order)
         self._send(wire.COMMAND, 0.0, wire.U64.pack(pid))
+
+    def _note(self, order: Order) -> None:
+        """Tell the pool's survivor what runs here, in case that the pool dies as well."""
+        if self._board is not None:
+            self._board.note(self._cookie(order), self._pid or 0)
+
+    def _cookie(self, order: Order) -> str:
+        """Return by what the processes of a unit are known."""
+        from batchrun.ops.processes import cookie  # noqa: PLC0415 - for what may be a command only
+
+        return cookie(self._settings.run_id, order.number, order.attempt)
 
     def live_output(self, stream: str, data: bytes) -> None:
         """Pass on a piece of output."""
@@ -220,14 +239,9 @@ class _Worker:
         order = self._order
         if order is None:
             return
-        from batchrun.ops.processes import cookie, end_command  # noqa: PLC0415  # rarely needed
+        from batchrun.engine.pool.endings import end_unit  # noqa: PLC0415  # rarely needed
 
-        text = cookie(self._settings.run_id, order.number, order.attempt)
-        end_command(self._pid, text, grace_s)
-        if order.unit.around is not None:
-            from batchrun.ops.around import discard_output  # noqa: PLC0415  # likewise
-
-            discard_output(order.unit.around, self._settings.base_dir)
+        end_unit(self._pid, order, self._settings, grace_s)
 
 
 class LinkControl:
