@@ -1,6 +1,6 @@
 """Crash harness: runs that die, or whose disk fails, at every single call that changes the record.
 
-Run as a program, with `disk_faults.c` preloaded: `journal_harness.py WHAT FIRST STEP`. WHAT is a
+Run as a program, with `faults.c` preloaded: `journal_harness.py WHAT FIRST STEP`. WHAT is a
 method of `Harness`; the calls that fail are FIRST, FIRST + STEP ... Prints one JSON object: how
 far it came, and what went wrong.
 

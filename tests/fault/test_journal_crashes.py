@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from disk_faults import NO_SHARED_MEMORY, compiled, preloaded
+from faults import NO_SHARED_MEMORY, compiled, preloaded
 
 HERE = Path(__file__).parent
 #: Every eighth call, beginning with another one each time; `make soak` takes them all.

@@ -18,7 +18,7 @@ import pytest
 
 from batchrun.journal.history import History
 from batchrun.journal.places import StateDir
-from disk_faults import NO_SHARED_MEMORY, compiled, preloaded
+from faults import NO_SHARED_MEMORY, compiled, preloaded
 from journal_judge import endings, facts, integrity, ok_units, records, rows
 from program import Ended, Program, Started, as_ordinary_user
 

@@ -1,4 +1,4 @@
-/* Faults of disks, put between a program and the C library (LD_PRELOAD).
+/* Faults of disks and clocks, put between a program and the C library (LD_PRELOAD).
  *
  * faults_arm(directory, at, what): the call number `at`, counted from 1, of those that change
  * something below `directory`, and what then happens:
@@ -10,6 +10,8 @@
  * faults_count() is the number of such calls so far. With FAULTS_NO_SHARED_MEMORY in the
  * environment, files with "-shm" in their names cannot be mapped, as on filesystems that have no
  * shared memory. Threads count together.
+ *
+ * With FAULTS_CLOCK_S in the environment, the clock is so many seconds ahead, or behind if negative.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -24,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FAULT_KILL = 1, FAULT_FULL = 2, FAULT_ERROR = 3 };
@@ -172,4 +175,19 @@ void *mmap64(void *address, size_t size, int protection, int flags, int descript
         return MAP_FAILED;
     }
     return REAL(mmap64)(address, size, protection, flags, descriptor, at);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    static long seconds;
+    if (!real) { /* twice by two threads does no harm */
+        const char *text = getenv("FAULTS_CLOCK_S");
+        seconds = text ? atol(text) : 0;
+        real = REAL(clock_gettime);
+    }
+    int failed = real(clock, time);
+    if (!failed && clock == CLOCK_REALTIME)
+        time->tv_sec += seconds;
+    return failed;
 }
