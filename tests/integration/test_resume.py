@@ -132,6 +132,21 @@ def test_what_a_resume_does_not_come_to_is_not_taken_for_no_longer_planned(
     assert "1 unit that ended ok is no longer planned: echo well" in resumed.err
 
 
+def test_waves_that_are_shares_of_the_units_are_as_big_as_the_first_time(
+    program: Program,
+) -> None:
+    job = program.job(
+        "tasks:\n- id: t\n  foreach: {range: [1, 20]}\n  batch: 50%\n  max_fail: 100%\n"
+        '  run: "test {{ item }} -lt 15 || test -e go"\n'
+    )
+    assert program.run(job, "-j2").code == 2
+    let_go(program)
+    resumed = program.run("resume", "--output", "ndjson")
+    waves = [one["message"] for one in resumed.events if "wave" in one.get("message", "")]
+    assert resumed.code == 0
+    assert waves == ["wave 1 of 2 (10 units)"]
+
+
 # ---- the job as it was, and as it is --------------------------------------------------------
 
 VARIABLES = """
