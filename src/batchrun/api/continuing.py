@@ -14,6 +14,7 @@ from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
+from batchrun.jobfile.spooled import spool_path
 from batchrun.journal.alive import RunLock
 from batchrun.journal.earlier import (
     EarlierRuns,
@@ -135,6 +136,9 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
         asked, first = records[run_id], records[ids[0]]
         options = _options(asked, wanted)
         loaded, notes = _job(asked, _load_options(options, first), wanted, table)
+        items_dir = os.fspath(history.state.run(ids[0]).items)
+        if not asked.job_file:
+            _use_kept_items(loaded, items_dir)
         earlier = _earlier(run_id, family, wanted, table)
         return Continuation(
             how=wanted.how,
@@ -144,9 +148,15 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
             earlier=earlier,
             notes=(*notes, *earlier.warnings),
             options=options,
-            items_dir=os.fspath(history.state.run(ids[0]).items),
+            items_dir=items_dir,
             family=tuple(ids),
         )
+
+
+def _use_kept_items(loaded: LoadedJob, items_dir: str) -> None:
+    """Take the items of a command line from where they are kept: their own file was temporary."""
+    kept = (task.id for task in loaded.job.tasks if spool_path(items_dir, task.id).exists())
+    loaded.keep_items.update(kept)
 
 
 def _state() -> StateDir:

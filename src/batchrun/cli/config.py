@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.main import get_command
 
+from batchrun.engine.lockfile import home_dir
 from batchrun.errors import JobFileError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class _Option:
 
 def config_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the files with defaults, the weakest first; they need not exist."""
-    base = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home(), ".config")
+    base = environ.get("XDG_CONFIG_HOME") or home_dir(environ) / ".config"
     return _MACHINE, Path(base, "batchrun", "config.yml")
 
 

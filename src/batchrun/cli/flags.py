@@ -136,7 +136,7 @@ class RunsFlags:
     job: lo.Job = None
     state: lo.States = None
     since: lo.Since = None
-    last: lo.LastRuns = 20
+    last: lo.LastRuns = None
     every: lo.AllRuns = False
     as_json: lo.AsJson = False
 

@@ -21,6 +21,9 @@ from batchrun.report.text import PLAIN, Palette, count, size, wants_colour
 
 __all__ = ["list_runs", "open_history", "palette_of_stdout", "prune_runs"]
 
+#: Runs that are listed when nobody says how many.
+_SHOWN = 20
+
 
 def open_history() -> History:
     """Return the runs of whoever runs this process."""
@@ -40,7 +43,8 @@ def list_runs(flags: RunsFlags) -> int:
     """
     with open_history() as history:
         found = _chosen(history, flags)
-        shown = [history.checked(row) for row in (found if flags.every else found[: flags.last])]
+        most = len(found) if flags.every else flags.last or _SHOWN
+        shown = [history.checked(row) for row in found[:most]]
         place = history.state.path
     if flags.as_json:
         runs = "".join(joined(map(run_record, shown)))
@@ -54,7 +58,7 @@ def list_runs(flags: RunsFlags) -> int:
             if _asks_for_all(flags)
             else "no run on record is like that"
         )
-    if len(shown) < len(found):
+    if len(shown) < len(found) and flags.last is None:
         _say(f"the newest {len(shown)} of {count(len(found))} runs; --all shows all of them")
     return ExitCode.OK
 

@@ -54,7 +54,8 @@ Since: TypeAlias = Annotated[
            "ago, such as 12h.", "--since", metavar="DATE|TIME", parser=moment("--since")),
 ]  # fmt: skip
 LastRuns: TypeAlias = Annotated[
-    int, option(LOOK, "At most so many, the newest.", "--last", min=1, metavar="N")
+    int | None,
+    option(LOOK, "At most so many, the newest. Default: 20.", "--last", min=1, metavar="N"),
 ]
 AllRuns: TypeAlias = Annotated[bool, option(LOOK, "All of them.", "--all")]
 AsJson: TypeAlias = Annotated[bool, option(SHOW, "Write it as one JSON document.", "--json")]

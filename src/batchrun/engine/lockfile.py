@@ -17,7 +17,7 @@ from batchrun.engine.holder import Holder, erase, open_lock, sign, take
 from batchrun.engine.presence import Presence, holders, make_private
 from batchrun.errors import BatchrunError, LockHeldError
 
-__all__ = ["RunLock", "clean_name", "hold", "lock_path", "state_dir"]
+__all__ = ["RunLock", "clean_name", "hold", "home_dir", "lock_path", "state_dir"]
 
 _RETRY_S = 0.1
 #: How long what a killed run has started may still end without anybody having asked for a wait:
@@ -38,7 +38,17 @@ def state_dir(environ: Mapping[str, str], *, uid: int) -> Path:
         return Path("/var/lib/batchrun")
     if home := environ.get("XDG_STATE_HOME"):
         return Path(home) / "batchrun"
-    return Path(environ.get("HOME") or Path.home()) / ".local" / "state" / "batchrun"
+    return home_dir(environ) / ".local" / "state" / "batchrun"
+
+
+def home_dir(environ: Mapping[str, str]) -> Path:
+    """Return the home directory; `/` where nobody knows of one, as for a number without a name."""
+    if home := environ.get("HOME"):
+        return Path(home)
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
 
 
 def clean_name(name: str) -> str:

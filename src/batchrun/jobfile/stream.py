@@ -75,8 +75,14 @@ class PlannedStream:
 
     @property
     def total(self) -> int | None:
-        """How many units there will be in all, when that is known."""
-        return None if self._settled.may_leave_out else self._items.total
+        """How many units there will be in all, when that is known.
+
+        Of a task whose waves are shares of them, those that an earlier run has done count: the
+        waves of a run that goes on with another one are as big as the first time.
+        """
+        if self._settled.may_leave_out and not self._plan.needs_total:
+            return None
+        return self._items.total
 
     @property
     def done_before(self) -> int:

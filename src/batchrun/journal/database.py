@@ -93,11 +93,8 @@ def open_for_reading(path: Path, schema: Schema, busy_s: float = BUSY_S) -> sqli
         except BaseException:
             connection.close()
             raise
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        # sqlite3 cannot even say what is wrong when damage is part of the message.
-        why = (
-            reason(error) if isinstance(error, sqlite3.Error) else _REASONS[sqlite3.SQLITE_CORRUPT]
-        )
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
+        why = _why(error)
         message = f"the {schema.name} {path} cannot be read: {why}"
         raise JournalError(message, reason=why) from error
 
@@ -265,6 +262,16 @@ def is_damage(error: sqlite3.Error) -> bool:
     """Say whether an error means that the file holds no database, or no sound one."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case sqlite3.Error():
+            return reason(error)
+        case OSError():
+            return os.strerror(error.errno or 0)
+        case _:  # sqlite3 cannot even say what is wrong when damage is part of the message
+            return _REASONS[sqlite3.SQLITE_CORRUPT]
 
 
 def reason(error: sqlite3.Error) -> str:

@@ -90,7 +90,7 @@ class History:
             message = f"no run is recorded in {self.state.path}"
             raise UsageError(message)
         if words == LAST:
-            return self._newest(ids)
+            return ids[-1]
         if words in ids:
             return words
         found = [one for one in ids if one.startswith(words)] or [
@@ -104,13 +104,6 @@ class History:
         else:
             message = f"no run is called {words}; `batchrun runs` lists them"
         raise UsageError(message)
-
-    def _newest(self, ids: list[str]) -> str:
-        """Return the run that began last; ids alone do not tell those of one second apart."""
-        second = _ID_TIME.match(ids[-1])
-        if second is None or len(ids) < 2 or not ids[-2].startswith(second[0]):
-            return ids[-1]
-        return self.rows()[0].run_id
 
     def open(self, run_id: str) -> Recorded:
         """Open the record of a run.

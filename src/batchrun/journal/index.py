@@ -33,6 +33,8 @@ _COLUMNS = (
     "id", "job", "job_file", "started_at", "ended_at", "duration_s", "exit_code", "stopped",
     "counts", "previous", "continues", "size_bytes",
 )  # fmt: skip
+#: What comes of reading a damaged row.
+_DAMAGED = (AttributeError, TypeError, ValueError)
 
 
 class Index:
@@ -66,14 +68,14 @@ class Index:
 
     def rows(self) -> dict[str, RunRow]:
         """Return what is known here, by id; of a run whose end is not, `state` is `running`."""
-        if not self._state.index.exists():
-            return {}
         try:
+            if not self._state.index.exists():
+                return {}
             with closing(open_for_reading(self._state.index, INDEX, _BUSY_S)) as connection:
                 connection.row_factory = sqlite3.Row
                 rows = connection.execute("SELECT * FROM runs").fetchall()
             return {row["id"]: _read(row) for row in rows}
-        except (JournalError, sqlite3.Error, AttributeError, TypeError, ValueError) as error:
+        except (OSError, JournalError, sqlite3.Error, *_DAMAGED) as error:
             _log.debug("the index of runs cannot be read: %s", error)
             return {}
 

@@ -193,6 +193,7 @@ def _task(task_id: str, names: Mapping[str, str], frame: Frame) -> dict[str, Any
         "good": None if ended is None else ended.good,
         "not_expanded": "" if ended is None else clean(ended.not_expanded),
         "source_error": "" if ended is None else clean(ended.source_error),
+        "done_before": 0 if ended is None else ended.done_before,
         "counts": frame.counts.task(task_id).as_dict(),
     }
 
@@ -203,6 +204,7 @@ def _run(started: RunStarted | None, ended: RunEnded | None) -> dict[str, Any]:
         "id": clean(started.run_id) if started else None,
         "job": clean(started.job_name) if started else None,
         "dry_run": started.dry_run if started else None,
+        "goes_on_with": clean(started.goes_on_with) if started else "",
         "procs": started.procs if started else None,
         "started_at": timestamp(started.at) if started else None,
         "ended_at": timestamp(ended.at) if ended else None,

@@ -133,6 +133,7 @@ def _run_started(event: RunStarted) -> dict[str, Any]:
         "at": timestamp(event.at),
         "procs": event.procs,
         "dry_run": event.dry_run,
+        "goes_on_with": clean(event.goes_on_with),
         "tasks": [{"id": clean(task_id), "name": clean(name)} for task_id, name in event.tasks],
     }
 
@@ -165,6 +166,7 @@ def _of_task(event: TaskOpened | TaskEnded | Note) -> dict[str, Any]:
                 "not_expanded": clean(event.not_expanded),
                 "source_error": clean(event.source_error),
                 "planned": event.planned,
+                "done_before": event.done_before,
             }
         case _:
             assert_never(event)
@@ -204,6 +206,8 @@ def _report(report: Report) -> dict[str, Any]:
         "bytes_done": report.bytes_done,
         "worker": report.worker,
     }
+    if report.errors:
+        record["errors"] = [clean(sentence) for sentence in report.errors]
     if report.diff:
         record["diff"] = clean(report.diff)
     if report.output:

@@ -16,7 +16,7 @@ __all__ = ["document_schema", "event_schema"]
 Schema: TypeAlias = dict[str, Any]
 
 #: How the names of members end that are there only when they say something.
-_AT_TIMES = ("_base64", "_omitted_bytes", "_head_bytes", "diff", "traceback")
+_AT_TIMES = ("_base64", "_omitted_bytes", "_head_bytes", "diff", "errors", "traceback")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: Schema = {"type": "string"}
 _TRUTH: Schema = {"type": "boolean"}
@@ -41,6 +41,8 @@ def _object(properties: Mapping[str, Schema]) -> Schema:
     return {"type": "object", "properties": dict(properties), "required": required}
 
 
+_CONTINUED = _said("The run that it resumes, or repeats a part of; empty: none.", _TEXT)
+_DONE_BEFORE = _said("Units that are not planned, as an earlier run has settled them.", _NUMBER)
 _OUTCOMES: Mapping[str, Mapping[str, Schema]] = {
     "ok": {
         "changed": _said("In a dry run: it would change something.", _TRUTH),
@@ -108,6 +110,10 @@ _REPORT: Mapping[str, Schema] = {
     **_stream("stdout"),
     **_stream("stderr"),
     "warnings": {"type": "array", "items": _TEXT},
+    "errors": _said(
+        "What went wrong with each of several files, where the outcome does not hold it all.",
+        {"type": "array", "items": _TEXT},
+    ),
     "bytes_done": _said("Bytes of file data read or written.", _NUMBER),
     "worker": _said("Who ran it.", _TEXT),
     "diff": _said("What changed in a text file, with --diff.", _TEXT),
@@ -126,6 +132,7 @@ def document_schema() -> Schema:
             "id": _or_null(_TEXT),
             "job": _or_null(_TEXT),
             "dry_run": _or_null(_TRUTH),
+            "goes_on_with": _CONTINUED,
             "procs": _or_null(_NUMBER),
             "started_at": _or_null(_MOMENT),
             "ended_at": _said("Null: the run broke.", _or_null(_MOMENT)),
@@ -139,6 +146,7 @@ def document_schema() -> Schema:
             "good": _said("Null: it did not end.", _or_null(_TRUTH)),
             "not_expanded": _said("Why not all of its units were planned.", _TEXT),
             "source_error": _said("Why its items could not be read.", _TEXT),
+            "done_before": _DONE_BEFORE,
             "counts": _COUNTS,
         }
     )
@@ -171,6 +179,7 @@ _EVENTS: Mapping[str, Mapping[str, Schema]] = {
         "at": _or_null(_MOMENT),
         "procs": _NUMBER,
         "dry_run": _TRUTH,
+        "goes_on_with": _CONTINUED,
         "tasks": {"type": "array", "items": _object(_TASK)},
     },
     "task_opened": {
@@ -202,6 +211,7 @@ _EVENTS: Mapping[str, Mapping[str, Schema]] = {
         "not_expanded": _said("Why not all of its units were planned.", _TEXT),
         "source_error": _said("Why its items could not be read.", _TEXT),
         "planned": _NUMBER,
+        "done_before": _DONE_BEFORE,
     },
     "note": {
         "task": _said("Empty: the run.", _TEXT),
