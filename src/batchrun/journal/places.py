@@ -56,6 +56,16 @@ class RunDir:
         """Items that could be read only once."""
         return self.path / "items"
 
+    def keep(self) -> None:
+        """Have its name and those of its files outlast a power cut, not only what is in them."""
+        for directory in (self.path, self.path.parent):
+            with suppress(OSError):  # some file systems cannot do that for directories
+                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
     def remove_beginning(self) -> None:
         """Remove what a run makes before its record is begun; anything else stays.
 

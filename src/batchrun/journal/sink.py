@@ -165,6 +165,7 @@ def _begun(run: RunDir, record: RunRecord) -> tuple[RunLock, sqlite3.Connection]
         connection = open_for_writing(run.database, RECORD)
         undone.callback(connection.close)
         insert(connection, "run", RUN_COLUMNS, [run_row(record)])
+        run.keep()
         undone.pop_all()
     return lock, connection
 
