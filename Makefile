@@ -4,7 +4,8 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 DEV := .venv
 TEST := .venv-test-$(VERSION)
 LINT := .venv-lint
-PYTEST_ARGS ?= -n auto
+# Most tests wait for processes most of the time: two at once for each core.
+PYTEST_ARGS ?= -n $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo auto)
 DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
 	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo \
 	chromium:chromium chromium-driver:chromedriver prometheus:promtool \

@@ -110,7 +110,8 @@ def test_a_killed_waiter_leaves_nothing_that_others_could_wait_for(program: Prog
 
 
 def test_a_lock_that_cannot_be_made_fails_its_unit_and_no_other(program: Program) -> None:
-    (program.dir / "state").write_text("in the way")
+    (program.dir / "state").mkdir()
+    (program.dir / "state" / "machine").write_text("in the way")
     run = program.run(
         program.job(WAITER),
         "--output",

@@ -133,9 +133,9 @@ def specs(draw: st.DrawFn) -> Spec:
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     names = ["one", *(f"t{number}{end}" for number in range(3) for end in ("", "-then"))]
-    whos = st.tuples(st.sampled_from(names), st.sampled_from(["", *ITEMS]))
+    who = st.tuples(st.sampled_from(names), st.sampled_from(["", *ITEMS]))
     often = st.integers(1, MOST_FAILURES)
-    return World(failures=Counter(draw(st.dictionaries(whos, often, max_size=6))))
+    return World(failures=Counter(draw(st.dictionaries(who, often, max_size=6))))
 
 
 @contextmanager

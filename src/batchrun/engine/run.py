@@ -62,8 +62,9 @@ _log = logging.getLogger("batchrun.engine")
 _SLICE = 256
 #: How often sinks that draw are called, in seconds.
 _TICK_S = 0.1
-#: The longest wait for a message: a deadline of years is more than a lock can be waited for.
-_LONGEST_WAIT_S = 3600.0
+#: The longest wait for a message, in seconds: of a signal that comes in the instant before a wait,
+#: nothing is seen until that is over (see `AsyncResult.wait`).
+_LONGEST_WAIT_S = 1.0
 
 
 @dataclass(slots=True)
@@ -294,8 +295,8 @@ class Run:
             self._next_tick = now + _TICK_S
             self._outputs.tick()
 
-    def _patience(self) -> float | None:
-        """How long to wait for a message, in seconds; None: for ever."""
+    def _patience(self) -> float:
+        """How long to wait for a message, in seconds."""
         if self._scheduler.hungry() is not None:
             return 0.0
         now = self._now()
@@ -303,7 +304,7 @@ class Run:
         if self._outputs.ticking:
             wakeups.append(max(self._next_tick, now))
         waits = [max(at - now, 0.0) for at in wakeups if at is not None]
-        return min(*waits, _LONGEST_WAIT_S) if waits else None
+        return min((*waits, _LONGEST_WAIT_S))
 
     def _take(self, message: Message) -> None:
         """Take one message from the Queue."""

@@ -3,9 +3,10 @@
 Whoever runs a command notes it; it is read when all of them are dead (see `survivor`).
 """
 
+import contextlib
 import os
 
-__all__ = ["BLANK", "LINE_BYTES", "Board"]
+__all__ = ["BLANK", "LINE_BYTES", "Board", "put"]
 
 #: One line; a cookie is shorter, or file names made with the id of its run are too long as well.
 LINE_BYTES = 256
@@ -35,8 +36,7 @@ class Board:
             leader: The process that leads its group; 0: not known yet.
         """
         line = os.fsencode(f"{leader} {cookie}")[: LINE_BYTES - 1].ljust(LINE_BYTES - 1)
-        os.pwrite(self._descriptor, line + b"\n", self._at)
-        self._noted = True
+        self._noted = put(self._descriptor, line + b"\n", self._at)
 
     def rest(self) -> None:
         """What was noted has ended, or may go on."""
@@ -45,5 +45,15 @@ class Board:
 
     def wipe(self) -> None:
         """Blank the line, whoever has written it."""
-        os.pwrite(self._descriptor, BLANK, self._at)
+        put(self._descriptor, BLANK, self._at)
         self._noted = False
+
+
+def put(descriptor: int, data: bytes, at: int) -> bool:
+    """Write on the board, and say whether that was possible.
+
+    A process that may write no file of that size (`ulimit -f`) runs commands all the same.
+    """
+    with contextlib.suppress(OSError):
+        return os.pwrite(descriptor, data, at) == len(data)
+    return False

@@ -20,7 +20,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from batchrun.ops.board import BLANK, LINE_BYTES, Board
+from batchrun.ops.board import BLANK, LINE_BYTES, Board, put
 from batchrun.ops.spawn import open_memory
 
 __all__ = ["Survivor", "keep_open", "let_go", "new_cookie"]
@@ -105,7 +105,7 @@ class Survivor:
         with contextlib.ExitStack() as on_failure:
             board = open_memory("board")
             on_failure.callback(os.close, board)
-            os.pwrite(board, BLANK * self._places, 0)
+            put(board, BLANK * self._places, 0)
             with _kept_changes:
                 keeps = tuple(_duplicate(fd, on_failure) for fd in sorted(_kept))
             reading, pipe = os.pipe()
