@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batchrun.api import (
+        Continuation,
         LoadedJob,
         LoadOptions,
         RunConfig,
         RunResult,
+        Wanted,
+        continuation,
         load,
         load_text,
         operations,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchrunError",
+    "Continuation",
     "Event",
     "JobFileError",
     "LoadOptions",
@@ -43,7 +47,9 @@ __all__ = [
     "Sink",
     "Ticker",
     "UsageError",
+    "Wanted",
     "__version__",
+    "continuation",
     "load",
     "load_text",
     "operations",
@@ -55,8 +61,8 @@ __version__ = "0.1.0"
 #: Where each name comes from.
 _HOMES = {
     "batchrun.api": (
-        "LoadOptions", "LoadedJob", "RunConfig", "RunResult", "load", "load_text", "operations",
-        "run",
+        "Continuation", "LoadOptions", "LoadedJob", "RunConfig", "RunResult", "Wanted",
+        "continuation", "load", "load_text", "operations", "run",
     ),
     "batchrun.errors": ("BatchrunError", "JobFileError", "UsageError"),
     "batchrun.model.event": ("Event",),

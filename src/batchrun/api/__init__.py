@@ -10,16 +10,17 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
+from batchrun.api.config import RunConfig
 from batchrun.api.continuing import Continuation, Wanted
 from batchrun.api.continuing import continuation as _continuation
 from batchrun.api.recording import Words, default_state_dir, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
-from batchrun.engine.lockfile import RunLock, state_dir
+from batchrun.engine.lockfile import state_dir
 from batchrun.engine.machine import MachineLocks
 from batchrun.engine.pool.pool import WorkerPool
 from batchrun.engine.presence import Presence, presence_path
@@ -33,9 +34,9 @@ from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.journal.behind import Behind
 from batchrun.journal.places import unusable
 from batchrun.journal.sink import JournalSink
-from batchrun.model.job import FailLimit
+from batchrun.model.job import Job
 from batchrun.model.operation import OperationTable
-from batchrun.model.ports import Runner, Sink, Ticker
+from batchrun.model.ports import Runner, Sink
 from batchrun.model.unit import RunSettings
 from batchrun.plugins import OPERATIONS, REFERENCE
 from batchrun.report.recap import Summary, recap_text
@@ -56,51 +57,6 @@ __all__ = [
     "operations",
     "run",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """How a job is run, where the defaults do not fit."""
-
-    #: Change nothing, say what would change.
-    dry_run: bool = False
-    #: Operations that write text say what changes in it.
-    diff: bool = False
-    #: Keep all that commands write in files that a sink may read while it handles the end of a
-    #: unit (`Captured.spool`); else the middle of very long output is left out.
-    whole_output: bool = False
-    #: Directory in which these files are made; empty: where temporary files go.
-    spool_in: str = ""
-    #: Send the commands' output to the sinks while they run.
-    live_output: bool = False
-    #: Keep the tracebacks of defects.
-    debug: bool = False
-    #: How long running units may go on after SIGTERM or SIGHUP, in seconds.
-    grace_s: float = 60.0
-    #: How long a command has between TERM and KILL, in seconds.
-    kill_grace_s: float = 5.0
-    #: Instead of the job's own.
-    max_fail: FailLimit | None = None
-    deadline_s: float | None = None
-    #: Sinks that want to be called when nothing happens.
-    tickers: Sequence[Ticker] = ()
-    #: SIGINT, SIGTERM, SIGHUP and SIGUSR1 mean what they mean on the command line.
-    handle_signals: bool = False
-    #: Puts a question to a person and calls back with the answer, from any thread; returns at
-    #: once (`pause: ask`). None: nobody is there, the answer is no.
-    ask: Callable[[str, Callable[[bool], None]], None] | None = None
-    #: What `engine.lockfile.hold` gave for this run: it lasts as long as anything of the run.
-    lock: RunLock | None = None
-    run_id: str | None = None
-    #: Record the run in the state directory, so that it can be resumed and looked at; dry runs
-    #: never are.
-    journal: bool = True
-    #: How it was asked for, for the record.
-    words: Words = field(default_factory=Words)
-    #: Sinks that never say what is not on record yet; they see events before `sinks` do.
-    behind: Sequence[Sink] = ()
-    #: What `continuation` returned: the run goes on with an earlier one.
-    goes_on: Continuation | None = None
 
 
 def operations() -> OperationTable:
@@ -166,11 +122,7 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or _free_run_id(started_at)
-    described = replace(
-        loaded.job,
-        max_fail=config.max_fail or loaded.job.max_fail,
-        deadline_s=loaded.job.deadline_s if config.deadline_s is None else config.deadline_s,
-    )
+    described = _described(loaded.job, config)
     procs = _procs(procs, described.procs)
     summary = Summary()
     queue: SimpleQueue[Any] = SimpleQueue()
@@ -188,15 +140,7 @@ def run(
         options = RunOptions(
             run_id=run_id,
             procs=procs,
-            # The journal first: nobody may be ahead of it who must not be. Only `finally` tasks
-            # can ask for the summary.
-            sinks=(
-                *((journal,) if journal else ()),
-                *((summary,) if described.final_tasks else ()),
-                *behind,
-                *sinks,
-                SpoolCleaner(),
-            ),
+            sinks=_sinks(described, summary, journal, (*behind, *sinks)),
             durable=(journal,) if journal else (),
             keep_results=journal is not None,
             goes_on_with="" if config.goes_on is None else config.goes_on.previous,
@@ -213,6 +157,26 @@ def run(
         return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
 
 
+def _described(job: Job, config: RunConfig) -> Job:
+    """Return the job with the limits that are given instead of its own."""
+    return replace(
+        job,
+        max_fail=config.max_fail or job.max_fail,
+        deadline_s=job.deadline_s if config.deadline_s is None else config.deadline_s,
+    )
+
+
+def _sinks(
+    job: Job, summary: Summary, journal: JournalSink | None, shown: Sequence[Sink]
+) -> tuple[Sink, ...]:
+    """Put the sinks in their order: the journal first, as some may not be ahead of it.
+
+    Only `finally` tasks can ask for the summary.
+    """
+    first = () if journal is None else (journal,)
+    return (*first, *((summary,) if job.final_tasks else ()), *shown, SpoolCleaner())
+
+
 def _bound(
     loaded: LoadedJob, run_id: str, started_at: float, config: RunConfig
 ) -> JournalSink | None:
@@ -221,7 +185,7 @@ def _bound(
     Raises:
         JournalError: it cannot be recorded.
     """
-    goes_on, recorded = config.goes_on, config.journal and not config.dry_run
+    goes_on, recorded = config.goes_on, config.recorded
     items_dir = ""
     if recorded:
         items_dir = os.fspath(default_state_dir().run(run_id).items)
@@ -265,7 +229,7 @@ def _locks(
     """
     directory = state_dir(os.environ, uid=os.geteuid())
     presence: Presence | OSError | None = None
-    recorded = config.journal and not config.dry_run
+    recorded = config.recorded
     if recorded or config.lock is not None or (loaded.shares_locks and not config.dry_run):
         try:
             presence = stack.enter_context(closing(Presence(presence_path(directory, run_id))))
