@@ -23,13 +23,23 @@ ITEMS = ("a", "b", "c d", "e'$(f)")
 #: The item that `when` leaves out.
 NEVER = "b"
 #: In most commands: what must be that of the first run, in all runs of a chain.
-CONSTANT = "{{ stamp }} {{ run.id }}"
+CONSTANT = "{{ stamp }} {{ now('%H:%M:%S') }} {{ run.id }}"
 #: The most often that a unit fails.
 MOST_FAILURES = 4
 
-many = st.lists(st.sampled_from(ITEMS), max_size=6)
-unique = st.lists(st.sampled_from(ITEMS), max_size=4, unique=True)
-cuts = st.builds(Cut, at=st.integers(0, 60), unwritten=st.sampled_from([0, 0, 1, 5, 60]))
+many = st.one_of(
+    st.lists(st.sampled_from(ITEMS), max_size=6),
+    st.lists(st.sampled_from(ITEMS), min_size=3, max_size=6),
+)
+unique = st.one_of(
+    st.lists(st.sampled_from(ITEMS), max_size=4, unique=True),
+    st.lists(st.sampled_from(ITEMS), min_size=3, max_size=4, unique=True),
+)
+cuts = st.builds(
+    Cut,
+    at=st.integers(0, 30) | st.integers(5, 20),
+    unwritten=st.sampled_from([0, 0, 0, 1, 5, 30]),
+)
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -160,6 +170,7 @@ def to_the_end(chain: Chain, spec: Spec) -> tuple[Seen, Counter[Who]]:
         seen = chain.resume(chain.seen[-1].run_id)
         check_nothing_ran_again(seen, spec, done)
         assert seen.result is not None
+        assert seen.begun["last", ""] == 1
         if seen.result.ok:
             return seen, done
         assert without_last(seen.begun), "a run that fails does something, if only in vain"
