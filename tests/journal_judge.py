@@ -36,9 +36,17 @@ def state_dir() -> Path:
 
 
 def records(state: Path | None = None) -> list[Path]:
-    """Return the directories of all runs that have begun a record, by name."""
-    found = sorted((state or state_dir()).glob("runs/2*"))
-    return [path for path in found if is_begun(path)]
+    """Return the directories of all runs that have begun a record, oldest first.
+
+    Names alone do not do: they tell the second only.
+    """
+    begun = [path for path in (state or state_dir()).glob("runs/2*") if is_begun(path)]
+    return sorted(begun, key=lambda path: (_began_at(path), path.name))
+
+
+def _began_at(run: Path) -> float:
+    (row,) = rows(run, "SELECT started_at FROM run")
+    return float(row[0])
 
 
 def is_begun(run: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from program import Ended, Program, Started
+from program import Ended, Program, Started, holds_open
 from support import environ_of, freeze, wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -179,15 +179,10 @@ def test_a_killed_waiter_changes_nothing_for_those_who_wait(program: Program) ->
     words = ("-j", "2", "--lock-name", "both", "--wait", "1m")
     waiter, last = program.start(job, *words), program.start(job, *words)
     (file,) = (Path(os.environ["BATCHRUN_STATE_DIR"]) / "locks").iterdir()
-    waiter.until(lambda: os.fsencode(file) in _open_files(waiter.pid), "it waits for the lock")
+    waiter.until(lambda: holds_open(waiter.pid, file), "it waits for the lock")
     waiter.send(signal.SIGKILL)
     assert last.end().code == 0
     assert log(program) == ALONE
-
-
-def _open_files(pid: int) -> list[bytes]:
-    directory = f"/proc/{pid}/fd"
-    return [os.readlink(os.fsencode(f"{directory}/{name}")) for name in os.listdir(directory)]
 
 
 def test_a_run_that_ends_by_itself_leaves_nobody_present(program: Program) -> None:
