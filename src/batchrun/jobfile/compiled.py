@@ -10,6 +10,7 @@ from batchrun.model.values import NEW_FILE
 __all__ = [
     "Compiled",
     "Constant",
+    "Given",
     "Render",
     "compiled_of",
     "converted",
@@ -24,6 +25,11 @@ class Constant:
     """A value that is the same for all units."""
 
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Given(Constant):
+    """The value of a variable that does not stand in the job file: `-e`, or another file."""
 
 
 Render: TypeAlias = Callable[[Names], Any]

@@ -3,21 +3,30 @@
 "text"  true  null  7  1.5        themselves
 {"number": "1.10"}                a number with the characters it was written with
 {"list": [...]}  {"map": {...}}   lists and mappings
+{"withheld": true}                it was given from outside the job file, and showed a secret
 """
 
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
+from batchrun.jobfile.compiled import Compiled, Given
 from batchrun.jobfile.scalars import Plain, SourceFloat, SourceInt, resolve
 from batchrun.jobfile.scope import Names
 from batchrun.model.secret import Mask
 
-__all__ = ["from_record", "recordable", "to_record"]
+__all__ = ["WITHHELD", "from_record", "recordable", "to_record"]
+
+#: Stands in the place of a value that nobody could find out a second time.
+WITHHELD: Final = {"withheld": True}
 
 
-def recordable(names: Names, which: Iterable[str], hidden_env: Iterable[str]) -> dict[str, Any]:
+def recordable(
+    names: Names, which: Mapping[str, Compiled], hidden_env: Iterable[str]
+) -> dict[str, Any]:
     """Resolve variables for the record; those that cannot be resolved or restored are left out.
+
+    The job file computes them once more then. What it cannot compute is marked instead.
 
     Args:
         names: The scope.
@@ -26,13 +35,15 @@ def recordable(names: Names, which: Iterable[str], hidden_env: Iterable[str]) ->
     """
     secrets = Mask(value for name in hidden_env if (value := os.environ.get(name)))
     found: dict[str, Any] = {}
-    for name in which:
+    for name, compiled in which.items():
         try:
             value = to_record(names[name])
         except ValueError:  # some are never asked for, or only where they can be computed
             continue
         if not _shows(value, secrets):
             found[name] = value
+        elif isinstance(compiled, Given):
+            found[name] = WITHHELD
     return found
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from batchrun.errors import JobFileError, UsageError
-from batchrun.jobfile.compiled import Compiled, Constant
+from batchrun.jobfile.compiled import Compiled, Constant, Given
 from batchrun.jobfile.document import parse
 from batchrun.jobfile.expressions import Expression
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
-from batchrun.jobfile.recording import from_record
+from batchrun.jobfile.recording import WITHHELD, from_record
 from batchrun.jobfile.scalars import Plain, is_null, resolve, resolve_word
 from batchrun.jobfile.scope import BUILT_IN, LATER, Definition, Names
 from batchrun.jobfile.template import is_template, split
@@ -41,12 +41,17 @@ def job_variables(
             hint = did_you_mean(name, declared) or f"; add `{name}:` to its `vars`"
             message = f"-e {name}: the job file does not declare this variable{hint}"
             raise UsageError(message)
-        given[name] = Constant(_scalar(value) if isinstance(value, str) else value)
-    given |= {
-        name: Constant(from_record(value))
-        for name, value in options.recorded.items()
-        if name in declared
-    }
+        given[name] = Given(_scalar(value) if isinstance(value, str) else value)
+    for name in (one for one in options.recorded if one in declared):
+        value = options.recorded[name]
+        if value == WITHHELD:
+            message = (
+                "held a secret in the first run and is not on record; that run cannot be gone on "
+                "with, run the job anew"
+            )
+            compiler.problems.add(("vars", name), message)
+        else:
+            given[name] = Given(from_record(value))
     written = {name: raw for name, raw in declared.items() if name not in given}
     for name, raw in written.items():
         if is_null(raw):
@@ -119,7 +124,7 @@ def _from_files(
                     hint = did_you_mean(name, declared)
                     message = f"the job file does not declare the variable `{name}`{hint}"
                     document.problems.add((name,), message)
-                given[name] = Constant(resolve(raw))
+                given[name] = Given(resolve(raw))
         document.problems.raise_if_any()
     return given
 

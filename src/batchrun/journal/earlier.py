@@ -9,7 +9,7 @@ that is planned is run. So lists may grow, shrink and be reordered between two r
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import TypeAlias
@@ -72,9 +72,9 @@ class Tickets:
         return len(self._once) + self._more.total()
 
 
-#: What units have registered, by identity: for each of several equal ones; None: it cannot be
-#: restored.
-_Results: TypeAlias = dict[bytes, list[tuple[Kept, ...] | None]]
+#: What units have registered, by identity and whether they were ok (else skipped): for each of
+#: several equal ones; None: it cannot be restored.
+_Results: TypeAlias = dict[tuple[bytes, bool], list[tuple[Kept, ...] | None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,6 +96,14 @@ class EarlierRuns:
     #: The tasks of which every unit was asked about.
     whole: set[str] = field(default_factory=set)
     _known: _Results | None = field(default=None)
+    #: Of units that have registered nothing.
+    _done: Settlement = field(init=False)
+    _not_meant: Settlement = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write once what is said of many units."""
+        self._done = Settlement(because=f"done in run {self.run_id}")
+        self._not_meant = Settlement(because=f"not among what is repeated of run {self.run_id}")
 
     def settled(
         self, task_id: str, identity: bytes, *, keeps: bool, register: str
@@ -106,21 +114,21 @@ class EarlierRuns:
         was_ok = self.ok.take(identity)
         if not was_ok and (self.wanted is None or task_id in self.open_again):
             return None
-        kept: tuple[Kept, ...] | None = self._restored(identity, register) if keeps else ()
-        if not was_ok:
-            because = f"not among what is repeated of run {self.run_id}"
-            return Settlement(because=because, kept=kept or ())
-        if kept is None:
+        plain = self._done if was_ok else self._not_meant
+        if not keeps:
+            return plain
+        kept = self._restored(identity, register, was_ok=was_ok)
+        if kept is None and was_ok:
             # All that are equal to it are run, and none of them is missing afterwards.
             self.ok.drop(identity)
             return None
-        return Settlement(because=f"done in run {self.run_id}", kept=kept)
+        return replace(plain, kept=kept or ())
 
     def planned(self, task_id: str) -> None:
         """Take note that every unit of a task was asked about."""
         self.whole.add(task_id)
 
-    def _restored(self, identity: bytes, register: str) -> tuple[Kept, ...] | None:
+    def _restored(self, identity: bytes, register: str, *, was_ok: bool) -> tuple[Kept, ...] | None:
         """Return what one unit has registered; None: it cannot be restored."""
         if self._known is None:
             try:
@@ -128,7 +136,7 @@ class EarlierRuns:
             except JournalError as error:
                 message = f"what it has registered before cannot be restored: {error}"
                 raise SourceError(message) from error
-        left = self._known.get(identity)
+        left = self._known.get((identity, was_ok))
         kept = left.pop() if left else None
         if kept is None or (register and all(one.name != register for one in kept)):
             return None
@@ -201,11 +209,12 @@ def _reader(family: Sequence[Recorded]) -> Callable[[], _Results]:
 
 def _add_results(found: _Results, record: Recorded) -> None:
     """Add what the units of one run have registered."""
-    for (_, identity), rows in groupby(record.kept_rows(), key=itemgetter("seq", "identity")):
+    for _, rows in groupby(record.kept_rows(), key=itemgetter("seq")):
         of_unit = list(rows)
         can_be_restored = not any(row["hidden"] for row in of_unit)
         kept = (kept_of(row["name"], row["outcome"], row["data"]) for row in of_unit)
-        found[identity].append(tuple(kept) if can_be_restored else None)
+        key = (of_unit[0]["identity"], bool(of_unit[0]["was_ok"]))
+        found[key].append(tuple(kept) if can_be_restored else None)
 
 
 def _unsafe(

@@ -269,7 +269,8 @@ class Recorded:
     def kept_rows(self) -> list[Any]:
         """Return what units that ended well have registered, as rows, unit by unit."""
         return self._all(
-            "SELECT r.*, a.identity FROM results r JOIN attempts a ON a.seq = r.seq "
+            f"SELECT r.*, a.identity, a.kind = {KIND_NUMBERS['ok']} AS was_ok "
+            "FROM results r JOIN attempts a ON a.seq = r.seq "
             "WHERE a.identity IS NOT NULL ORDER BY r.seq, r.rowid"
         )
 

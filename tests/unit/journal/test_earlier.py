@@ -311,6 +311,19 @@ def test_a_unit_that_ran_again_stands_for_itself_afterwards(runs: Runs) -> None:
     assert restored(runs.resumed(first, second)) == (kept(b"1.2"),)
 
 
+def test_of_equal_units_one_that_was_skipped_does_not_stand_for_one_that_was_ok(
+    runs: Runs,
+) -> None:
+    first = runs.write(FIRST)
+    first.end("a", kept=[kept(b"1")])
+    first.end("a", SKIPPED, kept=[Kept(name="version", outcome=SKIPPED)])
+    second = runs.write(SECOND, FIRST)
+    second.end("a", kept=[kept(b"2")])
+    second.end("a", SKIPPED, kept=[Kept(name="version", outcome=SKIPPED)])
+    earlier = runs.resumed(first, second)
+    assert {restored(earlier), restored(earlier)} == {(kept(b"1"),), (kept(b"2"),)}
+
+
 def test_what_failed_and_then_went_well_is_restored_as_it_went_well(runs: Runs) -> None:
     first = runs.write(FIRST)
     first.end("a", FAILED, kept=[Kept(name="version", outcome=FAILED, data=b"old")])
