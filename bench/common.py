@@ -53,9 +53,12 @@ def measure(
     stdin: Path | None = None,
     before: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """Run all commands in turn, `rounds` times after one warm-up; return the medians in seconds."""
+    """Run all commands in turn, `rounds` times after one warm-up; return the medians in seconds.
+
+    What takes so long that it is run once needs no warm-up.
+    """
     times: list[list[float]] = [[] for _ in commands]
-    for number in range(rounds + 1):
+    for number in range(1 if rounds == 1 else 0, rounds + 1):
         for index, command in enumerate(commands):
             before()
             took = _timed(command, cwd, stdin)
