@@ -6,6 +6,7 @@ import dispatch
 import each
 import files
 import history
+import journal
 import million
 import report
 import startup
@@ -24,6 +25,7 @@ def main() -> None:
         files.rows,
         compress.rows,
         million.rows,
+        journal.rows,
         report.rows,
         history.rows,
     ):
