@@ -1,9 +1,9 @@
 """What changes in a file, as a unified diff: bounded, and content only where it is text."""
 
 import os
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from stat import S_ISREG
+from typing import TypeAlias
 
 from batchrun.ops.paths import shown
 
@@ -26,6 +26,8 @@ _MOST_MATCHED = 4_000
 _CONTEXT = 3
 _NO_NEWLINE = "\\ No newline at end of file\n"
 _NOTHING = "/dev/null"
+#: What became of a range of lines, as difflib says it.
+_Code: TypeAlias = tuple[str, int, int, int, int]
 
 
 class Diffs:
@@ -151,13 +153,43 @@ def _hunks(old: list[str], new: list[str]) -> list[str]:
     begin = max(0, start - _CONTEXT)
     stop = max(0, end - _CONTEXT)
     a, b = old[begin : len(old) - stop], new[begin : len(new) - stop]
+    before, after = start - begin, end - stop
     if len(a) + len(b) > _MOST_MATCHED:
-        before, after = start - begin, end - stop
         return _one_hunk(a, b, begin, (before, after))
-    from difflib import unified_diff  # noqa: PLC0415 - only where a diff is asked for
+    groups = _groups(a, b, before, after)
+    return [line for group in groups for line in _hunk(a, b, begin, group)]
 
-    made = islice(unified_diff(a, b, n=_CONTEXT), 2, None)
-    return [_shifted(line, begin) if line.startswith("@@") else _ended(line) for line in made]
+
+def _groups(a: list[str], b: list[str], before: int, after: int) -> Iterator[Sequence[_Code]]:
+    """Compare what lies between the equal lines at both ends, and group it with these around it.
+
+    The equal lines are not compared again: among many that are alike another place could be found
+    for a change, so near to the end that the lines left out would be missing behind it.
+    """
+    from difflib import SequenceMatcher  # noqa: PLC0415 - only where a diff is asked for
+
+    middle = SequenceMatcher(None, a[before : len(a) - after], b[before : len(b) - after])
+    codes: list[_Code] = [("equal", 0, before, 0, before)] if before else []
+    for tag, *places in middle.get_opcodes():
+        i1, i2, j1, j2 = (place + before for place in places)
+        codes.append((tag, i1, i2, j1, j2))
+    if after:
+        codes.append(("equal", len(a) - after, len(a), len(b) - after, len(b)))
+    whole = SequenceMatcher(None, a, b)
+    whole.opcodes = codes  # type: ignore[attr-defined]  # where it keeps what it has found
+    return iter(whole.get_grouped_opcodes(_CONTEXT))
+
+
+def _hunk(a: list[str], b: list[str], begin: int, group: Sequence[_Code]) -> Iterator[str]:
+    """Write one hunk."""
+    (_, i1, _, j1, _), (_, _, i2, _, j2) = group[0], group[-1]
+    yield f"@@ -{_range(begin + i1, i2 - i1)} +{_range(begin + j1, j2 - j1)} @@\n"
+    for tag, old_from, old_to, new_from, new_to in group:
+        if tag == "equal":
+            yield from (_ended(f" {line}") for line in a[old_from:old_to])
+            continue
+        yield from (_ended(f"-{line}") for line in a[old_from:old_to])
+        yield from (_ended(f"+{line}") for line in b[new_from:new_to])
 
 
 def _common(one: list[str], other: list[str]) -> int:
@@ -183,17 +215,6 @@ def _range(begin: int, count: int) -> str:
     if count == 1:
         return str(begin + 1)
     return f"{begin + 1 if count else begin},{count}"
-
-
-def _shifted(header: str, by: int) -> str:
-    """Correct a hunk's line numbers for the lines left out before it."""
-    if not by:
-        return header
-    words = header.split()
-    for at in (1, 2):
-        first, comma, count = words[at][1:].partition(",")
-        words[at] = f"{words[at][0]}{int(first) + by}{comma}{count}"
-    return " ".join(words) + "\n"
 
 
 def _ended(line: str) -> str:

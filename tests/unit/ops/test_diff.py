@@ -40,6 +40,11 @@ def test_patch_makes_the_new_file_from_the_old_one(old: str, new: str) -> None:
         assert patched(old.encode(), diff) == new.encode()
 
 
+def test_a_change_among_equal_lines_leaves_the_last_ones_where_they_are() -> None:
+    old, new = b"a\n" * 7 + b"a", b"a\na\na\nb\na\na\na\na"
+    assert patched(old, content_diff("f", old, new)) == new
+
+
 def test_patch_understands_a_file_that_was_replaced_as_a_whole() -> None:
     old = "first\n" + "".join(f"old {number}\n" for number in range(3000)) + "last\n"
     new = "first\n" + "".join(f"new {number}\n" for number in range(3000)) + "last\n"
