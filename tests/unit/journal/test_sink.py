@@ -85,7 +85,9 @@ def test_a_record_that_is_closed_is_one_plain_file(tmp_path: Path) -> None:
 def test_closing_again_does_nothing(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, RUN)
     run.sink.close()
+    before = sorted(path.name for path in run.sink.run.path.iterdir())
     run.sink.close()
+    assert sorted(path.name for path in run.sink.run.path.iterdir()) == before
 
 
 def test_a_record_that_is_removed_while_it_is_written_is_told(tmp_path: Path) -> None:
