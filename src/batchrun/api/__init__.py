@@ -17,10 +17,9 @@ from typing import Any
 from batchrun.api.config import RunConfig
 from batchrun.api.continuing import Continuation, Wanted
 from batchrun.api.continuing import continuation as _continuation
-from batchrun.api.recording import Words, default_state_dir, open_journal, tidy_up
+from batchrun.api.recording import Words, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
-from batchrun.engine.lockfile import state_dir
 from batchrun.engine.machine import MachineLocks
 from batchrun.engine.pool.pool import WorkerPool
 from batchrun.engine.presence import Presence, presence_path
@@ -32,11 +31,12 @@ from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.journal.behind import Behind
-from batchrun.journal.places import unusable
+from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.sink import JournalSink
 from batchrun.model.job import Job
 from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink
+from batchrun.model.statedir import own_state_dir
 from batchrun.model.unit import RunSettings
 from batchrun.plugins import OPERATIONS, REFERENCE
 from batchrun.report.recap import Summary, recap_text
@@ -188,7 +188,7 @@ def _bound(
     goes_on, recorded = config.goes_on, config.recorded
     items_dir = ""
     if recorded:
-        items_dir = os.fspath(default_state_dir().run(run_id).items)
+        items_dir = os.fspath(StateDir.own().run(run_id).items)
     loaded.bind(
         Binding(
             run_id=run_id,
@@ -227,7 +227,7 @@ def _locks(
         BatchrunError: the lock of the run cannot last as long.
         JournalError: it is to be recorded, and nobody could tell later whether all of it has ended.
     """
-    directory = state_dir(os.environ, uid=os.geteuid())
+    directory = own_state_dir()
     presence: Presence | OSError | None = None
     recorded = config.recorded
     if recorded or config.lock is not None or (loaded.shares_locks and not config.dry_run):
@@ -282,7 +282,7 @@ def new_run_id(at: float) -> str:
 
 def _free_run_id(at: float) -> str:
     """Make an id that no run on record has: many runs may begin in the same second."""
-    state = default_state_dir()
+    state = StateDir.own()
     while os.path.lexists(state.run(run_id := new_run_id(at)).path):
         pass
     return run_id

@@ -7,8 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchrun.engine.lockfile import state_dir
-from batchrun.engine.presence import alive, holders, presence_path
+from batchrun.engine.presence import alive, holders_text, presence_path
 from batchrun.errors import JournalError, LockHeldError, UsageError
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
@@ -33,7 +32,6 @@ __all__ = ["Continuation", "Wanted", "continuation"]
 
 #: How often somebody looks whether a killed run has come to its end, in seconds.
 _LOOK_S = 0.05
-_SHOWN_PIDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +81,7 @@ class Continuation:
             LockHeldError: somebody was faster.
             JournalError: nobody can tell.
         """
-        state = _state()
+        state = StateDir.own()
         try:
             lock = RunLock(state.run(self.family[0]).turn)
         except OSError as error:
@@ -108,7 +106,7 @@ class Continuation:
         job = self.loaded.job
         task_ids = [task.id for task in (*job.tasks, *job.final_tasks)]
         try:
-            with ExitStack() as stack, History(_state()) as history:
+            with ExitStack() as stack, History(StateDir.own()) as history:
                 family = [stack.enter_context(history.open(one)) for one in self.family]
                 sentence = left_over(self.earlier, family, task_ids)
         except JournalError as error:  # somebody has removed them: this run has its own record
@@ -126,7 +124,7 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
-    with ExitStack() as stack, History(_state()) as history:
+    with ExitStack() as stack, History(StateDir.own()) as history:
         run_id = history.find(wanted.run)
         ids = history.family(run_id)
         family = [stack.enter_context(history.open(one)) for one in ids]
@@ -159,10 +157,6 @@ def _use_kept_items(loaded: LoadedJob, items_dir: str) -> None:
     loaded.keep_items.update(kept)
 
 
-def _state() -> StateDir:
-    return StateDir(state_dir(os.environ, uid=os.geteuid()))
-
-
 def _check_rest(family: Sequence[Recorded]) -> None:
     """Refuse while one of the runs goes on.
 
@@ -192,20 +186,15 @@ def _await_rest(state: StateDir, run_ids: Sequence[str], patience_s: float) -> N
         try:
             while alive(path):
                 if time.monotonic() >= end:
-                    raise LockHeldError(_still_ending(run_id, holders(path)))
+                    message = (
+                        f"run {run_id} was killed, and what it has started is still ending"
+                        f"{holders_text(path)}; wait for it, or end it"
+                    )
+                    raise LockHeldError(message)
                 time.sleep(_LOOK_S)
         except OSError as error:
             message = f"nobody can tell whether run {run_id} has ended: {error}"
             raise JournalError(message) from error
-
-
-def _still_ending(run_id: str, pids: Sequence[int]) -> str:
-    left = ", ".join(map(str, pids[:_SHOWN_PIDS]))
-    which = f" (process {left})" if left else ""
-    return (
-        f"run {run_id} was killed, and what it has started is still ending{which}; wait for it, "
-        "or end it"
-    )
 
 
 def _earlier(

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchrun.api.continuing import Continuation
-from batchrun.engine.lockfile import state_dir
 from batchrun.errors import BatchrunError
 from batchrun.jobfile.loaded import LoadedJob
 from batchrun.journal.earlier import current_boot_id
@@ -21,7 +20,7 @@ from batchrun.journal.retention import tidy
 from batchrun.journal.sink import JournalSink
 from batchrun.model.record import RunRecord
 
-__all__ = ["Words", "default_state_dir", "open_journal", "tidy_up"]
+__all__ = ["Words", "open_journal", "tidy_up"]
 
 _log = logging.getLogger("batchrun.journal")
 
@@ -34,11 +33,6 @@ class Words:
     command_line: tuple[str, ...] = ()
     #: What a run that goes on with this one needs of them; standard types only.
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-def default_state_dir() -> StateDir:
-    """Return the state directory of whoever runs this process."""
-    return StateDir(state_dir(os.environ, uid=os.geteuid()))
 
 
 def open_journal(
@@ -76,13 +70,13 @@ def open_journal(
         boot_id=current_boot_id(),
     )
     with nullcontext() if goes_on is None else goes_on.turn():
-        return JournalSink(default_state_dir(), record)
+        return JournalSink(StateDir.own(), record)
 
 
 def tidy_up(run_id: str) -> None:
     """Throw old records away behind a run, but not its own; what goes wrong is only logged."""
     try:
-        with History(default_state_dir()) as history:
+        with History(StateDir.own()) as history:
             for old_id in tidy(history, time.time(), spared=(run_id,)):
                 _log.debug("the record of run %s was old and is removed", old_id)
     except BatchrunError as error:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.main import get_command
 
-from batchrun.engine.lockfile import home_dir
 from batchrun.errors import JobFileError, UsageError
+from batchrun.model.statedir import home_dir
 
 if TYPE_CHECKING:
     from batchrun.jobfile.settings import Setting

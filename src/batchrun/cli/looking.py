@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from batchrun.cli.flags import PruneFlags, RunsFlags
-from batchrun.engine.lockfile import state_dir
 from batchrun.journal.history import History
 from batchrun.journal.places import StateDir
 from batchrun.journal.retention import DEFAULT, Retention, superfluous
@@ -27,7 +26,7 @@ _SHOWN = 20
 
 def open_history() -> History:
     """Return the runs of whoever runs this process."""
-    return History(StateDir(state_dir(os.environ, uid=os.geteuid())))
+    return History(StateDir.own())
 
 
 def palette_of_stdout() -> Palette:

@@ -1,6 +1,5 @@
 """`batchrun run`: loads a job file and runs it, holding its lock."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,8 @@ from batchrun import api
 from batchrun.cli.flags import CheckFlags, JobFlags
 from batchrun.cli.options import split_words, variables
 from batchrun.cli.wiring import Asked, check_flags, execute
-from batchrun.engine.lockfile import RunLock, hold, lock_path, state_dir
+from batchrun.engine.lockfile import RunLock, hold, lock_path
+from batchrun.model.statedir import own_state_dir
 
 __all__ = ["load_options", "lock_of", "locked", "run_job_file"]
 
@@ -65,6 +65,6 @@ def locked(name: str, wait_s: float = 0.0) -> Iterator[RunLock | None]:
     if not name:
         yield None
         return
-    path = lock_path(state_dir(os.environ, uid=os.geteuid()), name)
+    path = lock_path(own_state_dir(), name)
     with hold(path, name, wait_s) as lock:
         yield lock

@@ -1,54 +1,27 @@
 """At most one run of a job at a time: a kernel lock, and the presence of the run that holds it.
 
 The kernel lock dies with its process, however that ends. Whoever gets it then still waits for what
-a killed run has started, and which is being ended (see `holder`). Also where batchrun keeps what
-outlives a run.
+a killed run has started, and which is being ended (see `holder`).
 """
 
 import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from batchrun.engine.holder import Holder, erase, open_lock, sign, take
-from batchrun.engine.presence import Presence, holders, make_private
+from batchrun.engine.presence import Presence, holders_text, make_private
 from batchrun.errors import BatchrunError, LockHeldError
 
-__all__ = ["RunLock", "clean_name", "hold", "home_dir", "lock_path", "state_dir"]
+__all__ = ["RunLock", "clean_name", "hold", "lock_path"]
 
 _RETRY_S = 0.1
 #: How long what a killed run has started may still end without anybody having asked for a wait:
 #: idle workers and commands that heed TERM need less.
 _ENDING_S = 1.0
-_SHOWN_PIDS = 5
-
-
-def state_dir(environ: Mapping[str, str], *, uid: int) -> Path:
-    """Return the state directory; it need not exist.
-
-    >>> state_dir({"XDG_STATE_HOME": "/home/ann/.state"}, uid=1000).as_posix()
-    '/home/ann/.state/batchrun'
-    """
-    if chosen := environ.get("BATCHRUN_STATE_DIR"):
-        return Path(os.path.abspath(chosen))
-    if uid == 0:
-        return Path("/var/lib/batchrun")
-    if home := environ.get("XDG_STATE_HOME"):
-        return Path(home) / "batchrun"
-    return home_dir(environ) / ".local" / "state" / "batchrun"
-
-
-def home_dir(environ: Mapping[str, str]) -> Path:
-    """Return the home directory; `/` where nobody knows of one, as for a number without a name."""
-    if home := environ.get("HOME"):
-        return Path(home)
-    try:
-        return Path.home()
-    except RuntimeError:
-        return Path("/")
 
 
 def clean_name(name: str) -> str:
@@ -150,6 +123,5 @@ def _who(holder: Holder) -> str:
     who = "another process" if holder.pid is None else f"process {holder.pid}"
     if not holder.killed or holder.presence is None:
         return who
-    left = ", ".join(map(str, holders(holder.presence)[:_SHOWN_PIDS]))
-    which = f" (process {left})" if left else ""
+    which = holders_text(holder.presence)
     return f"{who}, which was killed: what it has started is still ending{which}"

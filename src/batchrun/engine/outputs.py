@@ -65,7 +65,7 @@ class Outputs:
             try:
                 one.settle()
             except OSError as error:
-                self._sinks = tuple(sink for sink in self._sinks if sink is not one)
+                self._remove(one)
                 self._mourn(error)
 
     def close(self) -> None:

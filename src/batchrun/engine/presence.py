@@ -22,11 +22,20 @@ from pathlib import Path
 
 from batchrun.ops.survivor import keep_open, let_go
 
-__all__ = ["Presence", "alive", "holders", "make_private", "presence_path", "remove_dead"]
+__all__ = [
+    "Presence",
+    "alive",
+    "holders",
+    "holders_text",
+    "make_private",
+    "presence_path",
+    "remove_dead",
+]
 
 #: Somebody who looks has the file locked for some microseconds; a run with the same id, for long.
 _TRIES = 100
 _TRY_S = 0.01
+_SHOWN_PIDS = 5
 #: Nothing of that name is a file, and nothing of ours is a link.
 _NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 #: O_NONBLOCK: a pipe of that name must not make anybody wait.
@@ -99,6 +108,16 @@ def holders(path: Path) -> list[int]:
     return sorted(
         int(name) for name in os.listdir("/proc") if name.isdecimal() and _holds(name, wanted)
     )
+
+
+def holders_text(path: Path) -> str:
+    """Write which processes those are, the first ones, to stand behind a sentence; empty: none.
+
+    >>> holders_text(Path("/nowhere"))
+    ''
+    """
+    left = ", ".join(map(str, holders(path)[:_SHOWN_PIDS]))
+    return f" (process {left})" if left else ""
 
 
 class Presence:

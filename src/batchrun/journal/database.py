@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,16 @@ from urllib.parse import quote
 
 from batchrun.errors import JournalError
 
-__all__ = ["Schema", "flaw", "is_damage", "open_for_reading", "open_for_writing", "reason", "seal"]
+__all__ = [
+    "Schema",
+    "flaw",
+    "is_damage",
+    "open_for_reading",
+    "open_for_writing",
+    "reason",
+    "seal",
+    "transaction",
+]
 
 _NEWER = "it was written by a newer batchrun"
 #: How long another process may hold a database before we give up, in seconds.
@@ -192,10 +201,22 @@ def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
     return int(version)
 
 
-def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
-    """Bring a database up to date, one step after the other, all of it or nothing."""
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write all that the block writes, or nothing of it."""
     connection.execute("BEGIN IMMEDIATE")
     try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # some errors have ended it
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Bring a database up to date, one step after the other, all of it or nothing."""
+    with transaction(connection):
         # Looked at once more: another process may have done it meanwhile.
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         for step in schema.steps[version:]:
@@ -203,10 +224,6 @@ def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id={schema.application_id}")
         connection.execute(f"PRAGMA user_version={schema.version}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchrun.errors import JournalError
-from batchrun.journal.database import is_damage, open_for_reading, open_for_writing
+from batchrun.journal.database import is_damage, open_for_reading, open_for_writing, transaction
 from batchrun.journal.places import StateDir
 from batchrun.journal.rows import raw_text, read_text
 from batchrun.journal.schema import INDEX
@@ -121,9 +121,8 @@ class Index:
     def _execute(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
         if self._connection is None:
             self._connection = open_for_writing(self._state.index, INDEX, _BUSY_S)
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(statement, values)
-        self._connection.execute("COMMIT")
+        with transaction(self._connection):
+            self._connection.executemany(statement, values)
 
 
 def _row_of(record: RunRecord) -> RunRow:

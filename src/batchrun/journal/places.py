@@ -14,8 +14,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from batchrun.errors import JournalError
+from batchrun.model.statedir import own_state_dir
 
 __all__ = ["RunDir", "StateDir", "unusable"]
 
@@ -88,6 +90,11 @@ class StateDir:
     """The directory in which runs are recorded; it need not exist."""
 
     path: Path
+
+    @classmethod
+    def own(cls) -> Self:
+        """Return that of whoever runs this process."""
+        return cls(own_state_dir())
 
     @property
     def index(self) -> Path:

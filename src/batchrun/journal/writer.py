@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from batchrun.journal.database import transaction
+
 __all__ = ["Batch", "Writer", "insert"]
 
 #: How old the oldest waiting event may become, in seconds.
@@ -151,14 +153,8 @@ class Writer:
         return events
 
     def _transact(self, events: Sequence[Any]) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._connection):
             self._write(self._connection, events)
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
 
     def _fail(self, error: sqlite3.Error) -> None:
         with self._changed:
