@@ -13,6 +13,7 @@ from batchrun.report.lines import Lines, nothing
 from batchrun.report.recap import Summary, change_text, details_text, recap_text
 from batchrun.report.text import PLAIN, Palette, visible
 from batchrun.report.waiting import Place, Waiting
+from batchrun.report.who import who
 from batchrun.report.whole import pieces
 
 __all__ = ["GroupedOptions", "GroupedSink"]
@@ -113,12 +114,12 @@ class GroupedSink:
             return
         output = event.report.output
         if not self._options.keep_order:
-            tag = self._tag(event.unit.label)
+            tag = self._tag(who(event.unit))
             self._write(self._stderr, pieces(output.stderr), tag, may_fail=True)
             self._write(self._stdout, pieces(output.stdout), tag)
             return
         self._held[event.unit.index] = _Held(
-            label=event.unit.label,
+            label=who(event.unit),
             stdout=self._waiting.put(output.stdout),
             stderr=self._waiting.put(output.stderr),
         )

@@ -1,4 +1,4 @@
-"""Output of commands while they run: whole lines, each tagged with its item or task."""
+"""Output of commands while they run: whole lines, each tagged with its host and item, or its task."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from batchrun.model.unit import Unit
 from batchrun.report.failures import reason
 from batchrun.report.lines import Lines
 from batchrun.report.text import count, decode, duration, shorten, visible
+from batchrun.report.who import who, without_who
 
 __all__ = ["LiveOutput"]
 
@@ -102,14 +103,15 @@ class LiveOutput:
 
     def _why(self, unit: Unit, report: Report) -> str:
         """Write why an attempt did not end ok, without the item that is the tag already."""
-        message = reason(report.outcome).removeprefix(f"{unit.label}: ")
+        message = without_who(reason(report.outcome), unit)
         return shorten(visible(message[:_MESSAGE_CHARS]), _MESSAGE_CHARS)
 
     def _tag(self, unit: Unit) -> str:
         """Write whose line it is."""
-        if not unit.label:
+        name = who(unit)
+        if not name:
             return self._name_of(unit.task_id)
-        return shorten(visible(unit.label[: _TAG_COLUMNS * 4]), _TAG_COLUMNS)
+        return shorten(visible(name[: _TAG_COLUMNS * 4]), _TAG_COLUMNS)
 
 
 def _end_of_character(data: bytes, limit: int) -> int:
