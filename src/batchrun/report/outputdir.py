@@ -6,9 +6,9 @@ r"""`--output-dir`: complete standard output and standard error of every unit, a
     DIR/20261122-031500-7f3a/reload/000001-web01.out
 
 Each run has a directory of its own, so that nothing is mixed or overwritten. Files are named by
-the unit's number in its task and what is harmless of its host and item; only those that hold something are
-made. `index.tsv` leads from the item, written exactly, to the files: a backslash, a tab and a
-newline in it are `\\`, `\t` and `\n`, a byte that is not UTF-8 is such as `\xe9`.
+the unit's number in its task and what is harmless of its host and item; only those that hold
+something are made. `index.tsv` leads from the item, written exactly, to the files: a backslash, a
+tab and a newline in it are `\\`, `\t` and `\n`, a byte that is not UTF-8 is such as `\xe9`.
 
 Below DIR everything is opened relative to the directory that was made for this run, and nothing
 that somebody else puts there is followed or written to.

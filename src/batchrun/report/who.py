@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from batchrun.model.unit import Unit
+from batchrun.nodes.folding import fold
 from batchrun.report.text import count, visible
 
 __all__ = ["hosts_text", "who", "without_who"]
@@ -40,8 +41,5 @@ def hosts_text(hosts: Collection[str], more: int = 0) -> str:
         hosts: Their names.
         more: How many there are besides, of which nobody knows the names.
     """
-    # Node sets take a while to load, and runs without hosts never need them.
-    from batchrun.nodes.nodeset import fold  # noqa: PLC0415
-
     others = ", ..." if more else ""
     return f"{visible(fold(hosts))}{others} ({count(len(hosts) + more)})"
