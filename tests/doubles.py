@@ -325,6 +325,8 @@ class ListSource:
         self._plans = dict(plans or {})
         self.opened: list[str] = []
         self.closed: list[str] = []
+        #: Units of tasks on hosts that have ended.
+        self.ended: list[Unit] = []
         self.scopes: dict[str, Mapping[str, Any]] = {}
         self.wakers: dict[str, Waker] = {}
         self.reviewed: list[tuple[str, int, int]] = []
@@ -354,6 +356,7 @@ class ListStream:
         self._task_id = task_id
         self._plan = iter(plan)
         self.total: int | None = None
+        self.hosts: int | None = None
         self.done_before = 0
 
     def draw(self) -> Unit | Drawn:
@@ -361,6 +364,9 @@ class ListStream:
         if isinstance(drawn, SourceError):
             raise drawn
         return drawn
+
+    def ended(self, unit: Unit) -> None:
+        self._source.ended.append(unit)
 
     def close(self) -> None:
         self._source.closed.append(self._task_id)

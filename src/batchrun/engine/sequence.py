@@ -22,9 +22,9 @@ from typing import Protocol, TypeAlias
 
 from batchrun.engine.messages import Message
 from batchrun.engine.steps import Move, RunStep, StepRules, Steps, StopStep
-from batchrun.model.event import UnitOutput, UnitProgress
+from batchrun.model.event import UnitOutput, UnitProgress, UnitStaged
 from batchrun.model.outcome import Report
-from batchrun.model.ports import Returned, Started
+from batchrun.model.ports import Returned, Silent, Started
 from batchrun.model.unit import Order
 
 __all__ = ["STRIDE", "Sequencer", "Submitter"]
@@ -32,7 +32,7 @@ __all__ = ["STRIDE", "Sequencer", "Submitter"]
 #: More than any run has units. A step's number is its unit's plus a multiple of this.
 STRIDE = 10**10
 
-StepNews: TypeAlias = Started | UnitOutput | UnitProgress
+StepNews: TypeAlias = Started | Silent | UnitOutput | UnitProgress | UnitStaged
 
 
 class Submitter(Protocol):
@@ -139,6 +139,8 @@ class Sequencer:
                 yield replace(message, number=number, unit=steps.order.unit)
             case UnitProgress(bytes_done=more):
                 yield UnitProgress(number=number, bytes_done=done + more)
+            case Silent() | UnitStaged():
+                yield replace(message, number=number)
 
     def next_wakeup(self) -> float | None:
         """Tell when `tick` must be called at the latest; None: only after another message."""
