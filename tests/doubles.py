@@ -11,6 +11,7 @@ from batchrun.engine.scheduler import (
     AskPause,
     Close,
     Command,
+    Forget,
     Open,
     Scheduler,
     StopUnit,
@@ -122,6 +123,8 @@ class Play:
         self.closed: list[str] = []
         self.stops: list[int] = []
         self.asked: list[AskPause] = []
+        #: Names of the hosts whose connections are not needed any more.
+        self.forgotten: list[str] = []
         self.drawn = Counter[str]()
         self._totals = totals or {}
         given = plans or {}
@@ -247,6 +250,8 @@ class Play:
                     self.scheduler.returned(number, self.now)
             case AskPause():
                 self.asked.append(command)
+            case Forget(host=host):
+                self.forgotten.append(host.name)
             case _:
                 self.events.append(command)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from batchrun.errors import UnreachableError
 from batchrun.model.host import Host
 from batchrun.model.operation import Context
-from batchrun.model.session import HostChannel, Stage
+from batchrun.model.session import HostChannel, HostSession, Stage
 
-__all__ = ["FakeConnector", "FakeSession", "wait_for_stop"]
+__all__ = ["FakeConnector", "FakeSession", "refuse", "wait_for_stop"]
 
 
 @dataclass(eq=False)
@@ -21,7 +21,7 @@ class FakeSession:
     host: Host
 
     def open_channel(self, command: str, context: Context) -> HostChannel:
-        raise AssertionError(command)
+        raise AssertionError(command, context)
 
     def open_files(self, context: Context) -> object:
         raise AssertionError(context)
@@ -50,7 +50,7 @@ class FakeConnector:
             self.most_held[host.name] = max(self.most_held[host.name], self.held[host.name])
         return FakeSession(host)
 
-    def release(self, session: FakeSession) -> None:  # type: ignore[override]  # its own kind
+    def release(self, session: HostSession) -> None:
         with self._lock:
             self.held[session.host.name] -= 1
 

@@ -22,7 +22,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
-from typing import Any
 
 from batchrun.engine.context import ACKNOWLEDGE, STOP
 from batchrun.engine.hostcontext import HostUnitContext
@@ -41,6 +40,8 @@ __all__ = ["SILENT_S", "Patience", "SshThreads"]
 
 #: A host of which nothing was heard for so long is named, in seconds, and again after as long.
 SILENT_S = 600.0
+#: What asks the guards of units on hosts.
+_WITHIN = "batchrun.remote.around:within"
 #: For idle threads to end at `close`, in seconds.
 _JOIN_S = 5.0
 #: Between two looks of the watch, in seconds.
@@ -67,8 +68,6 @@ class SshThreads:
         table: The operations on hosts, or `module:ATTRIBUTE` where they are.
         connector: Makes connections; it is closed with the runner.
         fanout: Most threads.
-        within: Where to find what asks the guards of units on hosts (see `run_unit`).
-        patience: How long threads and hosts are waited for.
     """
 
     def __init__(
@@ -78,17 +77,14 @@ class SshThreads:
         table: OperationTable | str,
         connector: Connector,
         fanout: int,
-        *,
-        within: str = "batchrun.remote.around:within",
-        patience: Patience | None = None,
     ) -> None:
         self._settings = settings
         self._events = events
         self._table = table
-        self._within = within
         self._connector = connector
         self._fanout = fanout
-        self._patience = patience or Patience()
+        #: How long threads and hosts are waited for; to be changed before the first order only.
+        self.patience = Patience()
         #: Guards everything below.
         self._changed = threading.Condition()
         self._orders: deque[Order] = deque()
@@ -126,7 +122,7 @@ class SshThreads:
         with self._changed:
             attempt = self._attempts.get(number)
             if attempt is not None:
-                attempt.stop(self._settings.kill_grace_s, self._patience)
+                attempt.stop(self._settings.kill_grace_s, self.patience)
                 self._changed.notify_all()
                 return
             for order in self._orders:
@@ -167,10 +163,10 @@ class SshThreads:
             self._closing = self._killed = True
             self._orders.clear()
             for attempt in self._attempts.values():
-                attempt.stop(0.0, self._patience)
-                attempt.stop(0.0, self._patience)
+                attempt.stop(0.0, self.patience)
+                attempt.stop(0.0, self.patience)
             self._changed.notify_all()
-        self._join(self._patience.insisted_s)
+        self._join(self.patience.insisted_s)
         self._disconnect()
 
     # ---- threads --------------------------------------------------------------------------
@@ -238,13 +234,11 @@ class SshThreads:
 
     def _run(self, attempt: "_Attempt") -> Report:
         order = attempt.order
-        context = HostUnitContext(
-            order, self._settings, attempt.control, attempt, self._connector
-        )
+        context = HostUnitContext(order, self._settings, attempt.control, attempt, self._connector)
         attempt.context = context
         table = _CONNECTING if order.unit.operation == CONNECT else self._found_table
         try:
-            report = run_unit(order, context, table, self._within)
+            report = run_unit(order, context, table, _WITHIN)
         finally:
             context.disconnect()
             attempt.control.close()
@@ -278,14 +272,14 @@ class SshThreads:
     def _look(self, now: float) -> None:
         """Give up who should have come back by now, and name who says nothing."""
         for number, attempt in tuple(self._attempts.items()):
-            outcome = attempt.overdue(now, self._settings.kill_grace_s, self._patience)
+            outcome = attempt.overdue(now, self._settings.kill_grace_s, self.patience)
             if outcome is not None:
                 del self._attempts[number]
                 self._threads.discard(attempt.thread)
                 self._put(attempt.given_up(outcome))
                 if self._orders and not self._killed:
                     self._start_thread()
-            elif attempt.is_silent(now, self._patience.silent_s):
+            elif attempt.is_silent(now, self.patience.silent_s):
                 silent_s = now - attempt.heard_at
                 self._put(Silent(number=number, stage=attempt.at_stage, silent_s=silent_s))
 
@@ -371,9 +365,7 @@ class _Attempt:
         """Pass on a piece of output."""
         self.heard()
         order = self.order
-        self._say(
-            self, UnitOutput(number=order.number, unit=order.unit, stream=stream, data=data)
-        )
+        self._say(self, UnitOutput(number=order.number, unit=order.unit, stream=stream, data=data))
 
     def progress(self, bytes_done: int) -> None:
         """Pass on how far the unit is."""
