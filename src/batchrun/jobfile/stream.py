@@ -85,6 +85,11 @@ class PlannedStream:
         return self._items.total
 
     @property
+    def hosts(self) -> int | None:
+        """For how many hosts there will be units: tasks on hosts are not planned here."""
+        return None
+
+    @property
     def done_before(self) -> int:
         """How many units were left out so far."""
         return self._settled.left_out
