@@ -1,6 +1,6 @@
 """Node sets and inventories: which hosts a text means. The only importer of ClusterShell.
 
-    text ──nodeset──► names and users ──inventory──► Host objects          names ──folding──► text
+    text ──reading──► names and users ──inventory──► Host objects          names ──nodeset──► text
                          ▲
         groups and hosts of the inventory, groups of this machine (machinegroups)
 

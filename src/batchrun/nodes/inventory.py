@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from batchrun.errors import NodeSetError
 from batchrun.model.host import Host
 from batchrun.nodes.machinegroups import MachineGroups
-from batchrun.nodes.nodeset import check_name, evaluate, expand_ranges
+from batchrun.nodes.nodeset import expand
+from batchrun.nodes.reading import check_name, evaluate
 
 __all__ = ["GroupRow", "HostRow", "Inventory", "Note", "Place", "Settings", "build_inventory"]
 
@@ -202,7 +203,7 @@ class _Builder:
 
     def _take(self, row: HostRow) -> None:
         try:
-            names = expand_ranges(row.nodes)
+            names = expand(row.nodes)
             for name in names:
                 check_name(name, row.nodes)
         except NodeSetError as error:
@@ -219,7 +220,7 @@ class _Builder:
         if address is None or "[" not in address:
             return [settings] * number
         try:
-            addresses = expand_ranges(address)
+            addresses = expand(address)
             if len(addresses) != number:
                 message = f"`{address}` means {len(addresses)} addresses, for {number} hosts"
                 raise NodeSetError(message)

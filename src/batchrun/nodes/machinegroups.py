@@ -101,6 +101,5 @@ def _config_files() -> list[str]:
     return [
         path
         for path in config_paths("groups.conf")
-        if os.path.dirname(path) == chosen
-        or os.path.dirname(os.path.dirname(path)) not in examples
+        if os.path.dirname(path) == chosen or os.path.dirname(os.path.dirname(path)) not in examples
     ]

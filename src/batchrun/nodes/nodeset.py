@@ -1,282 +1,101 @@
-"""Texts that name hosts: `@web,db[1-2]!web07` read to names, in the order in which they stand.
+"""Names of hosts written as short as can be, and written out again: `web[01-18,20]`.
 
-    text ──operands──► `@web`  `,`  `db[1-2]`  `!`  `web07` ──each──► names ──left to right──► names
-
-Every operand must be a name, a known group, or a wildcard that matches: a slip in what is
-excluded must not run on what was meant to be spared.
+Folding is one pass from the last number in a name to the first, each a sort: a million names that
+have nothing in common take no longer than a sort of them.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from typing import Final, Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from batchrun.errors import NodeSetError
 
-__all__ = ["MOST_HOSTS", "KnownNames", "check_name", "evaluate", "expand_ranges"]
+__all__ = ["MOST_HOSTS", "expand", "fold", "too_many"]
 
 #: More hosts than this are a slip in a range; nothing is expanded before they were counted.
 MOST_HOSTS: Final = 100_000
-_OPERATORS: Final = ",!&^"
-_UNION: Final = ","
-#: What the names of hosts may have in them; `%` is the zone of an address.
-_BAD_IN_NAME = re.compile(r"[^\w.:%+-]")
 _RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18})(?:/([0-9]{1,9}))?)?")
+_NUMBER = re.compile(r"(\d+)")
+#: Longer numbers are no counting: they stay as they are.
+_MOST_DIGITS = 18
 
 
-class KnownNames(Protocol):
-    """What a node set may refer to."""
+def fold(names: Iterable[str]) -> str:
+    """Write names as one node set, which means the same names again; empty for none.
 
-    def all_hosts(self) -> Sequence[str]:
-        """Return every host that is known, for `@*` and wildcards."""
-
-    def members(self, group: str, source: str) -> Sequence[str] | None:
-        """Return the hosts of a group; None: there is no such group.
-
-        Args:
-            group: Its name, or `*` for all hosts of the source.
-            source: Where it is defined; empty: anywhere.
-        """
-
-    def group_names(self, source: str) -> Sequence[str]:
-        """Return the names of the groups, for `did you mean`."""
-
-    def knows(self, name: str) -> bool:
-        """Whether some source names this host."""
-
-
-def evaluate(text: str, known: KnownNames) -> dict[str, str]:
-    """Read a node set.
-
-    Args:
-        text: The node set; not empty.
-        known: The hosts and groups that it may refer to.
-
-    Returns:
-        The names in their order, each with the login user that is written before its `@`
-        (empty: none).
-
-    Raises:
-        NodeSetError: it cannot be read, refers to what there is not, or means no host.
+    >>> fold(["web3", "web1", "web2", "db"])
+    'db,web[1-3]'
+    >>> fold(["r1n1", "r1n2", "r2n1", "r2n2"]), fold(["n08", "n09", "n10", "n1"])
+    ('r[1-2]n[1-2]', 'n[1,08-10]')
     """
-    found: dict[str, str] = {}
-    for operator, operand in _operands(text):
-        named = _named(operand, known)
-        if operator == "!":
-            _check_excluded(operand, named, found, known)
-        _OPERATIONS[operator](found, named)
-        if len(found) > MOST_HOSTS:
-            raise _too_many(text)
-    if not found:
-        message = f"the node set `{text}` means no host at all"
-        raise NodeSetError(message)
-    return found
+    rows = [tuple(_NUMBER.split(name)) for name in sorted(set(names))]
+    deepest = max((len(row) for row in rows), default=0)
+    for at in range(deepest - 2, 0, -2):
+        rows = _folded(rows, at)
+    return ",".join("".join(row) for row in sorted(rows, key=_by_number))
 
 
-def _too_many(text: str) -> NodeSetError:
-    return NodeSetError(f"`{text}` means more than {MOST_HOSTS} hosts; is it a slip?")
-
-
-# --- operators
-
-
-def _unite(found: dict[str, str], named: dict[str, str]) -> None:
-    for name, user in named.items():
-        before = found.setdefault(name, user)
-        if before and user and before != user:
-            message = f"`{name}` is named with two users, {before} and {user}; keep one"
-            raise NodeSetError(message)
-        found[name] = before or user
-
-
-def _subtract(found: dict[str, str], named: dict[str, str]) -> None:
-    for name in named:
-        found.pop(name, None)
-
-
-def _intersect(found: dict[str, str], named: dict[str, str]) -> None:
-    for name in [name for name in found if name not in named]:
-        del found[name]
-
-
-def _differ(found: dict[str, str], named: dict[str, str]) -> None:
-    for name, user in named.items():
-        if name in found:
-            del found[name]
+def _folded(rows: Sequence[tuple[str, ...]], at: int) -> list[tuple[str, ...]]:
+    """Put the rows together that differ only in the number at this place."""
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    short: list[tuple[str, ...]] = []
+    for row in rows:
+        if len(row) > at and len(row[at]) <= _MOST_DIGITS:
+            alike[(*row[:at], "", *row[at + 1 :])].append(row[at])
         else:
-            found[name] = user
+            short.append(row)
+    return [
+        *short,
+        *((*rest[:at], _ranges(numbers), *rest[at + 1 :]) for rest, numbers in alike.items()),
+    ]
 
 
-_OPERATIONS: Final[dict[str, Callable[[dict[str, str], dict[str, str]], None]]] = {
-    _UNION: _unite,
-    "!": _subtract,
-    "&": _intersect,
-    "^": _differ,
-}
+def _ranges(numbers: Sequence[str]) -> str:
+    """Write numbers as ranges; those with leading zeros, and of the same length, by themselves."""
+    if len(numbers) == 1:
+        return numbers[0]
+    padded = {len(one) for one in numbers if one[0] == "0" and len(one) > 1}
+    by_width: dict[int, list[int]] = defaultdict(list)
+    for one in numbers:
+        by_width[len(one) if len(one) in padded else 0].append(int(one))
+    parts = [
+        part for width, values in sorted(by_width.items()) for part in _runs(sorted(values), width)
+    ]
+    return f"[{','.join(parts)}]"
 
 
-def _check_excluded(
-    operand: str, named: Iterable[str], found: dict[str, str], known: KnownNames
-) -> None:
-    """Refuse to exclude a name that nobody knows: it would have been another one.
-
-    Raises:
-        NodeSetError: none of the names is among the hosts so far, and no source knows one.
-    """
-    if any(name in found or known.knows(name) for name in named):
-        return
-    hint = _did_you_mean(operand, [*found, *known.all_hosts()])
-    message = (
-        f"`{operand}` is to be excluded, but is none of the hosts before `!`, and no source knows "
-        f"it{hint}"
-    )
-    raise NodeSetError(message)
-
-
-# --- operands
-
-
-def _operands(text: str) -> Iterator[tuple[str, str]]:
-    """Cut a node set into its operands, each with the operator before it.
-
-    Raises:
-        NodeSetError: an operand is missing, or a bracket.
-    """
-    operator = _UNION
-    expected = True  # an operand, since the last operator or the beginning
-    is_first = True
-    for token in _tokens(text):
-        if token not in _OPERATORS:
-            yield (operator if expected else _UNION), token
-            expected = is_first = False
-        elif expected:
-            what = "begins with" if is_first else "has nothing before"
-            message = f"the node set `{text}` {what} `{token}`; write a host or a group before it"
-            raise NodeSetError(message)
-        else:
-            operator, expected = token, True
-    if expected:
-        what = "is empty" if is_first else f"ends with `{operator}`; write what follows it"
-        message = f"the node set {what}" if is_first else f"the node set `{text}` {what}"
-        raise NodeSetError(message)
-
-
-def _tokens(text: str) -> Iterator[str]:
-    """Yield operators, and operands with their brackets."""
-    word, depth = "", 0
-    for character in text:
-        if depth == 0 and (character in _OPERATORS or character.isspace()):
-            if word:
-                yield word
-            word = ""
-            if character in _OPERATORS:
-                yield character
+def _runs(values: Sequence[int], width: int) -> Iterable[str]:
+    """Yield the runs of numbers that follow each other."""
+    first = before = values[0]
+    for value in [*values[1:], None]:
+        if value == before + 1:
+            before = value
             continue
-        depth += (character == "[") - (character == "]")
-        if depth not in (0, 1):
-            what = "opened twice" if depth > 1 else "closed and was not opened"
-            message = f"in the node set `{text}` a bracket is {what}"
-            raise NodeSetError(message)
-        if not character.isspace():
-            word += character
-    if depth:
-        message = f"in the node set `{text}` a bracket is not closed; write `]`"
-        raise NodeSetError(message)
-    if word:
-        yield word
+        yield f"{first:0{width}}" if first == before else f"{first:0{width}}-{before:0{width}}"
+        if value is not None:
+            first = before = value
 
 
-def _named(operand: str, known: KnownNames) -> dict[str, str]:
-    """Return the names that one operand means, each with its user."""
-    user, at, rest = operand.partition("@")
-    if not at or not user:
-        user, rest = "", operand
-    elif _BAD_IN_NAME.search(user):
-        message = f"`{user}` before the `@` of `{operand}` cannot be a login user"
-        raise NodeSetError(message)
-    if rest.startswith("@"):
-        names: Iterable[str] = _group(rest, known)
-    elif "*" in rest or "?" in rest:
-        names = _wildcard(rest, known)
-    else:
-        names = expand_ranges(rest)
-        for name in names:
-            check_name(name, operand)
-    return dict.fromkeys(names, user)
-
-
-def check_name(name: str, written: str) -> None:
-    """Refuse what cannot be the name of a host.
-
-    Raises:
-        NodeSetError: it cannot.
-    """
-    if not name:
-        message = f"there is no name in `{written}`"
-        raise NodeSetError(message)
-    bad = _BAD_IN_NAME.search(name)
-    if bad is not None:
-        message = (
-            f"`{bad[0]}` in `{written}` cannot be in the name of a host; hosts are separated by "
-            "`,` or blanks"
-        )
-        raise NodeSetError(message)
-    if name.startswith("-"):
-        message = f"`{written}` begins with `-`, as no host does"
-        raise NodeSetError(message)
-
-
-def _group(operand: str, known: KnownNames) -> list[str]:
-    source, colon, pattern = operand[1:].rpartition(":")
-    if colon and not source:
-        message = f"`{operand}` has no source before the `:`; write @GROUP or @SOURCE:GROUP"
-        raise NodeSetError(message)
-    names: list[str] = []
-    for group in [pattern] if pattern == "*" else expand_ranges(pattern):
-        found = known.members(group, source)
-        if found is None:
-            raise _no_group(operand, group, source, known)
-        if not found:
-            message = f"the group `{operand}` has no hosts"
-            raise NodeSetError(message)
-        names += found
-    return names
-
-
-def _no_group(operand: str, group: str, source: str, known: KnownNames) -> NodeSetError:
-    if group == "*" and not source:
-        return NodeSetError(
-            "`@*` means all hosts that are known, and none is; give an inventory with hosts"
-        )
-    names = known.group_names(source)
-    hint = _did_you_mean(group, names, "@" if not source else f"@{source}:")
-    if not hint:
-        hint = f"; there are {', '.join(names[:10])}" if names else "; there are no groups at all"
-    return NodeSetError(f"there is no group `{operand}`{hint}")
-
-
-def _wildcard(operand: str, known: KnownNames) -> list[str]:
-    every = known.all_hosts()
-    masks = expand_ranges(operand)
-    names = [name for name in every if any(fnmatchcase(name, mask) for mask in masks)]
-    if not names:
-        stem = re.split(r"[*?\[]", operand)[0]
-        hint = _did_you_mean(stem, every) if every else "; no source names any host"
-        message = f"the wildcard `{operand}` matches none of the hosts that are known{hint}"
-        raise NodeSetError(message)
-    return names
-
-
-def _did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean `{before}{close[0]}`?" if close else ""
+def _by_number(row: tuple[str, ...]) -> tuple[tuple[str, int, str], ...]:
+    """Sort as people count: `web9` before `web10`."""
+    numbers = [re.match(r"\[?(\d+)", part) for part in row[1::2]]
+    texts = row[::2]
+    return tuple(
+        (text, int(number[1]) if number else -1, part)
+        for text, number, part in zip(texts, [*numbers, None], [*row[1::2], ""], strict=True)
+    )
 
 
 # --- ranges
 
 
-def expand_ranges(pattern: str) -> list[str]:
+def too_many(text: str) -> NodeSetError:
+    """Say that a text means more hosts than anybody has."""
+    return NodeSetError(f"`{text}` means more than {MOST_HOSTS} hosts; is it a slip?")
+
+
+def expand(pattern: str) -> list[str]:
     """Write out the ranges in brackets: `web[01-20]`, `n[1-9/2]`, `r[1-2]n[1-4]`.
 
     Raises:
@@ -285,7 +104,7 @@ def expand_ranges(pattern: str) -> list[str]:
     if "[" not in pattern:
         return [pattern]
     if _size(pattern) > MOST_HOSTS:
-        raise _too_many(pattern)
+        raise too_many(pattern)
     from ClusterShell.NodeSet import (  # noqa: PLC0415 - 60 ms, and most hosts have no ranges
         RESOLVER_NOGROUP,
         NodeSet,
