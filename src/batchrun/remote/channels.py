@@ -50,6 +50,9 @@ TESTED: Final = ((5, 1), (6, 0))
 #: How often a reading thread that hears nothing looks around; 300 idle connections cost 5 % of a
 #: core with paramiko's 0.1 s.
 IDLE_S: Final = 5.0
+#: A packet of no more bytes is a question: its answer is acknowledged at once. sshd holds back what
+#: follows until then, and the first command on a connection would take 45 ms instead of 4.
+_SMALL: Final = 1024
 #: Lines that a server may say before its banner, and characters of each that are kept.
 _GREETING = (20, 200)
 
@@ -103,6 +106,7 @@ class _Packets(Packetizer):  # type: ignore[misc]  # paramiko has no types
         self.quiet()
 
     def write_all(self, out: bytes) -> None:
+        small = len(out) <= _SMALL
         last = time.monotonic()
         while out:
             try:
@@ -117,6 +121,9 @@ class _Packets(Packetizer):  # type: ignore[misc]  # paramiko has no types
                 raise EOFError
             last = time.monotonic()
             out = out[sent:]
+        if small and isinstance(self._wired, socket.socket):
+            with contextlib.suppress(OSError):
+                self._wired.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def close(self) -> None:
         # Closing alone does not wake the thread that waits for data.
