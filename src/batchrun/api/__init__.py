@@ -30,6 +30,7 @@ from batchrun.jobfile import LoadOptions
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
+from batchrun.jobfile.places import Tables
 from batchrun.journal.behind import Behind
 from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.sink import JournalSink
@@ -51,8 +52,8 @@ __all__ = [
     "Wanted",
     "Words",
     "continuation",
-    "load",
     "host_operations",
+    "load",
     "load_text",
     "new_run_id",
     "operations",
@@ -231,7 +232,7 @@ def continuation(wanted: Wanted) -> Continuation:
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
-    return _continuation(wanted, operations())
+    return _continuation(wanted, Tables(here=operations(), on_hosts=host_operations()))
 
 
 def _locks(

@@ -32,6 +32,9 @@ class LoadOptions:
     inventory: str = ""
     #: Node sets (`-w`): each task keeps of its hosts only these; empty: all.
     hosts: tuple[str, ...] = ()
+    #: Each several node sets: only hosts that are in each of these, too (a run that goes on with
+    #: one that left hosts out).
+    within: tuple[tuple[str, ...], ...] = ()
     #: Node sets (`-x`): no task keeps these.
     exclude: tuple[str, ...] = ()
     #: As root, obey files that others can write as well.

@@ -49,11 +49,7 @@ class PlannedStream:
 
     @property
     def hosts(self) -> int | None:
-<<<<<<< HEAD
-        """For how many hosts there will be units: tasks on hosts are not planned here."""
-=======
         """For how many hosts there will be units: for none."""
->>>>>>> hostload
         return None
 
     @property
