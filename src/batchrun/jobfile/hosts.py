@@ -1,12 +1,12 @@
 """`hosts` and `delegate_to`: which hosts the units of a task, or of a step, are for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from batchrun.errors import NodeSetError, SourceError, UsageError
 from batchrun.jobfile.compiled import Compiled, Constant
-from batchrun.jobfile.entries import Entry
+from batchrun.jobfile.entries import SECTIONS, Entry
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.places import HERE
@@ -16,7 +16,7 @@ from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.model.host import Host
 from batchrun.nodes.inventory import Inventory
 
-__all__ = ["HostPlan", "HostText", "check_left", "compile_delegate", "compile_hosts"]
+__all__ = ["HostPlan", "HostText", "check_left", "compile_delegate", "compile_hosts", "mentions_hosts"]
 
 _TEXT = Shape(scalars=(Scalar(type=str),))
 _TEXTS = Shape(items=_TEXT)
@@ -132,6 +132,22 @@ def compile_delegate(entry: Entry, compiler: Compiler, inventory: Inventory) -> 
             compiler.problems.add(place, str(error))
             return None
     return HostText(place=place, name=name)
+
+
+def mentions_hosts(data: Mapping[str, Any]) -> bool:
+    """Tell whether a job file has tasks on hosts, or steps that are done on one."""
+    defaults = data.get("defaults")
+    if isinstance(defaults, dict) and "hosts" in defaults:
+        return True
+    lists = [data.get(key) for key in ("tasks", "finally")]
+    entries = [one for some in lists if isinstance(some, list) for one in some]
+    return any(_mentions(one) for one in entries if isinstance(one, dict))
+
+
+def _mentions(entry: Mapping[str, Any]) -> bool:
+    lists = [entry.get(key) for key in SECTIONS]
+    steps = [one for some in lists if isinstance(some, list) for one in some]
+    return "hosts" in entry or any(isinstance(one, dict) and "delegate_to" in one for one in steps)
 
 
 def check_left(plans: Iterable[HostPlan | None], fleet: Fleet) -> None:
