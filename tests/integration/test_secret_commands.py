@@ -70,7 +70,7 @@ def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(tmp_path:
     commands = QuietCommands(str(tmp_path), patience_s=0.5)
 
     with pytest.raises(SourceError, match=r"`db` did not end within 0\.5 s"):
-        commands.read("db", shell("echo hunter22; setsid sleep 1000 & sleep 1000"))
+        commands.read("the secret `db`", shell("echo hunter22; setsid sleep 1000 & sleep 1000"))
 
     assert processes_with_environ(f"PWD={tmp_path}") == []
 

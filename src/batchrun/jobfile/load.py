@@ -176,6 +176,7 @@ class _Loading:
             registered=registered,
             secrets=secrets,
             fleet=context.fleet,
+            host_key=top.host_key or "",
             file=file,
             text=text,
         )
