@@ -85,6 +85,7 @@ class Reading:
     secrets: Secrets | None = None
     #: The hosts that are known.
     fleet: Fleet = field(default_factory=Fleet)
+    host_key: str = ""
     #: The name of the file as it was given, and its text.
     file: str = ""
     text: bytes = b""
@@ -105,6 +106,8 @@ class LoadedJob:
         #: The name of the file as it was given, and its text.
         self.file = reading.file
         self.text = reading.text
+        #: What becomes of hosts whose key is not known; empty: the file does not say.
+        self.host_key = reading.host_key
         #: Tasks whose items are kept for a resume although they are in a file: it is a
         #: temporary one.
         self.keep_items: set[str] = set()
@@ -219,7 +222,7 @@ class LoadedJob:
         maker = UnitMaker(plan, names, self._desk, settled)
         if plan.frame.hosts is None:
             return PlannedStream(plan, maker, self._items(plan, names, waker), settled)
-        hosts = plan.frame.hosts.open(names, self._fleet)
+        hosts = plan.frame.hosts.open(names, self._fleet, plan.frame.connect_timeout_s)
         items = HostItems(self._items(plan, names, waker), readers=len(hosts))
         return HostStream(plan, hosts, maker, items, settled)
 
