@@ -18,6 +18,7 @@ from batchrun.api.config import RunConfig
 from batchrun.api.continuing import Continuation, Wanted
 from batchrun.api.continuing import continuation as _continuation
 from batchrun.api.fleet import Fleet
+from batchrun.api.hosts import HostList, find_hosts, look_up
 from batchrun.api.recording import Words, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
@@ -35,6 +36,7 @@ from batchrun.jobfile.places import Tables
 from batchrun.journal.behind import Behind
 from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.sink import JournalSink
+from batchrun.model.access import HostAccess
 from batchrun.model.job import Job
 from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink
@@ -46,6 +48,8 @@ from batchrun.report.spool import SpoolCleaner
 
 __all__ = [
     "Continuation",
+    "HostAccess",
+    "HostList",
     "LoadOptions",
     "LoadedJob",
     "RunConfig",
@@ -140,7 +144,7 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or _free_run_id(started_at)
-    fleet = Fleet(_described(loaded.job, config), config)
+    fleet = Fleet(_described(loaded.job, config), config, loaded.host_key)
     described = fleet.job
     procs = _procs(procs, described.procs)
     summary = Summary()

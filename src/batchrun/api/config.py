@@ -38,6 +38,7 @@ class RunConfig:
     #: Instead of the job's own.
     max_fail: FailLimit | None = None
     deadline_s: float | None = None
+    #: Most hosts at once; None: as the job says.
     fanout: int | None = None
     #: Makes what connects to hosts; called at most once. None: connections over SSH.
     connector: Callable[[], Connector] | None = None

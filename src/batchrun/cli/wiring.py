@@ -118,6 +118,7 @@ def execute(
                 },
             ),
             access=reach.access,
+            fanout=reach.fanout,
             password=reach.password,
             behind=behind,
             goes_on=asked.goes_on,
