@@ -98,7 +98,7 @@ class Scheduler:
         self._targets = self._endings.targets
         self._news = self._targets.news
         self._waves = WaveKeeper(self._graph.states, self._endings, self._out, self._place)
-        self._picker = Picker(self._end, self._admit)
+        self._picker = Picker(self._end, self._admit, self._place, self._waves)
         self._retries = Retries(random)
         self._polled_at = started_at - POLL_S
         self._last_number = 0
