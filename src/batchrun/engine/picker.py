@@ -16,8 +16,10 @@ class Picker:
     """The choices of a run's tasks.
 
     A host that cannot be reached is `skipped` when another takes its place, and `unreachable`
-    when there is none. As long as further hosts may be planned, its unit is held for that; not
-    with `batch`, where nothing is planned beyond a wave: there what is planned by then decides.
+    when there is none. As long as further hosts may be planned, its unit is held for that. Not
+    with `batch`, where nothing is planned beyond a wave, and not when the stream has nothing now
+    and nothing of the task moves, as it may be this very unit that the stream waits for: what is
+    planned by then decides.
 
     All units of a host that is tried belong to the wave of its first one, also while they wait.
 
@@ -70,9 +72,15 @@ class Picker:
                 self._place(other)
             if pick.is_done:
                 self._leave_spares(pick)
+        self.looked(state, pick)
 
-    def exhausted(self, state: TaskState, pick: Pick) -> None:
-        """Take note that no host will come any more: those that nobody replaces are missed."""
+    def looked(self, state: TaskState, pick: Pick) -> None:
+        """Decide about hosts that wait for another, unless one may come: after each change."""
+        if not pick.missed:
+            return
+        moves = state.in_flight or state.ready or state.retrying
+        if state.stage is Stage.OPEN and not pick.has_all and (moves or not state.pending):
+            return
         missed, pick.missed = pick.missed, []
         for one in missed:
             if one in state.blocked and one.last_word is not None:
@@ -93,8 +101,9 @@ class Picker:
         else:
             pick.choose(host, Choice.SPARE)
             pick.hold(one)
-        if pick.missed and pick.choices[host] is Choice.TRIED:
+        while pick.missed and pick.is_full:
             self._replaced(pick.missed.pop(0), pick)
+        self.looked(one.task, pick)
 
     def _not_reached(self, one: UnitState, report: Report, pick: Pick) -> None:
         state, spare = one.task, pick.next_spare
@@ -106,7 +115,7 @@ class Picker:
             self._replaced(one, pick)
             if not state.stopped:
                 self._try(spare, pick)
-        elif state.stage is Stage.OPEN and state.waves is None:
+        elif state.waves is None:
             one.last_word = report
             state.blocked.add(one)
             pick.missed.append(one)
