@@ -93,6 +93,9 @@ class SettingsReader:
         return Settings(**found)
 
     def _unknown(self, key: str, known: tuple[str, ...]) -> str:
+        if key in ("address", "groups", "hosts"):
+            where = "a group" if key == "hosts" else "a host"
+            return f"`{key}` is said of {where}; write it there"
         meant = setting_meant_by(key, known)
         hint = f"; did you mean `{meant}`?" if meant else did_you_mean(key, known)
         if not hint:
