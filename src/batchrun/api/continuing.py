@@ -9,7 +9,7 @@ from typing import Any
 
 from batchrun.engine.presence import alive, holders_text, presence_path
 from batchrun.errors import JournalError, LockHeldError, UsageError
-from batchrun.jobfile import LoadOptions
+from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
@@ -214,9 +214,7 @@ def _earlier(
         return rerun(run_id, family, wanted.kinds)
 
     def is_command(operation: str) -> bool:
-        # What is not known is taken for a command; those of hosts are no different here.
-        known = tables.here.get(operation) or tables.on_hosts.get(operation)
-        return known is None or known.is_command
+        return operation not in tables or tables.any(operation).is_command
 
     return resume(run_id, family, boot_id=current_boot_id(), is_command=is_command)
 
@@ -231,8 +229,7 @@ def _job(
             asked.text,
             file=asked.job_file or asked.job_name,
             base_dir=asked.base_dir,
-            table=tables.here,
-            host_table=tables.on_hosts,
+            table=tables,
             options=options,
         )
         loaded.path = asked.job_file
@@ -243,7 +240,7 @@ def _job(
             f"{asked.run_id} --recorded` uses its text as it was"
         )
         raise UsageError(message)
-    loaded = _load(asked.job_file, table=tables.here, host_table=tables.on_hosts, options=options)
+    loaded = _load(asked.job_file, table=tables, options=options)
     if loaded.text == asked.text:
         return loaded, ()
     return loaded, (f"the job file {asked.job_file} has changed since run {asked.run_id}",)
@@ -277,6 +274,9 @@ def _load_options(options: Mapping[str, Any], first: RunRecord) -> LoadOptions:
         task_ids=tuple(given.get("task_ids", ())),
         tags=tuple(given.get("tags", ())),
         skip_tags=tuple(given.get("skip_tags", ())),
+        inventory=given.get("inventory", ""),
+        hosts=tuple(given.get("hosts", ())),
+        exclude=tuple(given.get("exclude", ())),
         retries=given.get("retries"),
         timeout_s=given.get("timeout_s"),
         insecure_permissions=given["insecure_permissions"],

@@ -37,7 +37,7 @@ def find_hosts(nodes: str, *, inventory: str = "", exclude: Sequence[str] = ()) 
     options = LoadOptions(inventory=inventory, exclude=tuple(exclude))
     # An inventory belongs to a job; this one has no tasks on hosts.
     text = "tasks: [{run: 'true'}]"
-    job = load_text(text, file="hosts", base_dir=".", table=OPERATIONS, options=options)
+    job = load_text(text, file="hosts", base_dir=".", table=Tables(here=OPERATIONS, on_hosts={}), options=options)
     fleet = job.fleet
     if not nodes and not fleet.inventory.all_hosts():
         message = "no hosts are known; name some, or an inventory with -i"

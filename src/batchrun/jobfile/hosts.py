@@ -71,9 +71,7 @@ class HostPlan:
     #: The hosts, when they are known before anything runs.
     known: tuple[Host, ...] | None = None
 
-    def open(
-        self, names: Names, fleet: Fleet, connect_timeout_s: float | None
-    ) -> tuple[Host, ...]:
+    def open(self, names: Names, fleet: Fleet, connect_timeout_s: float | None) -> tuple[Host, ...]:
         """Return the hosts, now that the task begins; none when a list came out empty.
 
         Raises:
@@ -96,9 +94,7 @@ def _texts(compiled: Compiled, names: Names) -> Sequence[str]:
     return [str(one) for one in found]
 
 
-def compile_hosts(
-    entry: Entry, compiler: Compiler, names: Names, fleet: Fleet
-) -> HostPlan | None:
+def compile_hosts(entry: Entry, compiler: Compiler, names: Names, fleet: Fleet) -> HostPlan | None:
     """Compile the hosts of a task; None: it has none, or a mistake was noted.
 
     Args:
@@ -168,9 +164,7 @@ def check_host_modifiers(entry: Entry, problems: Problems) -> None:
             problems.add((*entry.path, key), f"`{key}` is for a task with `hosts`")
 
 
-def check_told_apart(
-    entry: Entry, task: Entry, hosts: HostPlan | None, problems: Problems
-) -> None:
+def check_told_apart(entry: Entry, task: Entry, hosts: HostPlan | None, problems: Problems) -> None:
     """Note a download by which one host would overwrite what came from another.
 
     Args:

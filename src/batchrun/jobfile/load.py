@@ -57,9 +57,7 @@ _ELSEWHERE = {
 }
 
 
-def read_file(
-    source: str | os.PathLike[str], *, tables: Tables, options: LoadOptions
-) -> LoadedJob:
+def read_file(source: str | os.PathLike[str], *, tables: Tables, options: LoadOptions) -> LoadedJob:
     """Read a job file; `-` is standard input, and paths are then those of the current directory.
 
     Raises:
@@ -164,7 +162,9 @@ class _Loading:
         self._problems.raise_if_any()
         chosen = select(entries, self._options)
         check_selected(compiler.references, entries, registered, chosen, self._problems)
-        check_left([plans[one.id].frame.hosts for one in entries if one.id in chosen], context.fleet)
+        check_left(
+            [plans[one.id].frame.hosts for one in entries if one.id in chosen], context.fleet
+        )
         job = _job(
             top, name, compiler.base_dir, [plans[one.id] for one in entries if one.id in chosen]
         )
@@ -186,9 +186,7 @@ class _Loading:
         """Read the inventory, and what the command line wants of it."""
         needed = mentions_hosts(self._data) or bool(self._options.hosts)
         options = self._options
-        inventory = read_inventory(
-            top.inventory, self._compiler, options.inventory, needed=needed
-        )
+        inventory = read_inventory(top.inventory, self._compiler, options.inventory, needed=needed)
         if len(self._problems):
             return Fleet(inventory=inventory)  # who is meant is not known for certain
         return Fleet.of(inventory, options)
