@@ -32,7 +32,6 @@ from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
-from batchrun.jobfile.places import Tables
 from batchrun.journal.behind import Behind
 from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.sink import JournalSink

@@ -13,7 +13,6 @@ from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
-from batchrun.jobfile.places import Tables
 from batchrun.jobfile.spooled import spool_path
 from batchrun.journal.alive import RunLock
 from batchrun.journal.earlier import (
@@ -276,12 +275,9 @@ def _load_options(options: Mapping[str, Any], first: RunRecord) -> LoadOptions:
         skip_tags=tuple(given.get("skip_tags", ())),
         inventory=given.get("inventory", ""),
         hosts=tuple(given.get("hosts", ())),
+        within=tuple(tuple(some) for some in given.get("within", ()) if some),
         exclude=tuple(given.get("exclude", ())),
         retries=given.get("retries"),
         timeout_s=given.get("timeout_s"),
         insecure_permissions=given["insecure_permissions"],
-        inventory=given.get("inventory", ""),
-        hosts=tuple(given.get("hosts", ())),
-        within=tuple(tuple(some) for some in given.get("within", ()) if some),
-        exclude=tuple(given.get("exclude", ())),
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchrun.errors import UsageError
-from batchrun.jobfile import LoadOptions, load_text
+from batchrun.jobfile import LoadOptions, Tables, load_text
 from batchrun.model.access import HostAccess, ReachedHost
 from batchrun.model.host import Host
 from batchrun.plugins import OPERATIONS
