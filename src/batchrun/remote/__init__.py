@@ -14,6 +14,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "delete": ("delete",),
     "textfiles": ("write", "template"),
     "upload": ("upload",),
+    "download": ("download",),
 }
 
 #: Every operation on hosts, by name; a family is imported when one of its operations is asked for.
