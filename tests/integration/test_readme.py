@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pages import BUILDS, blocks, walk
 
 
+@pytest.mark.usefixtures("hosts_of_pages")
 def test_every_block_does_what_the_page_says(root: Path, tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     assert walk(root / "README.md", tmp_path / "demo") >= 12
