@@ -86,7 +86,7 @@ class PlannedStream:
 
     @property
     def hosts(self) -> int | None:
-        """For how many hosts there will be units: tasks on hosts are not planned here."""
+        """For how many hosts there will be units: for none."""
         return None
 
     @property
