@@ -181,6 +181,24 @@ def test_unreachable_hosts_alone_give_4() -> None:
     assert outcomes(sink)["a.h2"] == Unreachable(message="h2: connection refused")
 
 
+def test_what_is_aborted_only_because_a_host_is_unreachable_is_no_other_failure() -> None:
+    site = Site(down=frozenset({"h2"}))
+    plans = {name: there(name, "h1", "h2") for name in "abc"}
+    tasks = on_hosts("a"), on_hosts("b", "a"), on_hosts("c", "b")
+    result, _ = execute(site, *tasks, plans=plans)
+    assert result.counts.total.ended["aborted"] == 2
+    assert result.exit_code is ExitCode.UNREACHABLE
+
+
+def test_what_is_aborted_because_of_a_failure_is_one() -> None:
+    site = Site(down=frozenset({"h2"}))
+    plans = {"a": [*there("a", "h1", operation="no such"), *there("a", "h2")],
+             "b": there("b", "h1", "h2")}  # fmt: skip
+    result, _ = execute(site, on_hosts("a"), on_hosts("b", "a"), plans=plans)
+    assert result.counts.total.ended["aborted"] == 2
+    assert result.exit_code is ExitCode.FAILED
+
+
 def test_many_hosts_are_each_worked_on_once_and_let_go() -> None:
     site = Site()
     hosts = names(300)

@@ -55,6 +55,8 @@ class Endings:
         self.targets = TargetNeeds(graph.states)
         self.hosts = Hosts(graph.states.values(), dispatcher, out)
         self.failures = FailureCount(job.max_fail, graph.tasks.values())
+        #: Units that were aborted only because a host was not reached before.
+        self.away = 0
         #: The time, as last told.
         self.now = now
         #: Why the run ends before its time; None: it does not.
@@ -108,8 +110,10 @@ class Endings:
         self._out.append(UnitEnded(unit=one.unit, report=report, ignored=ignored))
         hurt = bad and not ignored
         state.bad += hurt
+        self.away += hurt and one.is_away
         if state.keys:
-            self.targets.ended(one, well=not hurt)
+            away = one.is_away or kind == "unreachable"
+            self.targets.ended(one, well=not hurt, away=away)
         if state.waves is not None and one.in_wave:
             failed = hurt and kind in _COUNTS_AGAINST_LIMIT
             state.waves.end(one.unit, ok=kind == "ok", failed=failed, bad=hurt)

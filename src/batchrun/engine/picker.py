@@ -7,7 +7,7 @@ from batchrun.engine.endings import report_of_unbegun
 from batchrun.engine.pick import Choice, Pick
 from batchrun.engine.state import Stage, TaskState, UnitState
 from batchrun.engine.wavekeeper import WaveKeeper
-from batchrun.model.outcome import Outcome, Report, Skipped, Unreachable
+from batchrun.model.outcome import Aborted, Outcome, Report, Skipped, Unreachable
 
 __all__ = ["Picker"]
 
@@ -16,7 +16,7 @@ class Picker:
     """The choices of a run's tasks.
 
     A host that cannot be reached is `skipped` when another takes its place, and `unreachable`
-    when there is none. As long as further hosts may be planned, its unit is held for that. Not
+    when there is none; so is one that did not end well in what the task needs, but for the word. As long as further hosts may be planned, its unit is held for that. Not
     with `batch`, where nothing is planned beyond a wave, and not when the stream has nothing now
     and nothing of the task moves, as it may be this very unit that the stream waits for: what is
     planned by then decides.
@@ -63,7 +63,7 @@ class Picker:
         state, host = one.task, one.unit.host
         if pick.choices.get(host) is not Choice.TRIED or state.stopped:
             self._finish(one, report)
-        elif isinstance(report.outcome, Unreachable):
+        elif isinstance(report.outcome, Unreachable | Aborted):
             self._not_reached(one, report, pick)
         else:
             pick.choose(host, Choice.REACHED)
@@ -175,9 +175,13 @@ class Picker:
             return Skipped(because=f"{hosts} picked")
         if choice is Choice.MISSED:
             return Unreachable(message=f"{one.unit.host} could not be reached before")
-        said = "" if one.last_word is None else _message(one.last_word.outcome)
-        return Skipped(because=f"another host was picked instead{said}")
+        why = "" if one.last_word is None else _why(one.last_word.outcome)
+        return Skipped(because=f"another host was picked instead{why}")
 
 
-def _message(outcome: Outcome) -> str:
-    return f": {outcome.message}" if isinstance(outcome, Unreachable) else ""
+def _why(outcome: Outcome) -> str:
+    match outcome:
+        case Unreachable(message=reason) | Aborted(because=reason):
+            return f": {reason}"
+        case _:
+            return ""

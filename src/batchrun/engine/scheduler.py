@@ -121,6 +121,11 @@ class Scheduler:
         return self._endings.limit_hit
 
     @property
+    def away(self) -> int:
+        """Units that were aborted only because a host was not reached before."""
+        return self._endings.away
+
+    @property
     def planned(self) -> int:
         """Units drawn so far."""
         return self._last_number

@@ -55,8 +55,8 @@ class UnitState:
     """A unit between its planning and its end."""
 
     __slots__ = (
-        "attempt", "expected_s", "in_wave", "last_word", "losses", "number", "polled", "resources",
-        "stopping", "task", "tries", "unit", "waits_for", "woken_by",
+        "attempt", "expected_s", "in_wave", "is_away", "last_word", "losses", "number", "polled",
+        "resources", "stopping", "task", "tries", "unit", "waits_for", "woken_by",
     )  # fmt: skip
 
     def __init__(self, number: int, unit: Unit, task: "TaskState") -> None:
@@ -80,6 +80,8 @@ class UnitState:
         self.stopping = ""
         #: It belongs to a wave that has begun.
         self.in_wave = False
+        #: It is aborted only because a host was not reached before.
+        self.is_away = False
         #: How it ended, while it is not known whether another host takes its place (`pick`).
         self.last_word: Report | None = None
         #: What the order said about its duration.
