@@ -1,19 +1,38 @@
 """Sessions with real servers: from a name to the end of a command."""
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from batchrun.errors import OperationError, UnitStoppedError
 from batchrun.model.host import Host
 from batchrun.remote.hostkeys import HostKeyPolicy
-from hosts import UnitContext, answer, at_once, collect, connect, fleet_of, host_at, refusal
+from hosts import (
+    UnitContext,
+    answer,
+    at_once,
+    collect,
+    connect,
+    fleet_of,
+    host_at,
+    nothing_left,
+    refusal,
+)
 from sshd import Sshd, loopback, running_sshd
+from sudo_users import person
 from support import wait_until
 
 pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    with nothing_left():
+        yield
 
 
 def test_a_command_gives_its_output_and_its_status(sshd: Sshd) -> None:
@@ -92,7 +111,8 @@ def test_a_wait_ends_when_the_stream_has_ended_but_only_once(sshd: Sshd) -> None
 
 
 def test_a_signal_reaches_the_command(sshd: Sshd) -> None:
-    with fleet_of(file=sshd.ssh_config) as fleet:
+    """Not one of root: his connections are not divided in two, and sshd signals nothing then."""
+    with person() as user, fleet_of(f"User {user.name}", file=sshd.ssh_config) as fleet:
         channel = connect(fleet, host_at(loopback(1))).open_channel(
             "echo ready; exec sleep 1000", UnitContext()
         )
@@ -105,12 +125,12 @@ def test_what_comes_after_the_command_has_stopped_reading_breaks_nothing(sshd: S
     with fleet_of(file=sshd.ssh_config) as fleet:
         session = connect(fleet, host_at(loopback(1)))
         channel = session.open_channel("exec <&-; sleep 0.2; echo ok", UnitContext())
-        with pytest.raises((BrokenPipeError, ConnectionError)):  # at last
-            while True:
-                channel.send(b"x" * 30_000)
+        sent = 0
+        with contextlib.suppress(BrokenPipeError):
+            while not channel.ended:
+                sent += channel.send(b"x" * 30_000)
                 channel.wait(0.05, to_send=True)
-                if channel.ended:
-                    raise BrokenPipeError
+        assert sent
         assert collect(channel).out == b"ok\n"
         assert answer(session, "echo still here").out == b"still here\n"
 
@@ -288,7 +308,9 @@ def test_an_unknown_host_key_is_refused_with_the_remedy(sshd: Sshd) -> None:
 
 def test_of_several_host_keys_the_known_one_is_asked_for() -> None:
     with running_sshd(host_keys=("ed25519", "ecdsa", "rsa")) as server:
-        lines = [line for line in server.known_hosts.read_text().splitlines() if " ssh-rsa " in line]
+        lines = [
+            line for line in server.known_hosts.read_text().splitlines() if " ssh-rsa " in line
+        ]
         (server.dir / "only_rsa").write_text(f"{lines[0]}\n")
         option = f"UserKnownHostsFile {server.dir}/only_rsa"
         with fleet_of(option, file=server.ssh_config) as fleet:
@@ -319,10 +341,10 @@ def test_an_algorithm_that_nobody_has_is_no_riddle(sshd: Sshd) -> None:
 def test_no_more_sessions_names_the_setting() -> None:
     with running_sshd("MaxSessions 1") as server, fleet_of(file=server.ssh_config) as fleet:
         session = connect(fleet, host_at(loopback(1)))
-        channel = session.open_channel("exec sleep 1000", UnitContext())
+        channel = session.open_channel("cat", UnitContext())
         with pytest.raises(OperationError, match="MaxSessions"):
             session.open_channel("true", UnitContext())
-        channel.signal("KILL")
+        channel.end_input()
         collect(channel)
         assert answer(session, "echo again").out == b"again\n"
 
