@@ -4,8 +4,9 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 DEV := .venv
 TEST := .venv-test-$(VERSION)
 LINT := .venv-lint
-# Most tests wait for processes most of the time: two at once for each core.
-PYTEST_ARGS ?= -n $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo auto)
+# Most tests wait for processes most of the time: two at once for each core. Who is done takes
+# from who has most left: some tests take a hundred times as long as others.
+PYTEST_ARGS ?= --dist worksteal -n $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo auto)
 DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
 	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo \
 	chromium:chromium chromium-driver:chromedriver prometheus:promtool \

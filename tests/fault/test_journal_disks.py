@@ -313,7 +313,7 @@ def test_what_has_gathered_for_a_record_needs_no_room_where_temporary_files_go(
 ) -> None:
     with pytest.raises(OSError, match="No space left"):
         (small / "filler").write_bytes(bytes(2_000_000))
-    waits = 'echo quiet >> log; until test -e go; do sleep 0.02; done'
+    waits = "echo quiet >> log; until test -e go; do sleep 0.02; done"
     job = program.job(LOUD.replace("echo quiet >> log", waits))
     run = program.start(job, env={"TMPDIR": str(small)})
     run.until(lambda: log(program) == ["quiet"], "it runs")

@@ -439,7 +439,9 @@ tasks:
 finally:
   - write: {dest: last, text: "{{ run.outcome }} {{ run.counts.aborted }}"}
 """)
-    ended = program.run(job, "--procs", "2", "--deadline", "2s", "--output", "json")
+    run = program.start(job, "--procs", "2", "--deadline", "8s", "--output", "json")
+    run.until(lambda: len(list(program.dir.glob("began-*"))) == 2, "it works before the deadline")
+    ended = run.end()
     assert ended.code == 124
     assert ended.counts == {"planned": 4, "ok": 1, "changed": 1, "aborted": 3}
     assert (program.dir / "last").read_text() == "deadline 3"
