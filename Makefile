@@ -12,7 +12,7 @@ DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:g
 	chromium:chromium chromium-driver:chromedriver prometheus:promtool \
 	gcc:gcc libc6-dev:gencat passwd:useradd
 
-.PHONY: help demo install test soak lint format docs bench clean
+.PHONY: help demo install packages wheel test soak lint format docs bench clean
 
 help:
 	@echo 'make demo     install into $(DEV) and run the guided tour, examples.yml'
@@ -39,17 +39,20 @@ $(DEV)/.installed: pyproject.toml
 
 # ---- test it --------------------------------------------------------------------------------
 
-# The tests run against the built wheel, as users get it; the source tree is not on the path.
-test:
+packages:
 	@.ci/python $(PYTHON)
 	@.ci/debian $(DEBIAN_FOR_TESTS)
+
+# The tests run against the built wheel, as users get it; the source tree is not on the path.
+wheel:
+	@.ci/python $(PYTHON)
 	@.ci/wheel $(PYTHON) $(TEST)
+
+# READY: both have been made already.
+test: $(if $(READY),,packages wheel)
 	PATH="$(CURDIR)/$(TEST)/bin:$$PATH" $(TEST)/bin/python -m pytest $(PYTEST_ARGS)
 
-soak:
-	@.ci/python $(PYTHON)
-	@.ci/debian $(DEBIAN_FOR_TESTS)
-	@.ci/wheel $(PYTHON) $(TEST)
+soak: packages wheel
 	BATCHRUN_KILL_ROUNDS=10000 $(TEST)/bin/python -m pytest tests/fault -k rounds --timeout 3600
 
 # ---- look at it -----------------------------------------------------------------------------

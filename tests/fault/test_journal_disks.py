@@ -22,7 +22,7 @@ from faults import NO_SHARED_MEMORY, compiled, preloaded
 from journal_judge import endings, facts, integrity, ok_units, records, rows
 from program import Ended, Program, Started, as_ordinary_user
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 FEW = """
 tasks:

@@ -23,7 +23,7 @@ from batchrun.model.ports import Returned, RunnerEvent, Started
 from batchrun.model.unit import Order, RunSettings, Unit
 from support import freeze, processes_with_environ, wait_until
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 HERE = Path(__file__).resolve().parent
 RUN_ID = f"fault{os.getpid()}"

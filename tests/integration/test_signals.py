@@ -12,7 +12,7 @@ import pytest
 from program import Program, Started, holds_open
 from support import wait_until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 JOB = """
 tasks:
