@@ -9,11 +9,12 @@
     │   └── RecordNotBegunError      1   a run was killed before its record was begun
     ├── SourceError                      a `foreach` source could not be read to its end
     ├── OperationError                   an operation on files could not do its work
+    ├── UnreachableError                 there is no session with a host
     ├── UnitStoppedError                 a unit was asked to stop, or ran out of time
     ├── WorkerTaskError                  a pool function's error or result cannot be pickled
     └── WorkerLostError                  the process that ran a function given to the pool died
 
-The last five never leave the engine as exceptions: they become outcomes (data).
+The last six never leave the engine as exceptions: they become outcomes (data).
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ __all__ = [
     "RecordNotBegunError",
     "SourceError",
     "UnitStoppedError",
+    "UnreachableError",
     "UsageError",
     "WorkerLostError",
     "WorkerTaskError",
@@ -122,6 +124,19 @@ class OperationError(BatchrunError):
     def __init__(self, message: str, *, errno: int | None = None, retryable: bool = True) -> None:
         super().__init__(message)
         self.errno = errno
+        self.retryable = retryable
+
+
+class UnreachableError(BatchrunError):
+    """There is no session with a host: nothing was done there.
+
+    Args:
+        message: One sentence with the stage that failed, the reason, and what to do.
+        retryable: False when another attempt would fail again for certain (a wrong host key).
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
         self.retryable = retryable
 
 

@@ -137,6 +137,9 @@ class PlannedStream:
     def _described(self) -> str:
         return "" if self._plan.frame.source is None else self._plan.frame.source.described
 
+    def ended(self, unit: Unit) -> None:
+        """Take note that a unit has ended: its items do not wait for that."""
+
     def close(self) -> None:
         """Let go of files and threads."""
         self._exhausted = True

@@ -40,13 +40,14 @@ class Need:
     """A task that must have ended well before another one begins."""
 
     task_id: str
-    #: `all`: the whole task has ended; `item`: each unit waits for that of its own item only.
-    per: Literal["all", "item"] = "all"
+    #: `all`: the whole task has ended; `item`, `host`: each unit waits for those of its own item,
+    #: or host, only.
+    per: Literal["all", "item", "host"] = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveSize:
-    """How many units one wave has."""
+    """How many units one wave has; of a task on hosts: how many hosts."""
 
     #: Absolute number; None when `percent` is meant.
     count: int | None = None
@@ -90,8 +91,16 @@ class Task:
     batch: Batch | None = None
     #: Its failures are counted and shown, but fail neither the run nor its dependants.
     ignore_errors: bool = False
-    #: It has exactly one unit (no `foreach`).
+    #: Hosts that were not reached are counted and shown, but fail neither the run nor dependants.
+    ignore_unreachable: bool = False
+    #: It has exactly one unit (no `foreach`, no `hosts`).
     single: bool = True
+    #: Its units are for hosts; each has one, and holds one of the run's `fanout`.
+    on_hosts: bool = False
+    #: Units of this task for the same host at once.
+    per_host: int = 1
+    #: Only the first so many of its hosts that can be reached; None: all.
+    pick: int | None = None
     #: Its operation runs a command.
     is_command: bool = False
     #: The source wants to see each attempt before its outcome counts (`UnitSource.review`).
@@ -119,6 +128,8 @@ class Job:
     deadline_s: float | None = None
     #: What the author of the file asks for; the command line overrides.
     procs: int | None = None
+    #: Most hosts at once.
+    fanout: int | None = None
     #: At most one run of this job at a time.
     lock: bool = False
     lock_name: str | None = None

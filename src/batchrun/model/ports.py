@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
-from batchrun.model.event import Event, Kept, UnitOutput, UnitProgress
+from batchrun.model.event import Event, Kept, UnitOutput, UnitProgress, UnitStaged
 from batchrun.model.outcome import Report
 from batchrun.model.unit import Order, Unit
 
@@ -57,6 +57,13 @@ class UnitStream(Protocol):
 
         Raises:
             SourceError: the source cannot be read to its end; what was drawn stays valid.
+        """
+
+    def ended(self, unit: Unit) -> None:
+        """Take note that a unit has ended; called for tasks on hosts only.
+
+        So that one slow host does not fill the window with its units, a stream plans only a few
+        ahead of those of each host that have ended.
         """
 
     def close(self) -> None:
@@ -163,7 +170,7 @@ class Returned:
     attempt: int
 
 
-RunnerEvent: TypeAlias = Started | Report | Returned | UnitOutput | UnitProgress
+RunnerEvent: TypeAlias = Started | Report | Returned | UnitOutput | UnitProgress | UnitStaged
 
 
 class Runner(Protocol):

@@ -1,0 +1,1 @@
+"""Node sets, groups and the inventory; the only importer of ClusterShell."""

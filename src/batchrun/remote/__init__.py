@@ -1,0 +1,1 @@
+"""Operations on hosts over SSH, and the connections they use; the only importer of paramiko."""
