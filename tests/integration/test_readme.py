@@ -9,6 +9,8 @@ import pytest
 
 from pages import BUILDS, blocks, walk
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.mark.usefixtures("hosts_of_pages")
 def test_every_block_does_what_the_page_says(root: Path, tmp_path: Path) -> None:

@@ -183,6 +183,7 @@ class TaskState:
         "mean_s",
         "needs_left",
         "not_expanded",
+        "on_hosts",
         "pending",
         "pick",
         "plain",
@@ -205,6 +206,8 @@ class TaskState:
         self, task: Task, *, final: bool, watched: bool = False, slots: int | None = None
     ) -> None:
         self.task = task
+        #: Its units are for hosts.
+        self.on_hosts = task.on_hosts
         #: It is one of `finally`.
         self.final = final
         #: Its long units must not wait at the runner, where they begin without our word: with a
@@ -229,8 +232,8 @@ class TaskState:
         self.waves = None if task.batch is None else Waves(task, task.batch)
         #: The one unit planned beyond the wave under way; until that wave is over none follows.
         self.first_of_wave: UnitState | None = None
-        #: Its units are ready once they are planned: no wave, no item and nobody's need of one.
-        self.plain = task.batch is None
+        #: Its units are ready once they are planned: no host, no wave, and no target needed.
+        self.plain = task.batch is None and not task.on_hosts and task.pick is None
         #: Which of its hosts are taken; None: all.
         self.pick = None if task.pick is None else Pick(task.pick)
         self.ready: deque[UnitState] = deque()

@@ -411,6 +411,15 @@ def test_a_host_that_did_badly_in_what_is_needed_is_replaced_too() -> None:
     assert play.tasks_ended()["b"].good
 
 
+def test_thousands_of_hosts_may_be_passed_over_at_once() -> None:
+    hosts = [f"h{number}" for number in range(3000)]
+    plans = {"a": for_hosts("a", *hosts), "b": for_hosts("b", *hosts, "last")}
+    play = Play(on_hosts("a"), on_hosts("b", "a", pick=1), plans=plans)
+    play.end_all(AWAY)
+    assert play.outcomes()["b.last"] == AWAY
+    assert sum(isinstance(one, Skipped) for one in play.outcomes().values()) == 3000
+
+
 def test_a_host_that_nobody_replaces_stays_aborted() -> None:
     plans = {"a": for_hosts("a", "h1"), "b": for_hosts("b", "h1")}
     play = Play(on_hosts("a"), on_hosts("b", "a", pick=1), plans=plans)
