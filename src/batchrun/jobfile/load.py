@@ -50,6 +50,7 @@ __all__ = ["read_file", "read_text"]
 _ELSEWHERE = {
     "item": "`item` is known only in a task with `foreach`",
     "index": "`index` is known only in a task with `foreach`",
+    "host": "`host` is known only in a task with `hosts`; write this in the `vars` of the task",
     **{
         name: f"`{name}` is not known here: this is computed before anything runs"
         for name in ("results", "mine", "output", "failed")
