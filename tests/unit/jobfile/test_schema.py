@@ -26,13 +26,17 @@ KNOWN_TO_A_SCHEMA = re.compile(
 GOOD = [
     "tasks: [{run: a, hosts: 'web[1-3]', pick: 1, per_host: 2, connect_timeout: 3s}]",
     "tasks: [{upload: {src: a, dest: b}, hosts: [web1, '@db'], ignore_unreachable: true}]",
-    "tasks: [{hosts: a, steps: [{run: x, delegate_to: lb}, {copy: {src: a, dest: b},"
-    " delegate_to: local}]}]",
+    (
+        "tasks: [{hosts: a, steps: [{run: x, delegate_to: lb}, {copy: {src: a, dest: b},"
+        " delegate_to: local}]}]"
+    ),
     "tasks: [{id: a, hosts: b, run: x}, {hosts: b, run: x, needs: [{task: a, per: host}]}]",
     "inventory: hosts.yml\ntasks: [{run: a}]",
     "inventory: {command: [prog, --list]}\ntasks: [{run: a}]",
-    "inventory: {defaults: {user: u, identity: [a, b]}, hosts: {a: {port: 22, groups: g}, b: },"
-    " groups: {g: '@x', h: {hosts: [a, b], vars: {k: 1}}}}\ntasks: [{run: a}]",
+    (
+        "inventory: {defaults: {user: u, identity: [a, b]}, hosts: {a: {port: 22, groups: g}, b: },"
+        " groups: {g: '@x', h: {hosts: [a, b], vars: {k: 1}}}}\ntasks: [{run: a}]"
+    ),
     "tasks: [{run: a}]",
     (
         "name: n\nvars: {a: 1}\nlimits: {db: 2}\nprocs: 0\nmax_fail: 10%\nx-mine: 1\n"
