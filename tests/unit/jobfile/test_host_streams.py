@@ -277,10 +277,14 @@ def test_paths_on_a_host_are_left_to_the_host(written: str, params: dict[str, An
     (unit,) = units(loaded(f"tasks: [{{hosts: web1, {written}}}]"))
 
     assert unit.verdict is None
-    for name, value in params.items():
-        found = unit.params[name]
-        plain = tuple(getattr(one, "pattern", one) for one in found) if name != "dest" else found
-        assert (plain if isinstance(value, tuple) else found) == value
+    assert {name: plain(unit.params[name]) for name in params} == params
+
+
+def plain(value: Any) -> Any:
+    """Write a pattern as its text, also in a list."""
+    if type(value) is tuple:
+        return tuple(map(plain, value))
+    return getattr(value, "pattern", value)
 
 
 def test_in_a_dry_run_hosts_that_nobody_can_know_are_one_unknown_unit() -> None:
