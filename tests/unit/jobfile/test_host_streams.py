@@ -12,6 +12,7 @@ from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.host import Host
 from batchrun.model.outcome import Ok
 from batchrun.model.ports import Drawn, UnitStream
+from batchrun.model.steps import Section
 from batchrun.model.unit import Unit
 from reports import attempt_of, written
 from small_jobs import Waker, loaded, units
@@ -215,6 +216,24 @@ def test_results_are_found_by_host_and_by_item() -> None:
     assert [unit.params["command"] for unit in units(job, 3)] == [
         f"echo '{item}' '{host}'" for item in "pq" for host in ("web1", "web2")
     ]
+
+
+def test_a_unit_that_waits_for_its_own_host_is_resolved_when_that_has_ended() -> None:
+    job = loaded(
+        "tasks:\n- {id: a, hosts: 'web[1-2]', run: x, register: up}\n"
+        "- {id: b, hosts: 'web[1-3]', needs: [{task: a, per: host}],"
+        " run: 'echo {{ mine.up.stdout }}'}\n"
+    )
+    before, waiting = units(job, 0), units(job, 1)
+    job.review(before[1], written(b"from web2"))
+
+    _, second, third = (
+        unit.program.plan(Section.STEPS, 0, None).unit for unit in waiting if unit.program
+    )
+
+    assert second.params["command"] == "echo 'from web2'"
+    assert (second.host, second.place) == ("web2", waiting[1].place)
+    assert "`mine.up`: `a` has no unit on web3" in str(third.verdict)
 
 
 def test_the_identity_of_a_unit_has_its_host_in_it() -> None:
