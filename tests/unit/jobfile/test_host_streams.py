@@ -12,6 +12,7 @@ from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.host import Host
 from batchrun.model.outcome import Ok
 from batchrun.model.ports import Drawn, UnitStream
+from batchrun.model.steps import Section
 from batchrun.model.unit import Unit
 from reports import attempt_of, written
 from small_jobs import Waker, loaded, units
@@ -217,6 +218,24 @@ def test_results_are_found_by_host_and_by_item() -> None:
     ]
 
 
+def test_a_unit_that_waits_for_its_own_host_is_resolved_when_that_has_ended() -> None:
+    job = loaded(
+        "tasks:\n- {id: a, hosts: 'web[1-2]', run: x, register: up}\n"
+        "- {id: b, hosts: 'web[1-3]', needs: [{task: a, per: host}],"
+        " run: 'echo {{ mine.up.stdout }}'}\n"
+    )
+    before, waiting = units(job, 0), units(job, 1)
+    job.review(before[1], written(b"from web2"))
+
+    _, second, third = (
+        unit.program.plan(Section.STEPS, 0, None).unit for unit in waiting if unit.program
+    )
+
+    assert second.params["command"] == "echo 'from web2'"
+    assert (second.host, second.place) == ("web2", waiting[1].place)
+    assert "`mine.up`: `a` has no unit on web3" in str(third.verdict)
+
+
 def test_the_identity_of_a_unit_has_its_host_in_it() -> None:
     def identities(task: str) -> list[bytes]:
         job = loaded(f"tasks: [{{id: t, {task}}}]")
@@ -277,10 +296,14 @@ def test_paths_on_a_host_are_left_to_the_host(written: str, params: dict[str, An
     (unit,) = units(loaded(f"tasks: [{{hosts: web1, {written}}}]"))
 
     assert unit.verdict is None
-    for name, value in params.items():
-        found = unit.params[name]
-        plain = tuple(getattr(one, "pattern", one) for one in found) if name != "dest" else found
-        assert (plain if isinstance(value, tuple) else found) == value
+    assert {name: plain(unit.params[name]) for name in params} == params
+
+
+def plain(value: Any) -> Any:
+    """Write a pattern as its text, also in a list."""
+    if type(value) is tuple:
+        return tuple(map(plain, value))
+    return getattr(value, "pattern", value)
 
 
 def test_in_a_dry_run_hosts_that_nobody_can_know_are_one_unknown_unit() -> None:

@@ -219,6 +219,19 @@ def test_a_slip_in_w_or_x_is_an_error(options: dict[str, tuple[str, ...]]) -> No
         narrowed("tasks: [{hosts: '@web', run: x}]", **options)
 
 
+def test_a_host_that_only_the_job_file_names_can_be_excluded_too() -> None:
+    job = narrowed("tasks: [{hosts: 'new[1-3]', run: x}]", exclude=("new2",))
+
+    assert hosts_of(job) == ["new1", "new3"]
+
+
+def test_a_host_of_w_that_no_task_is_for_is_told() -> None:
+    job = narrowed("tasks: [{hosts: '@web', run: x}]", hosts=("web01,wbe[2-3],lab1",))
+
+    assert hosts_of(job) == ["web01"]
+    assert job.warnings == ("-w lab1,wbe[2-3]: no task is for these",)
+
+
 # --- tasks and steps
 
 

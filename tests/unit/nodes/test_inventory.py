@@ -1,5 +1,6 @@
 """What an inventory knows of hosts, and which hosts a node set means."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -231,4 +232,4 @@ def test_groups_of_the_inventory_hide_those_of_the_machine() -> None:
 def test_the_examples_that_clustershell_brings_along_are_no_groups_of_this_machine() -> None:
     files = machinegroups._config_files()
 
-    assert not [one for one in files if one.startswith(machinegroups.sys.prefix)]
+    assert not [one for one in files if one.startswith(sys.prefix)]
