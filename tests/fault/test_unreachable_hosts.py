@@ -11,6 +11,7 @@ import paramiko
 import pytest
 
 from batchrun.errors import UnitStoppedError, UnreachableError
+from batchrun.remote.auth import Password
 from batchrun.remote.fleet import Fleet
 from batchrun.remote.links import Limits
 from batchrun.remote.ramp import Ramp
@@ -194,6 +195,16 @@ class Reluctant(paramiko.ServerInterface):  # type: ignore[misc]  # paramiko has
 @contextmanager
 def reluctant(stage: str) -> Iterator[int]:
     over = threading.Event()
+    with paramiko_server(lambda: Reluctant(stage, over)) as port:
+        try:
+            yield port
+        finally:
+            over.set()
+
+
+@contextmanager
+def paramiko_server(make: Callable[[], paramiko.ServerInterface]) -> Iterator[int]:
+    """Run a server for what sshd does not do."""
     key = paramiko.ECDSAKey.generate()
     made: list[paramiko.Transport] = []
 
@@ -202,13 +213,12 @@ def reluctant(stage: str) -> Iterator[int]:
         made.append(transport)
         transport.add_server_key(key)
         with contextlib.suppress(paramiko.SSHException, EOFError):
-            transport.start_server(server=Reluctant(stage, over))
+            transport.start_server(server=make())
 
     with server(serve) as port:
         try:
             yield port
         finally:
-            over.set()
             for transport in made:
                 transport.close()
                 transport.join(20)
@@ -315,3 +325,51 @@ def test_closing_ends_what_is_just_being_connected() -> None:
         fleet.close()
         thread.join()
     assert len(errors) == 1
+
+
+def test_who_finds_no_place_at_a_server_waits_until_there_is_one() -> None:
+    ramp = Ramp(1)
+    inside = threading.Event()
+
+    def follow() -> None:
+        with ramp.turn("a", lambda: None):
+            inside.set()
+
+    thread = threading.Thread(target=follow)
+    with ramp.turn("a", lambda: None):
+        thread.start()
+        assert not inside.is_set()
+    assert inside.wait(30)
+    thread.join()
+    assert ramp.most_at_once("a") == 1
+
+
+class Asking(paramiko.ServerInterface):  # type: ignore[misc]  # paramiko has no types
+    """Asks questions instead of taking a password."""
+
+    def get_allowed_auths(self, username: str) -> str:
+        del username
+        return "keyboard-interactive"
+
+    def check_auth_interactive(self, username: str, submethods: str) -> paramiko.InteractiveQuery:
+        del username, submethods
+        return paramiko.InteractiveQuery("", "", ("Password: ", False), ("Your name: ", True))
+
+    def check_auth_interactive_response(self, responses: list[str]) -> int:
+        right = responses == ["geheim", ""]
+        return int(paramiko.AUTH_SUCCESSFUL if right else paramiko.AUTH_FAILED)
+
+
+@pytest.mark.parametrize(("secret", "opens"), [("geheim", True), ("wrong", False)])
+def test_questions_that_are_not_shown_are_answered_with_the_password(
+    secret: str, opens: bool
+) -> None:
+    with (
+        paramiko_server(Asking) as port,
+        impatient(password=Password(lambda: secret)) as fleet,
+    ):
+        host = host_at(loopback(1), port=port)
+        if opens:
+            assert connect(fleet, host).link.alive
+        else:
+            assert "the password is wrong" in str(refusal(fleet, host))

@@ -47,33 +47,45 @@ def keys_in(directory: Path, number: int) -> list[Path]:
     return [make_key(directory / f"key{n}").with_suffix("") for n in range(number)]
 
 
-def logged_in(sshd: Sshd, *options: str, **more: object) -> bool:
-    with fleet_of(*options, file=sshd.ssh_config, **more) as fleet:
+def logged_in(sshd: Sshd, *options: str, password: Password | None = None) -> bool:
+    with fleet_of(*options, file=sshd.ssh_config, password=password) as fleet:
+        return answer(connect(fleet, HOST), "echo in").out == b"in\n"
+
+
+def without_its_key(sshd: Sshd) -> tuple[str, ...]:
+    """Return how to reach a server, but not with which key: files named twice are both shown."""
+    return (
+        f"Port {sshd.port}",
+        f"User {sshd.user}",
+        f"UserKnownHostsFile {sshd.known_hosts}",
+        "IdentityFile none",
+    )
+
+
+def lets_in(sshd: Sshd, *options: str) -> bool:
+    """Whether a server lets in somebody who shows what the options say and nothing else."""
+    with fleet_of(*without_its_key(sshd), *options) as fleet:
         return answer(connect(fleet, HOST), "echo in").out == b"in\n"
 
 
 def test_a_key_that_only_the_agent_has(sshd: Sshd, tmp_path: Path) -> None:
     with agent(tmp_path, sshd.key) as path:
-        assert logged_in(sshd, f"IdentityAgent {path}", "IdentitiesOnly no", "IdentityFile none")
+        assert lets_in(sshd, f"IdentityAgent {path}")
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ed25519"])
-def test_all_kinds_of_keys(sshd: Sshd, tmp_path: Path, kind: str) -> None:
-    key = make_key(tmp_path / "id", kind)
-    with running_sshd(key=key.with_suffix("")) as server:
-        assert logged_in(server)
-        with agent(tmp_path, key.with_suffix("")) as path:
-            assert logged_in(
-                server, f"IdentityAgent {path}", "IdentitiesOnly no", "IdentityFile none"
-            )
-    assert sshd.port != server.port
+def test_all_kinds_of_keys(tmp_path: Path, kind: str) -> None:
+    key = make_key(tmp_path / "id", kind).with_suffix("")
+    with running_sshd(key=key) as server:
+        assert lets_in(server, f"IdentityFile {key}", "IdentityAgent none")
+        with agent(tmp_path, key) as path:
+            assert lets_in(server, f"IdentityAgent {path}")
 
 
 def test_many_hosts_share_the_agent(sshd: Sshd, tmp_path: Path) -> None:
-    options = ("IdentitiesOnly no", "IdentityFile none")
     with (
         agent(tmp_path, sshd.key) as path,
-        fleet_of(f"IdentityAgent {path}", *options, file=sshd.ssh_config) as fleet,
+        fleet_of(*without_its_key(sshd), f"IdentityAgent {path}") as fleet,
     ):
         sessions = at_once(30, lambda n: connect(fleet, host_at(loopback(n))))
     assert len(sessions) == 30
@@ -82,7 +94,7 @@ def test_many_hosts_share_the_agent(sshd: Sshd, tmp_path: Path) -> None:
 def test_too_many_keys_in_the_agent_names_the_remedy(sshd: Sshd, tmp_path: Path) -> None:
     with (
         agent(tmp_path, *keys_in(tmp_path, 8)) as path,
-        fleet_of(f"IdentityAgent {path}", "IdentitiesOnly no", file=sshd.ssh_config) as fleet,
+        fleet_of(*without_its_key(sshd), f"IdentityAgent {path}") as fleet,
     ):
         error = refusal(fleet, HOST)
     assert "set `IdentitiesOnly yes` and the right `IdentityFile`" in str(error)
@@ -91,20 +103,18 @@ def test_too_many_keys_in_the_agent_names_the_remedy(sshd: Sshd, tmp_path: Path)
 
 
 def test_only_the_named_keys_are_shown_of_many_in_the_agent(sshd: Sshd, tmp_path: Path) -> None:
+    options = (f"IdentityFile {sshd.key}.pub", "IdentitiesOnly yes")
     with agent(tmp_path, *keys_in(tmp_path, 8), sshd.key) as path:
-        assert logged_in(sshd, f"IdentityAgent {path}", "IdentitiesOnly yes")
+        assert lets_in(sshd, f"IdentityAgent {path}", *options)
 
 
 def test_a_named_key_of_the_agent_is_shown_first(sshd: Sshd, tmp_path: Path) -> None:
     with agent(tmp_path, *keys_in(tmp_path, 8), sshd.key) as path:
-        assert logged_in(
-            sshd, f"IdentityAgent {path}", "IdentitiesOnly no", f"IdentityFile {sshd.key}.pub"
-        )
+        assert lets_in(sshd, f"IdentityAgent {path}", f"IdentityFile {sshd.key}.pub")
 
 
 def test_an_agent_that_is_not_there_is_named(sshd: Sshd, tmp_path: Path) -> None:
-    options = (f"IdentityAgent {tmp_path}/gone", "IdentityFile none", "IdentitiesOnly no")
-    with fleet_of(*options, file=sshd.ssh_config) as fleet:
+    with fleet_of(*without_its_key(sshd), f"IdentityAgent {tmp_path}/gone") as fleet:
         error = refusal(fleet, HOST)
     assert f"the agent at {tmp_path}/gone cannot be used: No such file or directory" in str(error)
 
@@ -163,9 +173,8 @@ def test_a_password_is_asked_for_once(sshd: Sshd) -> None:
             asked.append(None)
             return user.password
 
-        options = (f"User {user.name}", "PubkeyAuthentication no", "IdentityFile none")
-        options = (*options, f"Port {server.port}", "StrictHostKeyChecking no")
-        with fleet_of(*options, password=Password(ask)) as fleet:
+        options = (*without_its_key(server), "IdentityAgent none")
+        with fleet_of(f"User {user.name}", *options, password=Password(ask)) as fleet:
             at_once(10, lambda n: connect(fleet, host_at(loopback(n))))
     assert len(asked) == 1
     assert sshd.port != server.port
@@ -187,8 +196,8 @@ def test_no_password_and_a_wrong_one_are_told_apart() -> None:
 def test_a_key_and_a_password_when_both_are_wanted() -> None:
     lines = ("PasswordAuthentication yes", "AuthenticationMethods publickey,password")
     with running_sshd(*lines) as server, person() as user:
-        more = {"password": Password(lambda: user.password)}
-        assert logged_in(server, f"User {user.name}", **more)
+        password = Password(lambda: user.password)
+        assert logged_in(server, f"User {user.name}", password=password)
 
 
 def test_a_password_is_not_asked_for_when_a_key_opens(sshd: Sshd) -> None:

@@ -19,6 +19,7 @@ one packet at a time. A `Wire` may run over a channel of another one (a bastion)
 """
 
 import contextlib
+import logging
 import select
 import socket
 import threading
@@ -50,6 +51,9 @@ TESTED: Final = ((5, 1), (6, 0))
 #: How often a reading thread that hears nothing looks around; 300 idle connections cost 5 % of a
 #: core with paramiko's 0.1 s.
 IDLE_S: Final = 5.0
+# What it logs is told in our own words; without a handler, Python would print it.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
 #: A packet of no more bytes is a question: its answer is acknowledged at once. sshd holds back what
 #: follows until then, and the first command on a connection would take 45 ms instead of 4.
 _SMALL: Final = 1024

@@ -82,10 +82,11 @@ class Link:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until its thread and its process have ended."""
+        end = time.monotonic() + timeout_s
         if self.wire.is_alive():
             self.wire.join(timeout_s)
         if self.proxy is not None:
-            self.proxy.close()
+            self.proxy.close(max(0.0, end - time.monotonic()))
         self._closed(self)
 
 

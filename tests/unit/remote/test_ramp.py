@@ -1,7 +1,5 @@
 """How many log in to one server at once: fewer after a drop, slowly more after that."""
 
-import threading
-
 from batchrun.remote.ramp import Ramp
 
 
@@ -49,20 +47,3 @@ def test_success_raises_it_slowly_and_not_beyond_the_beginning() -> None:
         with ramp.turn("a", nothing):
             pass
     assert limit(ramp, "a") == 8
-
-
-def test_who_finds_no_place_waits_until_there_is_one() -> None:
-    ramp = Ramp(1)
-    inside = threading.Event()
-
-    def follow() -> None:
-        with ramp.turn("a", nothing):
-            inside.set()
-
-    thread = threading.Thread(target=follow)
-    with ramp.turn("a", nothing):
-        thread.start()
-        assert not inside.is_set()
-    thread.join(10)
-    assert inside.is_set()
-    assert ramp.most_at_once("a") == 1
