@@ -173,7 +173,10 @@ class LocalHost:
     """The context of a unit on this host; can be stopped from another thread."""
 
     settings: RunSettings
-    session: LocalSession
+    #: A `LocalSession`, or one with a real server.
+    session: Any
+    #: The login directory.
+    home: Path
     number: int = 1
     attempt: int = 1
     task_id: str = "task"
@@ -191,15 +194,12 @@ class LocalHost:
 
     @property
     def host(self) -> Host:
-        return self.session.host
+        host: Host = self.session.host
+        return host
 
     @property
     def control_fd(self) -> int | None:
         return self.control[0]
-
-    @property
-    def home(self) -> Path:
-        return self.session.home
 
     def check(self) -> None:
         os.set_blocking(self.control[0], False)
@@ -276,6 +276,7 @@ def local_host(
     context = LocalHost(
         settings=RunSettings(run_id=run_id, base_dir=str(base), **settings),
         session=LocalSession(home),
+        home=home,
         deadline=None if timeout_s is None else time.monotonic() + timeout_s,
         terms=Terms(timeout_s=timeout_s),
     )

@@ -64,7 +64,9 @@ def reboot(params: Reboot, context: HostContext) -> Done:
     while polling.goes_on():
         try:
             now = _boot_id(params, Within(context, _LOOK_S))
-        except UnitStoppedError:
+        except UnitStoppedError as stopped:
+            if not stopped.timed_out:
+                raise
             reason = "it does not answer"
         except (UnreachableError, OperationError, BrokenError) as error:
             reason = unreached(error)

@@ -1,12 +1,11 @@
 """The operation `wait_for`: a port, a path, a command, a URL, or SSH itself."""
 
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from batchrun.errors import BatchrunError, UnitStoppedError
+from batchrun.errors import BatchrunError, UnitStoppedError, UnreachableError
 from batchrun.model.operation import Done, Operation
 from batchrun.model.outcome import TimedOut
 from batchrun.model.session import HostContext
@@ -27,6 +26,7 @@ __all__ = ["OPERATIONS", "WaitFor", "wait_for"]
 _LIMIT_S = 300.0
 #: One look may take so long.
 _LOOK_S = 10.0
+_NO_ANSWER = "no answer in time"
 _KINDS = ("port", "path", "command", "url", "ssh")
 #: Is anything listening at a port? $p: the port, $h: the same as four hex digits.
 _LISTENS = rb"""
@@ -78,13 +78,15 @@ def wait_for(params: WaitFor, context: HostContext) -> Done:
         reason = _try(look)
         return Done.unchanged(note=f"would wait for {what} ({reason})" if reason else "")
     polling = Polling(context, params.every, _LIMIT_S)
-    began, successes, reason = time.monotonic(), 0, "it was not looked at"
+    began, successes, reason = time.monotonic(), 0, ""
     while polling.goes_on():
-        reason = _try(look)
-        successes = 0 if reason else successes + 1
+        found = _try(look)
+        successes = 0 if found else successes + 1
+        # The look that time cuts off says less than the one before.
+        reason = reason if found == _NO_ANSWER and reason else found
         if successes >= params.for_:
             return Done.unchanged(note=f"{what} after {time.monotonic() - began:.0f} s")
-    note = f"{what}: {reason or f'only {successes} successes in a row'}"
+    note = f"{what}: {reason or f'{successes} of {params.for_} successes in a row'}"
     return Done(outcome=TimedOut(limit_s=polling.limit_s, note=note))
 
 
@@ -101,9 +103,10 @@ def _try(look: "_Look") -> str:
         if not error.retryable:
             raise
         return unreached(error)
-    except UnitStoppedError:
-        look.context.check()
-        return f"no answer within {_LOOK_S:.0f} s"
+    except UnitStoppedError as stopped:
+        if not stopped.timed_out:
+            raise
+        return _NO_ANSWER
     except BatchrunError as error:
         return unreached(error)
 
@@ -126,12 +129,19 @@ class _Look:
 
 class _Port(_Look):
     def look(self) -> str:
+        from batchrun.remote.dial import dial  # noqa: PLC0415 - only where a port is waited for
+        from batchrun.remote.patience import Patience  # noqa: PLC0415 - likewise
+        from batchrun.remote.resolve import Resolver  # noqa: PLC0415 - likewise
+
         host = self.context.host
-        address = (host.address or host.name, self.params.port or 0)
+        patience = Patience.of(_LOOK_S, self.context.check)
+        addresses = Resolver().addresses(
+            host.address or host.name, self.params.port or 0, patience
+        )
         try:
-            socket.create_connection(address, timeout=_LOOK_S).close()
-        except OSError as error:
-            return error.strerror or str(error)
+            dial(addresses, patience).close()
+        except UnreachableError:
+            return "it accepts no connections"
         return ""
 
 
