@@ -204,4 +204,3 @@ def server(serve: Callable[[socket.socket], None]) -> Iterator[int]:
                 connection.close()
             for thread in threads:
                 thread.join()
-

@@ -17,7 +17,7 @@ from batchrun.model.secret import Mask
 from batchrun.model.unit import RunSettings
 from batchrun.remote.launch import mark_of
 
-HOSTILE = "it's \"q\" $HOME `id` \\ ! * \n-x\tü " + os.fsdecode(b"\xff\xfe")
+HOSTILE = 'it\'s "q" $HOME `id` \\ ! * \n-x\tü ' + os.fsdecode(b"\xff\xfe")
 
 
 @pytest.fixture

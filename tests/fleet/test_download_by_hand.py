@@ -85,7 +85,9 @@ def test_paths_below_the_fixed_part_of_a_pattern_are_kept(host: LocalHost, here:
     assert (here / "o/a/x.log").read_text() == "log/a/x.log"
     assert (here / "o/b/x.log").read_text() == "log/b/x.log"
     assert sorted(os.listdir(here / "o/b")) == ["x.log"]
-    message = message_of(host.do("download", src=(Glob("log/*/*.log"),), dest=f"{here}/f/", flat=True))
+    message = message_of(
+        host.do("download", src=(Glob("log/*/*.log"),), dest=f"{here}/f/", flat=True)
+    )
     assert "would both become x.log" in message
     assert not (here / "f").exists()
     assert changed(host.do("download", src=(Glob("log/a/*"),), dest=f"{here}/f/", flat=True))
@@ -108,7 +110,9 @@ def test_a_symlink_here_is_never_followed_out_of_dest(host: LocalHost, here: Pat
     (here / "o/d").symlink_to(outside)
     (host.home / "d").mkdir()
     (host.home / "d/f").write_text("evil")
-    assert "o/d is not a directory" in message_of(host.do("download", src=("d",), dest=f"{here}/o/"))
+    assert "o/d is not a directory" in message_of(
+        host.do("download", src=("d",), dest=f"{here}/o/")
+    )
     message = message_of(host.do("download", src=(Glob("*/f"),), dest=f"{here}/o/"))
     assert "symlink" in message
     assert os.listdir(outside) == []
@@ -120,7 +124,7 @@ def test_a_host_that_sends_other_names_writes_nothing(
 ) -> None:
     tools = host.home.parent / "tools"
     tools.mkdir()
-    (tools / "tar").write_text(f"#!/bin/sh\nexec /usr/bin/python3 {tools}/evil.py \"$@\"\n")
+    (tools / "tar").write_text(f'#!/bin/sh\nexec /usr/bin/python3 {tools}/evil.py "$@"\n')
     (tools / "tar").chmod(0o755)
     (tools / "evil.py").write_text(
         "import io, sys, tarfile\n"

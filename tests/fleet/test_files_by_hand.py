@@ -211,10 +211,14 @@ def test_write_shows_what_changes(host: LocalHost) -> None:
 def test_a_file_that_is_refused_does_not_get_its_name(host: LocalHost) -> None:
     (host.home / "f").write_text("old")
     check = ("grep", "-q", "good", NEW_FILE)
-    done = host.do("write", dest="f", text="bad", validate=("sh", "-c", "echo no >&2; exit 1", NEW_FILE))
+    done = host.do(
+        "write", dest="f", text="bad", validate=("sh", "-c", "echo no >&2; exit 1", NEW_FILE)
+    )
     assert "refused the new file: no" in message_of(done)
     assert b"no" in done.output.stderr.head
-    assert "refused" in message_of(host.do("template", src="t", dest="f", text="bad", validate=check))
+    assert "refused" in message_of(
+        host.do("template", src="t", dest="f", text="bad", validate=check)
+    )
     assert (host.home / "f").read_text() == "old"
     assert os.listdir(host.home) == ["f"]
     assert changed(host.do("write", dest="f", text="good", validate=check))

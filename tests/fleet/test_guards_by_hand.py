@@ -55,7 +55,7 @@ def test_removes_skips_when_one_is_missing(host: LocalHost) -> None:
 def test_unless_and_onlyif_run_with_env_and_cwd(host: LocalHost) -> None:
     (host.home / "d").mkdir()
     command = {"env": {"A": "it's"}, "cwd": "d"}
-    test = "test \"$A\" = \"it's\" && pwd | grep -q '/d$'"
+    test = 'test "$A" = "it\'s" && pwd | grep -q \'/d$\''
     assert because(guarded(host, unless=test, command=command)).endswith("succeeded")
     assert isinstance(guarded(host, onlyif=test, command=command).outcome, Ok)
     assert "exit status 1" in because(guarded(host, onlyif=("false",)))

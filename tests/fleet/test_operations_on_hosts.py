@@ -27,7 +27,7 @@ from batchrun.model.values import NEW_FILE
 
 pytestmark = pytest.mark.timeout(120)
 
-HOSTILE = "it's \"q\" $HOME `id` \\ ! * \n-x\tü " + os.fsdecode(b"\xff\xfe")
+HOSTILE = 'it\'s "q" $HOME `id` \\ ! * \n-x\tü ' + os.fsdecode(b"\xff\xfe")
 
 
 @contextmanager
@@ -96,7 +96,9 @@ def test_a_command_with_everything_it_can_be_given(host: LocalHost, tmp_path: Pa
 
 
 def test_an_exit_status_and_a_signal(host: LocalHost) -> None:
-    assert host.do("run", command="exit 7").outcome == Failed(message="exit status 7", exit_status=7)
+    assert host.do("run", command="exit 7").outcome == Failed(
+        message="exit status 7", exit_status=7
+    )
     outcome = host.do("run", command="kill -KILL $$").outcome
     assert outcome == Failed(message="killed by signal 9 (SIGKILL)", signal=9)
 
@@ -162,7 +164,9 @@ def test_what_could_not_be_ended_is_said_to_run_perhaps(tmp_path: Path) -> None:
         assert_nothing_runs(server)
 
 
-def test_a_connection_that_dies_while_a_command_runs(sshd: Sshd, host: LocalHost, tmp_path: Path) -> None:
+def test_a_connection_that_dies_while_a_command_runs(
+    sshd: Sshd, host: LocalHost, tmp_path: Path
+) -> None:
     def kill() -> None:
         for pid in sshd.sessions():
             os.kill(pid, signal.SIGKILL)
@@ -250,7 +254,9 @@ def test_sudo_runs_it_as_somebody_else(
         done = host.do("run", sudo=sudo_of(who, how), **extra)
         assert stdout(done) == os.fsencode(f"root\n/\n{HOSTILE}{HOSTILE}")
         assert done.output.stderr.head == b""
-        done = host.do("run", sudo=sudo_of(who, how, "nobody"), command="id -un; cat; echo oops >&2")
+        done = host.do(
+            "run", sudo=sudo_of(who, how, "nobody"), command="id -un; cat; echo oops >&2"
+        )
         assert (stdout(done), done.output.stderr.head) == (b"nobody\n", b"oops\n")
 
 
@@ -265,7 +271,9 @@ def test_sudo_writes_and_looks_as_somebody_else(
         for name in HOSTILE_NAMES.values():
             path = f"{folder}/d/{name}"
             assert "Permission denied" in message_of(host.do("write", dest=path, text="x"))
-            assert changed(host.do("write", dest=path, text="x", sudo=sudo, validate=("cat", NEW_FILE)))
+            assert changed(
+                host.do("write", dest=path, text="x", sudo=sudo, validate=("cat", NEW_FILE))
+            )
             assert not changed(host.do("write", dest=path, text="x", sudo=sudo))
             assert (folder / "d" / name).stat().st_uid == 0
         assert changed(host.do("upload", src=(__file__,), dest=f"{folder}/", sudo=sudo))
@@ -307,7 +315,9 @@ def test_what_sudo_refuses_is_said(sshd: Sshd, tmp_path: Path, asked: Person) ->
         wrong = {"password": "wrong"}
         message = message_of(host.do("run", command="touch /tmp/never", sudo=wrong))
         assert "the password was not accepted" in message
-        message = message_of(host.do("run", command="true", sudo={"password": asked.password, "user": "nosuch"}))
+        message = message_of(
+            host.do("run", command="true", sudo={"password": asked.password, "user": "nosuch"})
+        )
         assert "nosuch" in message
     assert not os.path.exists("/tmp/never")
 
@@ -322,3 +332,45 @@ def test_a_password_is_in_no_process_and_no_output(
         whole = done.output.stdout.head + done.output.stdout.tail
         assert os.fsencode(asked.password) not in whole
         assert b"***" not in whole
+
+
+# No shell, only SFTP
+
+
+@pytest.fixture(scope="module")
+def files_only() -> Iterator[Sshd]:
+    with running_sshd(sftp_only=True) as server:
+        yield server
+
+
+def test_without_a_shell_no_command_runs_and_it_is_said(files_only: Sshd, tmp_path: Path) -> None:
+    with unit_on(files_only, tmp_path) as host:
+        assert "did not begin the command" in message_of(host.do("run", command="true"))
+        message = message_of(host.do("write", dest=f"{tmp_path}/f", text="x", sudo=True))
+        assert "gives no shell, only SFTP, and `sudo` needs one" in message
+
+
+def test_files_go_there_and_back_without_a_shell(files_only: Sshd, tmp_path: Path) -> None:
+    make_tree(tmp_path / "t")
+    with_bytes = os.fsdecode(b"caf\xe9")  # SFTP has no such names
+    (tmp_path / "t" / with_bytes / with_bytes).unlink()
+    (tmp_path / "t" / with_bytes / "link").unlink()
+    (tmp_path / "t" / with_bytes).rmdir()
+    for path in (tmp_path / "t").rglob("*"):  # nor fractions of a second
+        os.utime(path, (1_000_000, 1_000_000), follow_symlinks=False)
+    times = ("--omit-link-times", "--omit-dir-times")
+    with unit_on(files_only, tmp_path) as host:
+        there = f"{tmp_path}/there"
+        assert changed(host.do("mkdir", path=(f"{there}/a/b",), mode="0750"))
+        assert not changed(host.do("mkdir", path=(f"{there}/a/b",), mode="0750"))
+        assert changed(host.do("upload", src=(f"{tmp_path}/t",), dest=f"{there}/t"))
+        assert_same(tmp_path / "t", Path(there, "t"), *times)
+        assert not changed(host.do("upload", src=(f"{tmp_path}/t",), dest=f"{there}/t"))
+        assert changed(host.do("download", src=(f"{there}/t",), dest=f"{tmp_path}/back"))
+        assert_same(tmp_path / "t", tmp_path / "back", *times, "--no-perms")
+        assert not changed(host.do("download", src=(f"{there}/t",), dest=f"{tmp_path}/back"))
+        assert changed(host.do("write", dest=f"{there}/x/f", text="x"))
+        assert not changed(host.do("write", dest=f"{there}/x/f", text="x"))
+        assert changed(host.do("delete", path=(f"{there}/t", f"{there}/no")))
+        assert sorted(os.listdir(there)) == ["a", "x"]
+        assert "refused to delete" in message_of(host.do("delete", path=("/etc",)))

@@ -288,7 +288,9 @@ def test_an_unknown_host_key_is_refused_with_the_remedy(sshd: Sshd) -> None:
 
 def test_of_several_host_keys_the_known_one_is_asked_for() -> None:
     with running_sshd(host_keys=("ed25519", "ecdsa", "rsa")) as server:
-        lines = [line for line in server.known_hosts.read_text().splitlines() if " ssh-rsa " in line]
+        lines = [
+            line for line in server.known_hosts.read_text().splitlines() if " ssh-rsa " in line
+        ]
         (server.dir / "only_rsa").write_text(f"{lines[0]}\n")
         option = f"UserKnownHostsFile {server.dir}/only_rsa"
         with fleet_of(option, file=server.ssh_config) as fleet:

@@ -106,7 +106,9 @@ def test_an_empty_source_never_empties_the_host(host: LocalHost, here: Path) -> 
     (here / "t").mkdir()
     (host.home / "t").mkdir()
     (host.home / "t/f").touch()
-    message = message_of(host.do("upload", src=(str(here / "t"),), dest="t", delete=True, max_delete="100%"))
+    message = message_of(
+        host.do("upload", src=(str(here / "t"),), dest="t", delete=True, max_delete="100%")
+    )
     assert "is empty" in message
     assert (host.home / "t/f").exists()
 

@@ -15,9 +15,7 @@ from batchrun.remote.words import path_word
 __all__ = ["change_files", "change_text", "must"]
 
 
-def must(
-    text: bytes, doing: str, context: HostContext, sudo: SudoValue = False
-) -> bytes:
+def must(text: bytes, doing: str, context: HostContext, sudo: SudoValue = False) -> bytes:
     """Run a text there that has to succeed; return what it says.
 
     Args:

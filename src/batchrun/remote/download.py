@@ -33,9 +33,7 @@ __all__ = ["OPERATIONS", "Download", "download"]
 class Download:
     """Parameters of `download`."""
 
-    src: Annotated[
-        tuple[PathPattern, ...], Doc("Files, directories or globs on the host.")
-    ]
+    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs on the host.")]
     dest: Annotated[
         PathText,
         Doc(
@@ -134,7 +132,9 @@ class _Plan:
 
     def _add(self, path: str, name: str, facts: Facts | None) -> None:
         if facts is None:
-            message = f"cannot fetch {shown(path)} from {self._context.host.name}: it does not exist"
+            message = (
+                f"cannot fetch {shown(path)} from {self._context.host.name}: it does not exist"
+            )
             raise OperationError(message)
         if facts.is_link:
             (through,) = look_at([path], self._context, self._params.sudo, follow=True)
@@ -146,7 +146,9 @@ class _Plan:
         self._take(path, name, facts)
         for below, each in entries_below(path, self._context, self._params.sudo).items():
             if self._is_meant(below, each):
-                self._take(f"{path.rstrip('/')}/{below}", f"{name}/{below}" if name else below, each)
+                self._take(
+                    f"{path.rstrip('/')}/{below}", f"{name}/{below}" if name else below, each
+                )
 
     def _is_meant(self, below: str, facts: Facts) -> bool:
         selected = self._selection
@@ -162,7 +164,9 @@ class _Plan:
         if name and not is_inside(name):
             raise refusal(f"the host has a name that leads elsewhere: {shown(name)}")
         if not (facts.is_file or facts.is_dir or facts.is_link):
-            self._tally.warn(f"{shown(path)} is neither a file, a directory nor a symlink; left out")
+            self._tally.warn(
+                f"{shown(path)} is neither a file, a directory nor a symlink; left out"
+            )
             return
         other = self._wanted.setdefault(name, Wanted(path=path, facts=facts))
         if other.path != path and not (other.facts.is_dir and facts.is_dir):

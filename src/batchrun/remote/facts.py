@@ -15,7 +15,16 @@ from batchrun.ops.sudo import SudoValue
 from batchrun.remote.errand import ask_all
 from batchrun.remote.words import path_word, quote
 
-__all__ = ["Facts", "Owners", "STAT", "change_there", "facts_after", "look_at", "owner_ids", "parse_facts"]
+__all__ = [
+    "Facts",
+    "Owners",
+    "STAT",
+    "change_there",
+    "facts_after",
+    "look_at",
+    "owner_ids",
+    "parse_facts",
+]
 
 #: Defines `facts PATH`, which writes one line: the facts, `-` when nothing is there, `?` when it
 #: cannot be looked at. Raw mode in hex, size, mtime, uid, gid, device and inode, mtime as text.
@@ -189,5 +198,3 @@ def change_there(facts: Facts, mode: str | None, owners: Owners) -> Change | Non
         return None
     said = bits != facts.permissions or bits & _SETID
     return Change(uid, gid, bits if said else None)
-
-

@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 __all__ = ["Get", "Wanted"]
 
 #: Facts of $f, then as much of it as there was when it was opened, and its facts afterwards.
-_CAT = STAT + rb"""
+_CAT = (
+    STAT
+    + rb"""
 exec 3<"$f" || exit 41
 line=$(stat -L -c '%f %s %Y %u %g %d:%i %y' /proc/self/fd/3 2>/dev/null) || line=$(facts "$f")
 echo "$line"
 set -- $line
 exec head -c "$2" <&3
 """
+)
 #: A stream of the files whose names are on standard input, NUL-terminated, below $root.
 _TAR = rb"""
 cd -- "$root" || exit 41
@@ -278,4 +281,3 @@ class _Many:
 
 def _time_ns(facts: Facts) -> int:
     return facts.mtime_s * 10**9 + facts.mtime_ns
-

@@ -34,9 +34,7 @@ def hashes_there(
     if not names:
         return {}
     list_ = b"".join(b"./" + os.fsencode(name) + b"\0" for name in names)
-    answer = ask(
-        b"root=%b\n" % path_word(root) + _TEXT, context, sudo, source=TextSource(list_)
-    )
+    answer = ask(b"root=%b\n" % path_word(root) + _TEXT, context, sudo, source=TextSource(list_))
     lines = answer.stdout.decode("ascii", "replace").split()
     if answer.status or len(lines) != len(names):
         message = f"cannot compute checksums on {context.host.name}: {answer.complaint}"

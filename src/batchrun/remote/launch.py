@@ -76,7 +76,9 @@ def run_there(command: HostCommand, context: HostContext, ears: Ears) -> Begun:
         except UnitStoppedError as stopped:
             if spoken.dialogue is not None and spoken.dialogue.trouble and not _must_stop(context):
                 raise _refused(sudo, talk.opening, spoken) from None
-            left = not end_remote(channel, talk.opening.pid, command.mark, _killer(command, context))
+            left = not end_remote(
+                channel, talk.opening.pid, command.mark, _killer(command, context)
+            )
             talk.read_rest()
             return Begun(ending=None, stopped=stopped, left=left)
         except BrokenError as error:

@@ -107,7 +107,9 @@ class Put:
         self._context.stage("comparing")
         self._look(onto=onto, source=source)
         params = self._params
-        self._owners = owner_ids(Ownership(params.owner, params.group, None), self._context, self._sudo)
+        self._owners = owner_ids(
+            Ownership(params.owner, params.group, None), self._context, self._sudo
+        )
         sends = self._differing()
         extras = self._extras(source) if params.delete and self._found[""].is_dir else []
         self._change_rest(sends)
@@ -136,7 +138,11 @@ class Put:
             if facts is not None:
                 self._there = entries_below(self._target, self._context, self._sudo)
         elif facts is not None and (facts.is_dir or (onto and facts.is_link)):
-            follow = look_at([self._target], self._context, self._sudo, follow=True) if facts.is_link else [facts]
+            follow = (
+                look_at([self._target], self._context, self._sudo, follow=True)
+                if facts.is_link
+                else [facts]
+            )
             if follow[0] is not None and follow[0].is_dir:
                 raise refusal(
                     f"{shown(self._target)} is a directory on the host; write "
@@ -334,7 +340,10 @@ class Put:
             if is_tree:
                 self._move_in(temp, sends)
             else:
-                self._must(b"t=%b/%b d=%b\n" % (path_word(temp), _ONLY.encode(), path_word(self._target)) + _RENAME)
+                self._must(
+                    b"t=%b/%b d=%b\n" % (path_word(temp), _ONLY.encode(), path_word(self._target))
+                    + _RENAME
+                )
         finally:
             self._discard(temp)
         if is_tree:
@@ -466,10 +475,7 @@ class Put:
         gone = set(extra)
         # A directory that holds something protected stays.
         kept = {
-            above
-            for name in self._there
-            if name and name not in gone
-            for above in _above(name)
+            above for name in self._there if name and name not in gone for above in _above(name)
         }
         return [
             name

@@ -31,13 +31,16 @@ __all__ = ["OPERATIONS", "HostTextFields", "Template", "Write", "template", "wri
 _SECRET_MODE = "0600"  # noqa: S105 - a mode
 _REFUSED = 44
 #: Writes the facts of $d, and after them what it holds where that has to be known.
-_LOOK = STAT + rb"""
+_LOOK = (
+    STAT
+    + rb"""
 facts "$d"
 if [ -f "$d" ] && [ ! -L "$d" ]; then
   n=$(wc -c <"$d") || exit
   [ "$n" -gt "$most" ] && [ "$n" -ne "$size" ] || cat -- "$d"
 fi
 """
+)
 #: Reads the new content. $d: its name; $t: a temporary name beside it; $mode: empty for the usual.
 _PUT = rb"""
 usual=$(umask)

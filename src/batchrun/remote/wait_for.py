@@ -69,7 +69,9 @@ class WaitFor:
 
 def wait_for(params: WaitFor, context: HostContext) -> Done:
     """Wait until it is there, so many times in a row."""
-    problems = _check({name: getattr(params, name) for name in (*_KINDS, "for_") if getattr(params, name)})
+    problems = _check(
+        {name: getattr(params, name) for name in (*_KINDS, "for_") if getattr(params, name)}
+    )
     if problems:
         raise refusal(problems[0])
     look, what = _look_for(params, context)
@@ -135,9 +137,7 @@ class _Port(_Look):
 
         host = self.context.host
         patience = Patience.of(_LOOK_S, self.context.check)
-        addresses = Resolver().addresses(
-            host.address or host.name, self.params.port or 0, patience
-        )
+        addresses = Resolver().addresses(host.address or host.name, self.params.port or 0, patience)
         try:
             dial(addresses, patience).close()
         except UnreachableError:
@@ -243,6 +243,6 @@ OPERATIONS = {
         function=wait_for,
         main="port",
         check=_check,
-        example="wait_for: {port: 443, for: 3}\nhosts: \"@web\"\ntimeout: 2m\n",
+        example='wait_for: {port: 443, for: 3}\nhosts: "@web"\ntimeout: 2m\n',
     )
 }
