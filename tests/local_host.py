@@ -164,6 +164,10 @@ class LocalSession:
         self.channels.append(channel)
         return channel
 
+    def cut(self, number: int) -> None:
+        """Break the connection of the channel that was opened as number so many, from 0."""
+        self.channels[number].cut()
+
     def open_files(self, context: Context) -> object:
         raise OperationError(f"no files here {context.number}")
 

@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from batchrun.model.operation import Done, Terms
+from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, TimedOut
+from batchrun.model.secret import Mask
+from batchrun.model.unit import RunSettings
+from batchrun.model.values import NEW_FILE
 from command_context import when
 from file_context import HOSTILE_NAMES, changed, message_of
 from hosts import connect, fleet_of, host_at
@@ -18,12 +24,6 @@ from remote_trees import assert_same, make_tree
 from sshd import Sshd, loopback, running_sshd
 from sudo_users import Person, person
 from support import wait_until
-
-from batchrun.model.operation import Done, Terms
-from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, TimedOut
-from batchrun.model.secret import Mask
-from batchrun.model.unit import RunSettings
-from batchrun.model.values import NEW_FILE
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -59,14 +59,14 @@ def host(sshd: Sshd, tmp_path: Path) -> Iterator[LocalHost]:
 
 
 @pytest.fixture(scope="module")
-def free(sshd: Sshd) -> Iterator[Person]:
+def free() -> Iterator[Person]:
     """Someone who may do everything without a password."""
     with person("ALL=(ALL:ALL) NOPASSWD: ALL") as who:
         yield who
 
 
 @pytest.fixture(scope="module")
-def asked(sshd: Sshd) -> Iterator[Person]:
+def asked() -> Iterator[Person]:
     """Someone whom sudo asks for the password."""
     with person() as who:
         yield who
@@ -157,7 +157,8 @@ def test_what_could_not_be_ended_is_said_to_run_perhaps(tmp_path: Path) -> None:
         with unit_on(server, tmp_path, timeout_s=1.5, kill_grace_s=0.3) as host:
             done = host.do("run", command="sleep 1009")
             assert isinstance(done.outcome, TimedOut)
-            assert done.outcome.stuck and "may still run" in done.outcome.note
+            assert done.outcome.stuck
+            assert "may still run" in done.outcome.note
             assert "may still run" in done.warnings[0]
         for pid in server.commands():
             os.kill(pid, signal.SIGKILL)
@@ -208,8 +209,8 @@ def test_a_transfer_whose_connection_dies(
     (tmp_path / "from/f").write_bytes(os.urandom(60_000_000))
     (tmp_path / "to/f").write_text("old")
 
-    def cut(size: int) -> None:
-        if size > 5_000_000:
+    def cut(bytes_done: int) -> None:
+        if bytes_done > 5_000_000:
             for pid in sshd.sessions():
                 os.kill(pid, signal.SIGKILL)
 
@@ -311,7 +312,8 @@ def _sleeps(*seconds: str) -> list[str]:
 def test_what_sudo_refuses_is_said(sshd: Sshd, tmp_path: Path, asked: Person) -> None:
     with unit_on(sshd, tmp_path, user=asked.name) as host:
         message = message_of(host.do("run", command="touch /tmp/never", sudo=True))
-        assert "sudo would not run it as root" in message and "password is required" in message
+        assert "sudo would not run it as root" in message
+        assert "password is required" in message
         wrong = {"password": "wrong"}
         message = message_of(host.do("run", command="touch /tmp/never", sudo=wrong))
         assert "the password was not accepted" in message

@@ -7,17 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from command_context import when
-from file_context import changed, message_of
-from local_host import LocalHost, local_host
 
 from batchrun.errors import UnitStoppedError
 from batchrun.model.host import Host
 from batchrun.model.operation import Done, Terms
 from batchrun.model.outcome import Ok, TimedOut
+from command_context import when
+from file_context import changed, message_of
+from local_host import LocalHost, local_host
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -53,7 +54,8 @@ def test_a_port(host: LocalHost, place: str) -> None:
         assert not changed(done)
     done = limited(host, 1).do("wait_for", port=port, from_=place, every=0.05)
     assert f"port {port}" in note(done)
-    assert isinstance(done.outcome, TimedOut) and done.outcome.limit_s == 1
+    assert isinstance(done.outcome, TimedOut)
+    assert done.outcome.limit_s == 1
 
 
 def test_a_path_that_comes(host: LocalHost) -> None:
@@ -112,13 +114,14 @@ def test_a_reboot_waits_for_a_new_boot_id(host: LocalHost) -> None:
     text = "(sleep 0.5; echo new >id) >/dev/null 2>&1 &"
     done = host.do("reboot", command=text, boot_id="id", every=0.05)
     assert changed(done)
-    assert isinstance(done.outcome, Ok) and "back after" in done.outcome.note
+    assert isinstance(done.outcome, Ok)
+    assert "back after" in done.outcome.note
     assert host.stages == ["rebooting", "waiting for the reboot"]
 
 
 def test_a_connection_that_breaks_is_what_a_reboot_does(host: LocalHost) -> None:
     (host.home / "id").write_text("old")
-    with when((host.home / "down").exists, lambda: host.session.channels[1].cut()):
+    with when((host.home / "down").exists, partial(host.session.cut, 1)):
         text = "touch down; echo new >id; sleep 30"
         assert changed(host.do("reboot", command=text, boot_id="id", every=0.05))
 

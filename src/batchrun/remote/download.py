@@ -192,25 +192,35 @@ def _differing(
         if here is not None and S_ISDIR(here.st_mode) != one.facts.is_dir:
             what = "is not" if one.facts.is_dir else "is"
             raise refusal(f"{shown(store.path(name))} {what} a directory here; remove it first")
-        if here is None:
+        if here is None or _differs(here, one.facts, times=not params.checksum):
             sends[name] = one
-        elif one.facts.is_dir:
-            same = S_IMODE(here.st_mode) == one.facts.permissions & 0o777
-            if not same or not one.facts.has_time(here.st_mtime_ns):
-                sends[name] = one
-        elif one.facts.is_link:
-            sends[name] = one  # what it says is compared when it has come
-        elif not S_ISREG(here.st_mode) or here.st_size != one.facts.size:
-            sends[name] = one
-        elif params.checksum:
+        elif params.checksum and one.facts.is_file:
             hashed[name] = one
-        elif not one.facts.has_time(here.st_mtime_ns):
-            sends[name] = one
     there = hashes_of(hashed, params, context)
-    for name, one in hashed.items():
-        if there.get(one.path) != content_hash(store.path(name), context.check):
-            sends[name] = one
+    sends |= {
+        name: one
+        for name, one in hashed.items()
+        if there.get(one.path) != content_hash(store.path(name), context.check)
+    }
     return _without_equal_links(sends, store, params, context)
+
+
+def _differs(here: os.stat_result, there: Facts, *, times: bool) -> bool:
+    """Tell whether something here is seen to be another one than that on the host.
+
+    Args:
+        here: What there is here.
+        there: What there is on the host; what a symlink says is compared when it has come.
+        times: Of a file, also its time counts.
+    """
+    if there.is_link:
+        return True
+    if there.is_dir:
+        same = S_IMODE(here.st_mode) == there.permissions & 0o777
+        return not same or not there.has_time(here.st_mtime_ns)
+    if not S_ISREG(here.st_mode) or here.st_size != there.size:
+        return True
+    return times and not there.has_time(here.st_mtime_ns)
 
 
 def hashes_of(

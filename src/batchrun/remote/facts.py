@@ -11,14 +11,14 @@ from batchrun.model.values import apply_mode
 from batchrun.ops.failures import refusal
 from batchrun.ops.owners import Change, Ownership
 from batchrun.ops.paths import shown
-from batchrun.ops.sudo import SudoValue
+from batchrun.ops.sudo import NO_SUDO, SudoValue
 from batchrun.remote.errand import ask_all
 from batchrun.remote.words import path_word, quote
 
 __all__ = [
+    "STAT",
     "Facts",
     "Owners",
-    "STAT",
     "change_there",
     "facts_after",
     "look_at",
@@ -120,7 +120,7 @@ def parse_facts(line: str, path: str) -> Facts | None:
 
 
 def look_at(
-    paths: Sequence[str], context: HostContext, sudo: SudoValue = False, *, follow: bool = False
+    paths: Sequence[str], context: HostContext, sudo: SudoValue = NO_SUDO, *, follow: bool = False
 ) -> list[Facts | None]:
     """Look at paths there, in their order; None: nothing has that name.
 
@@ -149,7 +149,7 @@ _IDS = rb"""
 """
 
 
-def owner_ids(wanted: Ownership, context: HostContext, sudo: SudoValue = False) -> Owners:
+def owner_ids(wanted: Ownership, context: HostContext, sudo: SudoValue = NO_SUDO) -> Owners:
     """Look up a user and a group there by name.
 
     Raises:

@@ -10,7 +10,7 @@ from batchrun.model.session import HostContext
 from batchrun.ops.failures import Tally
 from batchrun.ops.paths import shown
 from batchrun.remote.changing import must
-from batchrun.remote.errand import Answer, ask, batches
+from batchrun.remote.errand import Answer, Pipes, ask, batches
 from batchrun.remote.facts import STAT, Facts, parse_facts
 from batchrun.remote.hashes import hashes_there
 from batchrun.remote.localstore import Store
@@ -99,7 +99,9 @@ class Get:
         receiving = _One(self, name, one)
         head = b"f=%b\n" % path_word(one.path)
         try:
-            answer = ask(head + _CAT, self._context, self._params.sudo, sink=receiving.feed)
+            answer = ask(
+                head + _CAT, self._context, self._params.sudo, pipes=Pipes(sink=receiving.feed)
+            )
         except BaseException:
             self._store.abandon()
             raise
@@ -128,8 +130,7 @@ class Get:
                 text,
                 self._context,
                 self._params.sudo,
-                source=TextSource(list_),
-                sink=untar.feed,
+                pipes=Pipes(source=TextSource(list_), sink=untar.feed),
             )
         except BaseException:
             self._store.abandon()

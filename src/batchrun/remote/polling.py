@@ -38,13 +38,14 @@ class Polling:
         wait_s = 0.0 if self._first else self._every_s
         self._first = False
         until = time.monotonic() + wait_s
-        while (left_s := until - time.monotonic()) > 0 and not self._is_over():
+        while (left_s := until - time.monotonic()) > 0 and not self.is_over():
             self._pause(min(left_s, max(0.0, self._end - time.monotonic()), _SLICE_S))
             self._check()
         self._check()
-        return not self._is_over()
+        return not self.is_over()
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Tell whether time is over: a look that it cut off says nothing."""
         return time.monotonic() >= self._end
 
     def _check(self) -> None:

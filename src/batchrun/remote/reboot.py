@@ -67,7 +67,8 @@ def reboot(params: Reboot, context: HostContext) -> Done:
         except UnitStoppedError as stopped:
             if not stopped.timed_out:
                 raise
-            reason = "it does not answer"
+            if not polling.is_over():
+                reason = "it does not answer"
         except (UnreachableError, OperationError, BrokenError) as error:
             reason = unreached(error)
         else:

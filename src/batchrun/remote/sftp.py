@@ -303,13 +303,18 @@ def _put_one(files: _Files, path: str, here: Here, tally: Tally) -> None:
     if there is not None and here.link and stat.S_ISLNK(there.st_mode):
         if files.client.readlink(_name(path)) == here.link:
             return
-    elif there is not None and stat.S_ISREG(there.st_mode) and here.is_file:
-        if (there.st_size, there.st_mtime) == (here.st.st_size, mtime):
-            if stat.S_IMODE(there.st_mode) != mode:
-                tally.changed = True
-                if not files.context.settings.dry_run:
-                    files.client.chmod(_name(path), mode)
-            return
+    elif (
+        there is not None
+        and stat.S_ISREG(there.st_mode)
+        and here.is_file
+        and (there.st_size, there.st_mtime, stat.S_IMODE(there.st_mode))
+        == (
+            here.st.st_size,
+            mtime,
+            mode,
+        )
+    ):
+        return
     tally.changed = True
     if files.context.settings.dry_run:
         return

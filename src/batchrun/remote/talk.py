@@ -133,7 +133,7 @@ class Talk:
         while not self._is_over():
             busy = self._speak()
             if not self._paused:
-                busy = self._hear() or busy
+                busy = bool(self._hear()) or busy
             self._context.check()
             if not busy:
                 self._rest()

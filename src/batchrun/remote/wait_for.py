@@ -14,7 +14,7 @@ from batchrun.ops.failures import refusal
 from batchrun.ops.launch import shell_argv
 from batchrun.ops.paths import shown
 from batchrun.ops.spawn import encode
-from batchrun.ops.sudo import SudoValue
+from batchrun.ops.sudo import NO_SUDO, SudoValue
 from batchrun.remote.errand import SudoField, ask
 from batchrun.remote.launch import NotBegunError
 from batchrun.remote.polling import Polling, unreached
@@ -84,8 +84,8 @@ def wait_for(params: WaitFor, context: HostContext) -> Done:
     while polling.goes_on():
         found = _try(look)
         successes = 0 if found else successes + 1
-        # The look that time cuts off says less than the one before.
-        reason = reason if found == _NO_ANSWER and reason else found
+        if not reason or found != _NO_ANSWER or not polling.is_over():
+            reason = found
         if successes >= params.for_:
             return Done.unchanged(note=f"{what} after {time.monotonic() - began:.0f} s")
     note = f"{what}: {reason or f'{successes} of {params.for_} successes in a row'}"
@@ -124,7 +124,7 @@ class _Look:
         """Return why it is not there; empty: it is."""
         raise NotImplementedError
 
-    def ask(self, text: bytes, sudo: SudoValue = False) -> tuple[int, bytes]:
+    def ask(self, text: bytes, sudo: SudoValue = NO_SUDO) -> tuple[int, bytes]:
         answer = ask(text, Within(self.context, _LOOK_S), sudo)
         return answer.status, answer.stdout
 
