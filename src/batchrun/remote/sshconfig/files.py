@@ -5,6 +5,7 @@ does too, so each section has all the conditions that are around it.
 """
 
 import bisect
+import dataclasses
 import glob
 import os
 import stat
@@ -14,12 +15,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from batchrun.errors import UsageError
-from batchrun.remote.configmatch import Condition, HostIs, read_host, read_match
-from batchrun.remote.configtext import split_line, split_words
-from batchrun.remote.configtokens import Local, expand_tilde
-from batchrun.remote.configvalues import HONOURED
-from batchrun.remote.ignoredoptions import is_known
 from batchrun.remote.patterns import list_matches
+from batchrun.remote.sshconfig.conditions import Condition, HostIs, read_host, read_match
+from batchrun.remote.sshconfig.ignored import is_known
+from batchrun.remote.sshconfig.text import split_line, split_words
+from batchrun.remote.sshconfig.tokens import Local, expand_tilde
+from batchrun.remote.sshconfig.values import HONOURED
 
 __all__ = ["MACHINE_FILE", "ConfigFiles", "Section", "Setting", "read_option"]
 
@@ -69,13 +70,13 @@ def read_option(text: str) -> Setting:
         found = split_line(text)
     except ValueError as error:
         raise _mistake(place, str(error)) from None
-    if found is None or found[0] in ("host", "match", "include"):
+    keyword = found[0].lower() if found else ""
+    if found is None or keyword in ("host", "match", "include"):
         raise _mistake(place, "it is no option of the SSH configuration; write -o KEY=VALUE")
-    keyword = found[0]
     if keyword not in HONOURED and not is_known(keyword):
         close = get_close_matches(keyword, HONOURED, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise _mistake(place, f"there is no option {keyword}{hint}")
+        raise _mistake(place, f"there is no option {found[0]}{hint}")
     return _setting(found, place=place, of_machine=False)
 
 
@@ -162,11 +163,12 @@ class _Reader:
                 found = split_line(line)
                 if found is None:
                     continue
-                if found[0] == "include":
+                keyword = found[0].lower()
+                if keyword == "include":
                     for included in self._included(found[1]):
                         self._include(included, conditions, place, depth + 1)
                     section = self._files.begin(conditions)
-                elif found[0] in ("host", "match"):
+                elif keyword in ("host", "match"):
                     conditions = (*around, self._condition(found, place))
                     section = self._files.begin(conditions)
                 elif setting := self._files.setting(found, place, of_machine=self._of_machine):
@@ -175,7 +177,7 @@ class _Reader:
                 raise _mistake(place, str(error)) from None
 
     def _condition(self, found: tuple[str, str], place: str) -> Condition:
-        if found[0] == "host":
+        if found[0].lower() == "host":
             return read_host(split_words(found[1]))
         match = read_match(found[1])
         self._files.wants_final |= match.is_final
@@ -201,7 +203,9 @@ class _Reader:
             raise ValueError(message)
         if not word.startswith(("/", "~")):
             word = os.path.join(_MACHINE_DIR if self._of_machine else _USER_DIR, word)
-        return expand_tilde(word, self._local)
+        # glob(3) looks at HOME first, unlike everything else here.
+        home = self._local.environ.get("HOME") or self._local.home
+        return expand_tilde(word, dataclasses.replace(self._local, home=home))
 
     def _include(self, path: str, around: tuple[Condition, ...], place: str, depth: int) -> None:
         if depth > _MOST_DEEP:
@@ -220,18 +224,21 @@ def _setting(found: tuple[str, str], *, place: str, of_machine: bool) -> Setting
     Raises:
         UsageError: its value is wrong.
     """
-    keyword, text = found
+    written, text = found
+    keyword = written.lower()
+    if not text:
+        raise _mistake(place, f"{written}: its value is missing")
     read = HONOURED.get(keyword)
     try:
         value = read(text) if read else None
     except ValueError as error:
-        raise _mistake(place, f"{keyword}: {error}") from None
+        raise _mistake(place, f"{written}: {error}") from None
     return Setting(
         keyword="identityfile" if keyword == "identityfile2" else keyword,
         value=value,
         text=text,
         place=place,
-        written=keyword,
+        written=written,
         honoured=read is not None,
         of_machine=of_machine,
     )

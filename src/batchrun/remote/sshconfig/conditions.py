@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from batchrun.errors import UnreachableError
-from batchrun.remote.configtext import next_word
-from batchrun.remote.configtokens import Local, Target, expand_tokens
 from batchrun.remote.patterns import is_plain, list_matches, pattern_matches
+from batchrun.remote.sshconfig.text import next_word
+from batchrun.remote.sshconfig.tokens import Local, Target, expand_tokens
 
 __all__ = ["Commands", "Condition", "HostIs", "Lookup", "MatchIs", "read_host", "read_match"]
 
@@ -196,7 +196,8 @@ def read_match(text: str) -> MatchIs:
 
 
 def _must_be_alone(before: list[_Criterion], after: str) -> None:
-    if any(criterion.kind not in _BARE for criterion in before) or after[:1] not in ("", "#"):
+    # OpenSSH lets one other go by, so that `final all` can be said.
+    if len(before) > 1 or after[:1] not in ("", "#"):
         message = "`all` must stand alone"
         raise ValueError(message)
 
