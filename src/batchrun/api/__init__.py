@@ -26,7 +26,7 @@ from batchrun.engine.presence import Presence, presence_path
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
 from batchrun.errors import JournalError
-from batchrun.jobfile import LoadOptions
+from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
@@ -51,8 +51,8 @@ __all__ = [
     "Wanted",
     "Words",
     "continuation",
-    "load",
     "host_operations",
+    "load",
     "load_text",
     "new_run_id",
     "operations",
@@ -88,8 +88,7 @@ def load_text(
         text,
         file=file,
         base_dir=base_dir,
-        table=operations(),
-        host_table=host_operations(),
+        table=Tables(here=operations(), on_hosts=host_operations()),
         options=options or LoadOptions(),
     )
 
@@ -106,8 +105,7 @@ def load(path: str | os.PathLike[str], options: LoadOptions | None = None) -> Lo
     """
     return _load(
         path,
-        table=operations(),
-        host_table=host_operations(),
+        table=Tables(here=operations(), on_hosts=host_operations()),
         options=options or LoadOptions(),
     )
 
@@ -231,7 +229,7 @@ def continuation(wanted: Wanted) -> Continuation:
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
-    return _continuation(wanted, operations())
+    return _continuation(wanted, Tables(here=operations(), on_hosts=host_operations()))
 
 
 def _locks(

@@ -124,9 +124,7 @@ class _Listing:
 
     def _named(self) -> list[str]:
         return [
-            name
-            for name in self._order
-            if name not in (_ALL, _UNGROUPED) and _NAME.fullmatch(name)
+            name for name in self._order if name not in (_ALL, _UNGROUPED) and _NAME.fullmatch(name)
         ]
 
     def settings(self, raw: Any, of: str) -> Settings:

@@ -40,7 +40,7 @@ class SettingsReader:
         if isinstance(raw, str) and place == ("hosts",):
             raw = [raw]
         if isinstance(raw, list) and place == ("hosts",):
-            return {name: None for name in map(str, raw)}
+            return dict.fromkeys(map(str, raw))
         if not isinstance(raw, dict):
             example = "`web[01-20]: {groups: [web]}`" if place == ("hosts",) else '`NAME: "@web"`'
             self._note(place, f"write a mapping, one {example} for each")
@@ -79,7 +79,7 @@ class SettingsReader:
         if not isinstance(raw, dict):
             self._note(place, f"write a mapping, with keys such as {', '.join(SETTING_KEYS)}")
             return Settings()
-        known = SETTING_KEYS
+        known: tuple[str, ...] = SETTING_KEYS
         if of_host:
             known = ("address", *known, "groups")
         elif of_group:
@@ -93,6 +93,9 @@ class SettingsReader:
         return Settings(**found)
 
     def _unknown(self, key: str, known: tuple[str, ...]) -> str:
+        if key in ("address", "groups", "hosts"):
+            where = "a group" if key == "hosts" else "a host"
+            return f"`{key}` is said of {where}; write it there"
         meant = setting_meant_by(key, known)
         hint = f"; did you mean `{meant}`?" if meant else did_you_mean(key, known)
         if not hint:

@@ -50,6 +50,7 @@ __all__ = ["read_file", "read_text"]
 _ELSEWHERE = {
     "item": "`item` is known only in a task with `foreach`",
     "index": "`index` is known only in a task with `foreach`",
+    "host": "`host` is known only in a task with `hosts`; write this in the `vars` of the task",
     **{
         name: f"`{name}` is not known here: this is computed before anything runs"
         for name in ("results", "mine", "output", "failed")
@@ -57,9 +58,7 @@ _ELSEWHERE = {
 }
 
 
-def read_file(
-    source: str | os.PathLike[str], *, tables: Tables, options: LoadOptions
-) -> LoadedJob:
+def read_file(source: str | os.PathLike[str], *, tables: Tables, options: LoadOptions) -> LoadedJob:
     """Read a job file; `-` is standard input, and paths are then those of the current directory.
 
     Raises:
@@ -164,7 +163,8 @@ class _Loading:
         self._problems.raise_if_any()
         chosen = select(entries, self._options)
         check_selected(compiler.references, entries, registered, chosen, self._problems)
-        check_left([plans[one.id].frame.hosts for one in entries if one.id in chosen], context.fleet)
+        left = [plans[one.id].frame.hosts for one in entries if one.id in chosen]
+        beside = check_left(left, context.fleet)
         job = _job(
             top, name, compiler.base_dir, [plans[one.id] for one in entries if one.id in chosen]
         )
@@ -172,7 +172,7 @@ class _Loading:
             plans=plans,
             variables=variables,
             problems=self._problems,
-            warnings=_warnings(top, entries, plans, self._problems),
+            warnings=[*beside, *_warnings(top, entries, plans, self._problems)],
             registered=registered,
             secrets=secrets,
             fleet=context.fleet,
@@ -186,9 +186,7 @@ class _Loading:
         """Read the inventory, and what the command line wants of it."""
         needed = mentions_hosts(self._data) or bool(self._options.hosts)
         options = self._options
-        inventory = read_inventory(
-            top.inventory, self._compiler, options.inventory, needed=needed
-        )
+        inventory = read_inventory(top.inventory, self._compiler, options.inventory, needed=needed)
         if len(self._problems):
             return Fleet(inventory=inventory)  # who is meant is not known for certain
         return Fleet.of(inventory, options)

@@ -178,7 +178,11 @@ class TaskPlan(Work):
     def needs_total(self) -> bool:
         """Whether all items must be known before the first unit: for shares of them."""
         batch = self.task.batch
-        return not self.task.on_hosts and batch is not None and any(one.percent is not None for one in batch.sizes)
+        return (
+            not self.task.on_hosts
+            and batch is not None
+            and any(one.percent is not None for one in batch.sizes)
+        )
 
 
 def as_late(plan: TaskPlan) -> TaskPlan:

@@ -14,9 +14,9 @@ from batchrun.jobfile.entries import compute_now
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.paths import PathRules, path_renderer
 from batchrun.jobfile.problems import Path, did_you_mean
+from batchrun.jobfile.quietcommand import MOST_BYTES, QuietCommands
 from batchrun.jobfile.scalars import is_null, text_of
 from batchrun.jobfile.scope import Names
-from batchrun.jobfile.quietcommand import MOST_BYTES, QuietCommands
 from batchrun.jobfile.template import is_template
 from batchrun.model.secret import SHORTEST
 from batchrun.ops.paths import shown

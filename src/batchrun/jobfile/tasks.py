@@ -137,7 +137,7 @@ class TaskCompiler:
             work = compile_frame(entry, operation, inner, context)
         elif entry.has_steps:
             work, steps, done = _steps(entry, inner, context)
-            for step in () if steps is None else steps.all:
+            for step in steps.all:
                 if step.on_host and step.delegate is None:
                     check_told_apart(step.entry, entry, hosts, context.problems)
         else:
@@ -175,7 +175,8 @@ class TaskCompiler:
         if key not in self._compilers:
             known = {"run", "run.summary", "results"} if entry.final else {"run", "results"}
             outer = replace(
-                context.compiler.with_names(known), elsewhere={**_NO_ITEM, **_NO_HOST, **_NOT_IN_FOREACH}
+                context.compiler.with_names(known),
+                elsewhere={**_NO_ITEM, **_NO_HOST, **_NOT_IN_FOREACH},
             )
             own = {*(_NO_ITEM if with_items else ()), *(_NO_HOST if on_hosts else ())}
             told = {**_NO_ITEM, **_NO_HOST, **_NOT_HERE}

@@ -47,6 +47,10 @@ class UnitStream(Protocol):
         """How many units there will be in all, when that is known without reading the source."""
 
     @property
+    def hosts(self) -> int | None:
+        """For how many hosts there will be units; None: for none, or that is not known."""
+
+    @property
     def done_before(self) -> int:
         """How many units were left out so far: an earlier run has ended them well."""
 
