@@ -194,6 +194,9 @@ class LocalHost:
     #: This many more pieces of live output are welcome; None: any number.
     welcome: int | None = None
     bytes_seen: int = 0
+    #: How many times something was heard.
+    signs: int = 0
+    insisted: bool = False
     _names: int = 0
 
     @property
@@ -240,6 +243,9 @@ class LocalHost:
     def temp_name(self) -> str:
         self._names += 1
         return f".br-r1-1-{self.attempt}-{self._names}"
+
+    def heard(self) -> None:
+        self.signs += 1
 
     def stage(self, words: str) -> None:
         self.stages.append(words)

@@ -133,7 +133,7 @@ class _Killer:
     def __init__(self, sudo: SudoValue, context: HostContext) -> None:
         self._sudo = sudo
         self._context = context
-        self.grace_s = context.settings.kill_grace_s
+        self.grace_s = 0.0 if context.insisted else context.settings.kill_grace_s
 
     def __call__(self, argv: Sequence[str], limit_s: float) -> bytes:
         """Run it; return what it says, or nothing when it could not be run."""

@@ -85,6 +85,7 @@ class _Files:
                 for piece in pieces:
                     self.context.check()
                     file.write(piece)
+                    self.context.heard()
             if mode is not None:
                 self.client.chmod(_name(temp), mode)
             if mtime is not None:
@@ -414,6 +415,7 @@ def _fetch(files: _Files, store: Store, name: str, one: tuple[str, Any], tally: 
         try:
             while left and (piece := file.read(min(left, _PIECE_BYTES))):
                 files.context.check()
+                files.context.heard()
                 store.write(memoryview(piece))
                 left -= len(piece)
                 tally.bytes_done += len(piece)
