@@ -286,6 +286,14 @@ def test_hosts_shows_what_inventory_and_configuration_make_of_them(
     assert fleet.run("hosts", "-i", str(inventory), "--folded").out == "other,web[1-2]\n"
 
 
+def test_what_of_the_configuration_is_not_honoured_is_said_once(fleet: Fleet) -> None:
+    words = ("-o", "ForwardAgent=yes", "-w", "127.0.0.[1-3]", "true")
+    said = [line for line in fleet.exec(*words).err.splitlines() if "ForwardAgent" in line]
+    assert len(said) == 1
+    listed = fleet.run("hosts", "--json", "-o", "ForwardAgent=yes", "127.0.0.[1-3]")
+    assert len(json.loads(listed.stdout)["ignored"]) == 1
+
+
 def test_unknown_keys_are_refused_unless_they_are_to_be_taken(tmp_path: Path) -> None:
     with running_sshd() as server, Program(tmp_path) as program:
         known = tmp_path / "known"
