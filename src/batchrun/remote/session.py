@@ -194,7 +194,7 @@ class Session:
         """Send a request and wait for the answer; False: refused, or there is none in time."""
         try:
             channel.request(name, reply=True, body=_string(text))
-            Patience.of(self._channel_s, context.check).wait(channel.event)
+            Patience.of(self._channel_s, context.check).wait(channel.event, self._is_alive)
         except BaseException:
             channel.close()
             raise
@@ -210,8 +210,17 @@ class Session:
         self.link = self._reopen(context)
         channel = self._try(context)
         if channel is None:
-            raise UnreachableError(f"channel: {self.link.wire.reason()}.")
+            raise self._no_channel()
         return channel
+
+    def _is_alive(self) -> bool:
+        return self.link.alive
+
+    def _no_channel(self) -> UnreachableError:
+        if not self.link.alive:
+            return UnreachableError(f"channel: {self.link.wire.reason()}.")
+        self.link.close()
+        return UnreachableError("channel: not opened in time; is the host overloaded?")
 
     def _try(self, context: Context) -> SafeChannel | None:
         """Open a channel; None: the connection is dead."""
@@ -231,7 +240,8 @@ class Session:
     def _ask(self, context: Context) -> SafeChannel | None:
         channel = self.link.wire.begin("session")
         try:
-            answered = Patience.of(self._channel_s, context.check).wait(channel.answered)
+            patience = Patience.of(self._channel_s, context.check)
+            answered = patience.wait(channel.answered, self._is_alive)
         except BaseException:
             self.link.wire.abandon(channel)
             raise
