@@ -27,7 +27,7 @@ from batchrun.engine.presence import Presence, presence_path
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
 from batchrun.errors import JournalError
-from batchrun.jobfile import LoadOptions
+from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
@@ -39,7 +39,7 @@ from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink
 from batchrun.model.statedir import own_state_dir
 from batchrun.model.unit import RunSettings
-from batchrun.plugins import OPERATIONS, REFERENCE
+from batchrun.plugins import HOST_OPERATIONS, OPERATIONS, REFERENCE
 from batchrun.report.recap import Summary, recap_text
 from batchrun.report.spool import SpoolCleaner
 
@@ -52,6 +52,7 @@ __all__ = [
     "Wanted",
     "Words",
     "continuation",
+    "host_operations",
     "load",
     "load_text",
     "new_run_id",
@@ -61,8 +62,13 @@ __all__ = [
 
 
 def operations() -> OperationTable:
-    """Return every operation there is, by name."""
+    """Return every operation on this machine, by name."""
     return OPERATIONS
+
+
+def host_operations() -> OperationTable:
+    """Return every operation on hosts, by name."""
+    return HOST_OPERATIONS
 
 
 def load_text(
@@ -80,7 +86,11 @@ def load_text(
         JobFileError: it has mistakes; it carries all of them.
     """
     return _load_text(
-        text, file=file, base_dir=base_dir, table=operations(), options=options or LoadOptions()
+        text,
+        file=file,
+        base_dir=base_dir,
+        table=Tables(here=operations(), on_hosts=host_operations()),
+        options=options or LoadOptions(),
     )
 
 
@@ -94,7 +104,11 @@ def load(path: str | os.PathLike[str], options: LoadOptions | None = None) -> Lo
     Raises:
         JobFileError: the file has mistakes; it carries all of them.
     """
-    return _load(path, table=operations(), options=options or LoadOptions())
+    return _load(
+        path,
+        table=Tables(here=operations(), on_hosts=host_operations()),
+        options=options or LoadOptions(),
+    )
 
 
 def run(
@@ -223,7 +237,7 @@ def continuation(wanted: Wanted) -> Continuation:
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
-    return _continuation(wanted, operations())
+    return _continuation(wanted, Tables(here=operations(), on_hosts=host_operations()))
 
 
 def _locks(
