@@ -97,18 +97,19 @@ class Channel:
     def wait(self, timeout_s: float, *, to_send: bool = False) -> None:
         """Return when there is something to read, the channel has ended, or time is over."""
         end = time.monotonic() + timeout_s
+        channel = self._channel
         while True:
             left = max(0.0, end - time.monotonic())
-            if to_send and self._channel.out_window_size > 0:
-                if self._channel.transport.writable():
-                    return
-                left = min(left, _FULL_S)
-            self._channel.wait_for(lambda: self._ready(to_send=to_send), left)
+            if not to_send:
+                channel.wait_for(self._readable, left)
+            elif channel.out_window_size <= 0:
+                channel.wait_for(lambda: self._readable() or channel.out_window_size > 0, left)
+            elif channel.transport.writable():
+                return
+            else:
+                channel.wait_for(self._readable, min(left, _FULL_S))
             if self._readable() or time.monotonic() >= end:
                 return
-
-    def _ready(self, *, to_send: bool) -> bool:
-        return self._readable() or (to_send and self._channel.out_window_size > 0)
 
     def _readable(self) -> bool:
         channel = self._channel
