@@ -278,7 +278,9 @@ def test_what_is_no_path_is_refused(tmp_path: Path, include: str, told: str) -> 
 
 def test_an_inventory_may_be_included_and_later_ones_win(tmp_path: Path) -> None:
     tasks = "include: [one.yml, two.yml]\ntasks: [{run: a}]\n"
-    job = written(tmp_path, one="inventory: a.yml\n", two="inventory: b.yml\n", job=tasks)
+    inventories = {"a": "hosts: {x: {prot: 1}}\n", "b": "hosts: {x: {port: 1}}\n"}
+    files = {"one": "inventory: a.yml\n", "two": "inventory: b.yml\n"}
+    job = written(tmp_path, **inventories, **files, job=tasks)
     assert [task.id for task in read(job).job.tasks] == ["run-1"]
 
     job = written(tmp_path, two="inventory: [b.yml]\n", job=tasks)
