@@ -9,6 +9,7 @@ fill the window of the scheduler. Hosts vary fastest. With `batch` the hosts of 
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 from batchrun.jobfile.hostitems import HostItems
 from batchrun.jobfile.plan import TaskPlan
@@ -17,7 +18,7 @@ from batchrun.jobfile.settled import Settled
 from batchrun.jobfile.stream import DRAWN_AT_ONCE, missing_items, unknown_unit
 from batchrun.jobfile.units import NO_ITEM, UnitMaker, Which
 from batchrun.model.host import Host
-from batchrun.model.job import Batch
+from batchrun.model.job import Batch, wave_size
 from batchrun.model.ports import Drawn
 from batchrun.model.unit import Unit
 
@@ -178,16 +179,14 @@ class HostStream:
 
 
 def waves_of(hosts: Sequence[_Cursor], batch: Batch | None) -> Iterator[Sequence[_Cursor]]:
-    """Divide hosts into waves; the last size repeats, shares are of all hosts, at least one."""
+    """Divide hosts into waves."""
     if batch is None:
         yield hosts
         return
-    sizes = iter(batch.sizes)
-    size, at = 1, 0
-    while at < len(hosts):
-        wanted = next(sizes, None)
-        if wanted is not None:
-            share = None if wanted.percent is None else int(len(hosts) * wanted.percent / 100)
-            size = max(1, share if share is not None else wanted.count or 1)
+    at = 0
+    for number in count(1):
+        if at >= len(hosts):
+            return
+        size = wave_size(batch.sizes, number, len(hosts))
         yield hosts[at : at + size]
         at += size

@@ -18,6 +18,7 @@ __all__ = [
     "RunnerEvent",
     "SecretSource",
     "Settlement",
+    "Silent",
     "Sink",
     "Started",
     "Ticker",
@@ -174,7 +175,20 @@ class Returned:
     attempt: int
 
 
-RunnerEvent: TypeAlias = Started | Report | Returned | UnitOutput | UnitProgress | UnitStaged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """A runner's word that nothing was heard of a running unit for long."""
+
+    number: int
+    #: What it did when it was last heard of.
+    stage: str
+    #: For how long, in seconds.
+    silent_s: float
+
+
+RunnerEvent: TypeAlias = (
+    Started | Report | Returned | Silent | UnitOutput | UnitProgress | UnitStaged
+)
 
 
 class Runner(Protocol):
