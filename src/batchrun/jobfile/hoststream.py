@@ -9,7 +9,6 @@ fill the window of the scheduler. Hosts vary fastest. With `batch` the hosts of 
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import count
 
 from batchrun.jobfile.hostitems import HostItems
 from batchrun.jobfile.plan import TaskPlan
@@ -179,14 +178,12 @@ class HostStream:
 
 
 def waves_of(hosts: Sequence[_Cursor], batch: Batch | None) -> Iterator[Sequence[_Cursor]]:
-    """Divide hosts into waves."""
+    """Divide hosts into waves; the last size repeats, shares are of all hosts, at least one."""
     if batch is None:
         yield hosts
         return
-    at = 0
-    for number in count(1):
-        if at >= len(hosts):
-            return
+    number, at = 1, 0
+    while at < len(hosts):
         size = wave_size(batch.sizes, number, len(hosts))
         yield hosts[at : at + size]
-        at += size
+        number, at = number + 1, at + size
