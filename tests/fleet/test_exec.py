@@ -89,6 +89,23 @@ def test_hosts_are_read_from_standard_input_and_some_left_out(fleet: Fleet) -> N
     assert lines_of(ended.out) == ["127.0.0.1: 127.0.0.1", "127.0.0.3: 127.0.0.3"]
 
 
+def test_the_hosts_of_a_job_file_are_read_from_standard_input_too(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yml").write_text("tasks:\n  - {id: t, hosts: '127.0.0.[1-3]', run: exit 3}\n")
+    for words in (("-w", "-"), ("--hostfile", "-")):
+        ended = fleet.run("job.yml", *words, "--output", "json", stdin=b"127.0.0.2\n127.0.0.3\n")
+        assert ended.counts["failed"] == 2, ended.err
+        again = fleet.run("rerun", "--output", "json")
+        assert again.counts["failed"] == 2, again.err
+
+
+def test_an_empty_variable_does_not_mean_all_hosts(fleet: Fleet) -> None:
+    ended = fleet.run("hosts", "--folded", "")
+    assert (ended.code, ended.out) == (64, "")
+    assert "the node set is empty" in ended.err
+
+
 # ---- folded -----------------------------------------------------------------------------------
 
 
