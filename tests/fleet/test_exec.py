@@ -311,6 +311,12 @@ def test_what_of_the_configuration_is_not_honoured_is_said_once(fleet: Fleet) ->
     assert len(json.loads(listed.stdout)["ignored"]) == 1
 
 
+def test_the_number_of_attempts_stands_behind_why_a_host_is_unreachable(fleet: Fleet) -> None:
+    ended = fleet.exec("-w", "none.invalid", "--retries", "1", "true")
+    assert ended.code == 4, ended.err
+    assert "check it, or say its `address`, 2 attempts\n" in ended.err
+
+
 def test_unknown_keys_are_refused_unless_they_are_to_be_taken(tmp_path: Path) -> None:
     with running_sshd() as server, Program(tmp_path) as program:
         known = tmp_path / "known"

@@ -145,7 +145,7 @@ class LinkMaker:
         while hops := self._parts.settings_for(host).proxy_jump:
             host = _bastion(hops)
             if host_key(host) in seen:
-                message = f"connect: {host.name} is its own jump host; see `ProxyJump`."
+                message = f"connect: {host.name} is its own jump host; see `ProxyJump`"
                 raise UnreachableError(message, retryable=False)
             seen.add(host_key(host))
 
@@ -200,7 +200,7 @@ class LinkMaker:
             over = self._over
         if over:
             link.close()
-            raise UnreachableError("connect: the run is ending.", retryable=False)
+            raise UnreachableError("connect: the run is ending", retryable=False)
         return link
 
     def _log_in(self, link: Link, settings: SshSettings, patience: Patience, stage: Stage) -> None:
@@ -225,7 +225,7 @@ class LinkMaker:
         return UnreachableError(
             "banner: the server closes new connections before it says anything"
             f" ({times} times in {seconds:.0f} s); too many log in at once for `MaxStartups` in its"
-            " sshd_config: raise that, or lower --fanout."
+            " sshd_config: raise that, or lower --fanout"
         )
 
     def _closed(self, link: Link) -> None:
