@@ -16,9 +16,10 @@ from batchrun.errors import OperationError, UnitStoppedError
 from batchrun.model.around import Around
 from batchrun.model.operation import Context, Done, Operation, OperationTable
 from batchrun.model.outcome import Cancelled, Failed, Outcome, Report, TimedOut
+from batchrun.model.tree import Chunk
 from batchrun.model.unit import Order
 
-__all__ = ["Raised", "defect_text", "find_table", "guarded", "run_unit"]
+__all__ = ["Raised", "defect_text", "find", "guarded", "run_unit"]
 
 _MOST_WARNINGS = 20
 _NO_KWDS: Mapping[str, Any] = {}
@@ -47,15 +48,14 @@ def guarded(
 
 
 @cache
-def find_table(reference: str) -> OperationTable:
-    """Import the table of operations named by `package.module:ATTRIBUTE`, once.
+def find(reference: str) -> Any:
+    """Import what `package.module:ATTRIBUTE` names, once.
 
     Raises:
         ImportError, AttributeError: there is no such thing.
     """
     module, _, attribute = reference.partition(":")
-    table: OperationTable = getattr(import_module(module), attribute)
-    return table
+    return getattr(import_module(module), attribute)
 
 
 def run_unit(order: Order, context: Context, table: OperationTable | str) -> Report:
@@ -64,7 +64,7 @@ def run_unit(order: Order, context: Context, table: OperationTable | str) -> Rep
     Args:
         order: Which.
         context: What its operation sees of the runner.
-        table: The operations, or where to import them from (see `find_table`).
+        table: The operations, or where to import them from (see `find`).
     """
     started_at = time.time()
     began = time.monotonic()
@@ -83,6 +83,8 @@ def run_unit(order: Order, context: Context, table: OperationTable | str) -> Rep
         errors=done.errors,
         bytes_done=done.bytes_done,
         diff=done.diff,
+        spread=done.spread,
+        answer=done.answer,
     )
 
 
@@ -100,7 +102,9 @@ def _masked(done: Done, secrets: Mapping[str, str]) -> Done:
 def _perform(order: Order, context: Context, table: OperationTable | str) -> Done:
     """Look the operation up, build its parameters, call it."""
     unit = order.unit
-    operations = find_table(table) if isinstance(table, str) else table
+    if order.chunk is not None:
+        return _perform_chunk(order.chunk, unit.around, context)
+    operations: OperationTable = find(table) if isinstance(table, str) else table
     operation = operations.get(unit.operation)
     if operation is None:
         message = f"there is no operation `{unit.operation}` in the table of this run"
@@ -108,6 +112,17 @@ def _perform(order: Order, context: Context, table: OperationTable | str) -> Don
     if unit.around is None and not order.secrets:
         return operation.function(operation.params(**unit.params), context)
     return _perform_within(order, context, operation)
+
+
+def _perform_chunk(chunk: Chunk, around: Around | None, context: Context) -> Done:
+    """Work on a piece of an operation that was spread; its guards were asked before."""
+
+    def call() -> Done:
+        return find(chunk.function)(chunk.payload, context)  # type: ignore[no-any-return]  # see Chunk
+
+    if around is None or (around.nice is None and around.ionice is None):
+        return call()
+    return _at_priority(around, call)
 
 
 def _perform_within(order: Order, context: Context, operation: Operation) -> Done:
