@@ -37,6 +37,7 @@ from batchrun.engine.scheduler import (
 from batchrun.engine.secretive import Secretive, masked, masked_event
 from batchrun.engine.sequence import STRIDE, Sequencer
 from batchrun.engine.steps import StepRules
+from batchrun.engine.treework import TreeWork
 from batchrun.engine.waves import unhurried
 from batchrun.errors import SourceError
 from batchrun.model.event import (
@@ -101,7 +102,8 @@ class Run:
     ) -> None:
         self._job = job
         self._source = source
-        self._runner = runner
+        # Everything below knows the runner with trees spread over its workers.
+        runner = self._runner = self._trees = TreeWork(runner, queue, self._is_spread, options.clock)
         self._queue = queue
         self._outputs = Outputs(options.sinks, options.tickers)
         self._options = options
@@ -310,12 +312,17 @@ class Run:
         """Take one message from the Queue."""
         match message:
             case Report():
+                if self._trees.absorbs(message):
+                    return
                 if message.number < STRIDE:
                     self._ended(message)
                 else:
                     self._sequencer.taken(message)
             case Started() | UnitOutput() | UnitProgress():
-                self._told(message)
+                if not self._trees.absorbs(message):
+                    self._told(message)
+            case Returned() if self._trees.absorbs(message):
+                pass
             case Returned(number=number):
                 if number < STRIDE:
                     self._scheduler.returned(number, self._now())
@@ -329,6 +336,11 @@ class Run:
                 self._people.obey(number)
             case SecretRead() if self._secretive is not None:
                 self._secretive.read(message)
+
+    def _is_spread(self, number: int) -> None:
+        """Take note that several workers are on an order; what has steps keeps a worker anyway."""
+        if number < STRIDE:
+            self._scheduler.spread(number)
 
     def _ended(self, report: Report) -> None:
         unit = self._scheduler.unit(report.number)

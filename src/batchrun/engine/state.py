@@ -50,8 +50,8 @@ class UnitState:
     """A unit between its planning and its end."""
 
     __slots__ = (
-        "attempt", "expected_s", "losses", "number", "polled", "resources", "stopping", "task",
-        "tries", "unit", "waits_for", "woken_by",
+        "attempt", "expected_s", "losses", "number", "polled", "resources", "spread",
+        "stopping", "task", "tries", "unit", "waits_for", "woken_by",
     )  # fmt: skip
 
     def __init__(self, number: int, unit: Unit, task: "TaskState") -> None:
@@ -73,6 +73,8 @@ class UnitState:
         self.polled = False
         #: Why we asked the runner to stop it; empty: we did not.
         self.stopping = ""
+        #: It is with the runner in chunks, for several workers.
+        self.spread = False
         #: What the order said about its duration.
         self.expected_s: float | None = None
 

@@ -125,6 +125,8 @@ class Forest:
         self._again: list[tuple[list[_Parcel], int]] = []
         self._out: dict[int, tuple[list[_Parcel], int]] = {}
         self._stopped = False
+        #: What is to be cleaned up at the end, however that comes about.
+        self._traces: list[Any] = []
         self._nodes[_TOP].pending = 1
         self._take_in([_Parcel(self._nodes[_TOP], LIST, [])], begun)
 
@@ -132,8 +134,8 @@ class Forest:
 
     def take(self) -> Chunk | None:
         """Return the next chunk."""
-        if self._stopped:
-            return None
+        if self._stopped or not self._nodes[_TOP].pending:
+            return self._last_chunk()
         if self._again:
             parcels, deaths = self._again.pop()
         elif self._leaving:
@@ -152,12 +154,15 @@ class Forest:
     def absorb(self, chunk: Chunk, done: Done) -> None:
         """Take in an answer."""
         parcels, _ = self._out.pop(chunk.number)
-        self._take_in(parcels, done.answer)  # type: ignore[arg-type]  # as `crawl` has made it
+        if parcels:
+            self._take_in(parcels, done.answer)  # type: ignore[arg-type]  # as `crawl` has made it
 
     def lose(self, chunk: Chunk, message: str) -> None:
         """Give a chunk out again, whole or halved, or blame the one name in it."""
         parcels, deaths = self._out.pop(chunk.number)
         deaths += 1
+        if not parcels:
+            return
         if deaths < _DEATHS:
             self._again.append((parcels, deaths))
             return
@@ -170,7 +175,11 @@ class Forest:
 
     def give_back(self, chunk: Chunk) -> None:
         """Take a chunk back."""
-        self._again.append(self._out.pop(chunk.number))
+        parcels, deaths = self._out.pop(chunk.number)
+        if parcels:
+            self._again.append((parcels, deaths))
+        else:
+            self._traces = chunk.payload[2]  # type: ignore[index]  # as `_last_chunk` has made it
 
     def drop(self, chunk: Chunk) -> None:
         """Forget a chunk: the operation will not be completed."""
@@ -184,11 +193,29 @@ class Forest:
     @property
     def over(self) -> bool:
         """Whether nothing is out, and nothing left."""
-        return not self._out and (self._stopped or not self._nodes[_TOP].pending)
+        done = self._stopped or not self._nodes[_TOP].pending
+        return done and not self._out and not self._traces
 
     def result(self) -> Done:
         """Return how it ended."""
         return self.tally.done()
+
+    def clean_up(self, trace: Any) -> None:
+        """Have something cleaned up when nothing else is left to be done, or to be done any more.
+
+        The chunk for it has -1 in place of the number of workers that it has killed.
+        """
+        if trace not in self._traces:
+            self._traces.append(trace)
+
+    def _last_chunk(self) -> Chunk | None:
+        if self._out or not self._traces:
+            return None
+        self._numbers += 1
+        self._out[self._numbers] = [], 0
+        payload = (self._config, -1, self._traces)
+        self._traces = []
+        return Chunk(number=self._numbers, function=self._function, payload=payload)
 
     # ---- what comes back ------------------------------------------------------------------
 

@@ -6,10 +6,10 @@ import time
 from contextlib import suppress
 from stat import S_ISLNK, S_ISREG
 
-__all__ = ["is_leftover", "is_temporary", "remove_leftovers"]
+__all__ = ["PREFIX", "is_leftover", "is_temporary", "remove_leftovers"]
 
-_PREFIX = ".br-"
-_NAME = re.compile(r"\.br-[0-9A-Za-z][0-9A-Za-z-]*-\d+-\d+-\d+(?:\.[0-9A-Za-z]{1,16})?")
+PREFIX = ".br-"
+_NAME = re.compile(r"\.br-[0-9A-Za-z][0-9A-Za-z-]*-\d+-\d+-(?:\d+(?:\.[0-9A-Za-z]{1,16})?|links)")
 #: Nobody writes a file for a day without the filesystem noticing.
 _OLD_S = 24 * 3600
 
@@ -20,7 +20,7 @@ def is_temporary(name: str) -> bool:
     >>> is_temporary(".br-20260131-120000-7f3a-12-1-3"), is_temporary(".br-notes")
     (True, False)
     """
-    return name.startswith(_PREFIX) and _NAME.fullmatch(name) is not None
+    return name.startswith(PREFIX) and _NAME.fullmatch(name) is not None
 
 
 def is_leftover(name: str, st: os.stat_result, now_s: float) -> bool:

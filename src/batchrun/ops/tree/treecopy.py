@@ -1,18 +1,43 @@
-"""Copy whole trees: everything is done relative to open directories, their metadata last."""
+"""Copy whole trees, in one worker or in many: directories first, their metadata last.
+
+    a directory is made (0700), its files are copied, then its directories in the same way; when
+    nothing is left in it, it gets the metadata of its source
+"""
 
 import os
-from stat import S_ISDIR, S_ISLNK, S_ISREG
+from collections.abc import Iterator
+from contextlib import suppress
+from math import inf
+from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
+from typing import Any, TypeAlias
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context
+from batchrun.model.operation import Context, Done
+from batchrun.model.outcome import Ok
+from batchrun.model.tree import Spread
 from batchrun.ops.failures import Tally, failure
 from batchrun.ops.foresee import check_may_read, check_may_write
 from batchrun.ops.tree.copying import FileCopier, Rules, in_the_way
-from batchrun.ops.tree.folders import Folders, Place
+from batchrun.ops.tree.crawl import Listed, Node, Rest, begin, crawl, root_node
+from batchrun.ops.tree.data import SMALL_SIZE
+from batchrun.ops.tree.doors import Doors, root_of
+from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
+from batchrun.ops.tree.forest import Forest
+from batchrun.ops.tree.freshfiles import FreshFiles
+from batchrun.ops.tree.links import Meeting, end_meeting
+from batchrun.ops.tree.listing import entries
+from batchrun.ops.tree.metadata import apply_to_fd
 from batchrun.ops.tree.temporary import remove_leftovers
-from batchrun.ops.tree.walking import Step, walk
 
-__all__ = ["Copier"]
+__all__ = ["Copier", "CopyForest", "copy_chunk"]
+
+#: What is known of a copied directory: this operation has made it; or, in a dry run, it is not there
+#: yet. Of one that was there, the time that it had, in nanoseconds.
+_NEW, _MISSING = "new", "missing"
+#: Size of a file of usual size, in bytes, for the cost of bigger ones.
+_USUAL_SIZE = 64 * 1024
+#: Names of copies before they are finished, and of files that need more than the fast way.
+_Config: TypeAlias = tuple[Rules, str, str]
 
 
 class Copier:
@@ -20,6 +45,12 @@ class Copier:
 
     A failure below the root of a tree is counted and the rest goes on; a failure of a root
     itself, and a full disk, are raised.
+
+    Args:
+        context: Of the unit.
+        rules: How to copy.
+        tally: Where everything is counted.
+        base: The directory below which every target lies, or the one target, when that is a tree.
     """
 
     def __init__(self, context: Context, rules: Rules, tally: Tally, base: str) -> None:
@@ -27,12 +58,18 @@ class Copier:
         self._rules = rules
         self._tally = tally
         self._dry = context.settings.dry_run
-        self._files = FileCopier(context, rules, tally, base)
+        settings, number, attempt = context.settings, context.number, context.attempt
+        self._meeting = f".br-{settings.run_id}-{number}-{attempt}-links"
+        self._base = base
+        self._visitor = _CopyVisitor(context, (rules, base, self._meeting), tally)
+        self._roots: list[Node] = []
 
     def copy(
         self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
     ) -> None:
-        """Copy one thing to its exact place; in a dry run the place's directory may be missing.
+        """Copy one thing to its exact place; of a directory, what is in it waits for `finish`.
+
+        In a dry run the place's directory may be missing.
 
         Args:
             source: What to copy.
@@ -41,140 +78,330 @@ class Copier:
             old: What is there now, without following it.
         """
         if S_ISDIR(st.st_mode):
-            self._tree(source, st, target, old)
+            self._roots.append(self._root(source, target, old))
         else:
-            self._files.put(source, st, target, old)
+            self._visitor.single(source, st, target, old)
 
-    def _tree(
-        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
-    ) -> None:
+    def finish(self, *, alone: bool = False) -> Spread | None:
+        """Copy what is in the directories; what is more than a slice is to be spread.
+
+        Args:
+            alone: Do all of it here.
+        """
+        most = inf if alone else self._context.settings.slice_cost or inf
+        with self._visitor as visitor:
+            rest = begin(reversed(self._roots), visitor, most)
+            extras = visitor.extras()
+        if not rest[1]:
+            # In the root of a tree it was removed with what was in it.
+            end_meetings(extras, self._meeting)
+            return None
+        config = (self._rules, self._base, self._meeting)
+        answer = (self._tally.counted(), *rest, extras)
+        return Spread(coordinator=_FOREST, seed=(_CHUNK, config, answer))
+
+    def _root(self, source: Place, target: Place, old: os.stat_result | None) -> Node:
+        """Make the root of a copy, and say what it is."""
         if old is not None and S_ISLNK(old.st_mode):
             old = _followed(target) or old
         if old is not None and not S_ISDIR(old.st_mode):
             raise in_the_way(source, target, "not a directory")
         try:
-            with Folders(source) as sources:
-                if old is None:
-                    self._tally.changed = True
-                    if self._dry:
-                        self._below(sources, None)
-                        return
-                    make_directory(target, self._rules)
-                with Folders(target, follow=True) as targets:
-                    if old is not None and not self._dry:
-                        remove_leftovers(targets.fd)
-                    self._below(sources, targets)
-                    # Not by the last name: the user may have named a symlink to the root.
-                    here = Place(sources.fd, ".", sources.prefix)
-                    there = Place(targets.fd, ".", targets.prefix)
-                    self.finish(here, st, there, old)
+            fd = os.open(source.name, OPEN_DIRECTORY, dir_fd=source.dir_fd)
+            try:
+                here = root_of(source.path, fd)
+            finally:
+                os.close(fd)
+            if old is None:
+                self._tally.changed = True
+                if self._dry:
+                    return root_node((*here, target.path, 0, 0), _MISSING)
+                make_directory(target, self._rules)
+            fd = os.open(target.name, OPEN_DIRECTORY & ~os.O_NOFOLLOW, dir_fd=target.dir_fd)
+            try:
+                if old is not None and not self._dry:
+                    remove_leftovers(fd)
+                root = (*here, *root_of(target.path, fd))
+            finally:
+                os.close(fd)
         except OSError as error:
             raise failure(error, "copy the directory", source.path) from error
-
-    def finish(
-        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
-    ) -> None:
-        """Give a directory its metadata, when nothing more is written into it.
-
-        Args:
-            source: The directory that was copied.
-            st: What it looked like before it was read.
-            target: Its copy.
-            old: What the copy looked like before; None: it was made.
-        """
-        if old is None:
-            self._files.set_metadata(source, st, target)
-        elif self._rules.when != "missing" and not self._files.freshen(source, st, target, old):
-            self._keep_times(st, target)
-
-    def _keep_times(self, st: os.stat_result, target: Place) -> None:
-        """Undo what writing into an up-to-date directory did to its time."""
-        if self._dry or not self._rules.keep.times:
-            return
-        now = target.lstat()
-        if now is not None and now.st_mtime_ns != st.st_mtime_ns:
-            times = (st.st_atime_ns, st.st_mtime_ns)
-            os.utime(target.name, ns=times, dir_fd=target.dir_fd, follow_symlinks=False)
-
-    def _below(self, sources: Folders, targets: Folders | None) -> None:
-        """Copy what lies in a directory; without `targets` (in a dry run) there is no copy yet."""
-        descent = _Descent(self, self._files, targets, self._rules, dry=self._dry)
-        rules = self._rules
-        steps = walk(
-            sources, self._tally.fail, selection=rules.selection, temporaries=rules.temporaries
-        )
-        for step in steps:
-            self._context.check()
-            try:
-                descent.take(step, sources.at(step.name))
-            except OperationError as error:
-                step.skip = True
-                self._tally.fail(error)
-            except OSError as error:
-                step.skip = True
-                self._tally.fail(failure(error, "copy", sources.prefix + step.name))
-        if descent.changed:
-            self._tally.changed = True
+        return root_node(root, _NEW if old is None else old.st_mtime_ns)
 
 
-class _Descent:
-    """The target's side of a walk: stands in the copy of the directory where the walk is."""
+class CopyForest(Forest):
+    """Copies of trees that many workers make."""
+
+    def heard(self, extras: list[Any]) -> None:
+        """Take note of where copies of files with several names meet."""
+        for base in extras:
+            self.clean_up(base)
+
+
+def copy_chunk(payload: tuple[_Config, int, list[Any]], context: Context) -> Done:
+    """Work on a piece of a copy."""
+    config, deaths, items = payload
+    tally = Tally()
+    if deaths < 0:
+        end_meetings(items, config[2])
+        return Done(outcome=Ok(changed=False))
+    visitor = _CopyVisitor(context, config, tally, again=deaths > 0)
+    with visitor:
+        rest: Rest = crawl(items, visitor, 1 if deaths else context.settings.slice_cost or inf)
+        extras = visitor.extras()
+    answer = (tally.counted(), *rest, extras)
+    return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
+
+
+_CHUNK = f"{__name__}:{copy_chunk.__name__}"
+_FOREST = f"{__name__}:{CopyForest.__name__}"
+
+
+class _CopyVisitor:
+    """Makes directories, copies what is in them, and finishes them."""
 
     def __init__(
-        self, copier: Copier, files: FileCopier, targets: Folders | None, rules: Rules, *, dry: bool
+        self, context: Context, config: _Config, tally: Tally, *, again: bool = False
     ) -> None:
-        self._copier = copier
-        self._files = files
-        self._targets = targets
+        rules, base, meeting = config
+        self._context = context
         self._rules = rules
-        self._dry = dry
-        #: For each directory on the way down: what was there before.
-        self._before: list[os.stat_result | None] = []
-        #: How many directories on the way down do not exist yet (in a dry run).
-        self._missing = 0 if targets else 1
-        self.changed = False
+        self._selection = rules.selection
+        self._tally = tally
+        self._dry = context.settings.dry_run
+        #: A worker has died at this before: there may be traces of it.
+        self._again = again
+        self._sources = Doors(0)
+        self._targets = Doors(1, follow=True)
+        self._copier = FileCopier(context, rules, tally)
+        self._name = meeting
+        self._meeting = Meeting(base, meeting, dry=self._dry)
+        self._copier.meeting = self._meeting
+        self._fresh = None
+        if rules.when != "missing" and not rules.verify and not rules.durable and rules.keep.times:
+            self._fresh = FreshFiles(context, rules.keep, tally, self._copier)
 
-    def take(self, step: Step, source: Place) -> None:
-        """Do what a step of the walk asks for."""
-        if self._targets is None or self._missing:
-            # Only in a dry run: everything here would be made.
-            if S_ISREG(step.st.st_mode):
-                check_may_read(source)
-            self.changed = True
-            if step.is_dir:
-                self._missing += -1 if step.left else 1
-        elif step.left:
-            self._targets.leave()
-            target = self._targets.at(step.name)
-            self._copier.finish(source, step.st, target, self._before.pop())
-        elif step.is_dir:
-            self._enter(step, source, self._targets)
-        else:
-            target = self._targets.at(step.name)
-            self._files.put(source, step.st, target, target.lstat())
+    def __enter__(self) -> "_CopyVisitor":
+        return self
 
-    def _enter(self, step: Step, source: Place, targets: Folders) -> None:
-        target = targets.at(step.name)
+    def __exit__(self, *_: object) -> None:
+        self._sources.__exit__(None, None, None)
+        self._targets.__exit__(None, None, None)
+        self._meeting.close()
+
+    def extras(self) -> list[str]:
+        """Return where there is a meeting directory now."""
+        return [self._meeting.base] if self._meeting.used else []
+
+    def single(
+        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
+    ) -> None:
+        """Copy a root that is no directory."""
+        self._copier.put(source, st, target, old)
+
+    # ---- the Visitor ----------------------------------------------------------------------
+
+    def enter(self, node: Node) -> bool:
+        """Make the copy of a directory."""
+        above = node.parent
+        assert above is not None
+        self._context.check()
+        if self._selection is not None and not self._selection.enters(node.path):
+            return False
+        try:
+            source = self._sources.at(above, node.name)
+        except OSError as error:
+            self._tally.fail(failure(error, "open the directory", self._sources.prefix(above)))
+            return False
+        try:
+            self._sources.enter(node)
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            self.others(above, [node.name])
+            return False
+        except OSError as error:
+            self._tally.fail(failure(error, "open the directory", source.path))
+            return False
+        try:
+            node.token = self._made(node, above, source)
+        except OperationError as error:
+            self._sources.leave(node)
+            self._tally.fail(error)
+            return False
+        except OSError as error:
+            self._sources.leave(node)
+            target = self._targets.prefix(above) + node.name
+            self._tally.fail(failure(error, "make the directory", target))
+            return False
+        return True
+
+    def listed(self, node: Node) -> Iterator[Listed]:
+        """Yield what is in a source directory."""
+        fd = self._sources.fd(node)
+        try:
+            yield from entries(fd, temporaries=self._rules.temporaries)
+        except OSError as error:
+            self._tally.fail(failure(error, "list the directory", self._sources.prefix(node)))
+
+    def files(self, node: Node, names: list[str]) -> int:
+        """Copy files, small ones into new directories the fast way."""
+        self._context.check()
+        before = self._tally.bytes_done
+        names = self._meant(node, names)
+        rest = names
+        if node.token == _NEW and self._fresh is not None and not self._dry:
+            source, target = self._both(node, "")
+            if source is not None and target is not None:
+                rest = self._fresh.copy(source, target, names)
+        self._each(node, rest)
+        extra = self._tally.bytes_done - before - len(names) * SMALL_SIZE
+        return len(names) + max(0, extra) // _USUAL_SIZE
+
+    def others(self, node: Node, names: list[str]) -> int:
+        """Copy symlinks, fifos and devices."""
+        self._each(node, self._meant(node, names))
+        return 2 * len(names)
+
+    def leave(self, node: Node) -> None:
+        """Give a directory the metadata of its source."""
+        if node.token != _MISSING:
+            try:
+                self._finish(node)
+            except OperationError as error:
+                self._tally.fail(error)
+            except OSError as error:
+                path = self._targets.prefix(node)
+                self._tally.fail(failure(error, "set the metadata of", path))
+        self._sources.leave(node)
+        self._targets.leave(node)
+
+    # ---- how ------------------------------------------------------------------------------
+
+    def _made(self, node: Node, above: Node, source: Place) -> str | int:
+        """Make or find the copy of a directory; returns which."""
+        if above.token == _MISSING:
+            self._tally.changed = True
+            return _MISSING
+        target = self._targets.at(above, node.name)
         old = target.lstat()
+        if old is None and self._dry:
+            check_may_write(target)
+            self._tally.changed = True
+            return _MISSING
         if old is None:
-            if self._dry:
-                check_may_write(target)
-                self.changed = True
-                self._missing = 1
-                return
-            self.changed = True
             make_directory(target, self._rules)
+            self._tally.changed = True
         elif not S_ISDIR(old.st_mode):
             raise in_the_way(source, target, "not a directory")
-        targets.enter(step.name)
-        self._before.append(old)
-        if old is not None and not self._dry:
-            remove_leftovers(targets.fd)
+        fd = self._targets.enter(node)
+        if old is None or (self._again and _is_unfinished(old)):
+            return _NEW
+        if not self._dry:
+            remove_leftovers(fd)
+        return old.st_mtime_ns
+
+    def _meant(self, node: Node, names: list[str]) -> list[str]:
+        chosen = self._selection
+        if chosen is None:
+            return names
+        prefix = f"{node.path}/" if node.path else ""
+        return [name for name in names if chosen.takes(prefix + name, is_dir=False)]
+
+    def _both(self, node: Node, name: str) -> tuple[Place | None, Place | None]:
+        """Return the places of a name in the source and in the copy; None: not to be had."""
+        try:
+            source = self._sources.at(node, name)
+        except OSError as error:
+            self._tally.fail(failure(error, "open the directory", self._sources.prefix(node)))
+            return None, None
+        if node.token == _MISSING:
+            return source, None
+        try:
+            return source, self._targets.at(node, name)
+        except OSError as error:
+            self._tally.fail(failure(error, "open the directory", self._targets.prefix(node)))
+            return None, None
+
+    def _each(self, node: Node, names: list[str]) -> None:
+        """Copy one after the other, whatever they are."""
+        for name in names:
+            self._context.check()
+            source, target = self._both(node, name)
+            if source is None:
+                return
+            try:
+                self._one(node, source, target)
+            except OperationError as error:
+                self._tally.fail(error)
+            except OSError as error:
+                self._tally.fail(failure(error, "copy", source.path))
+
+    def _one(self, node: Node, source: Place, target: Place | None) -> None:
+        st = source.lstat()
+        if st is None:
+            return
+        if S_ISDIR(st.st_mode):
+            message = f"{source.path} has become a directory meanwhile"
+            raise OperationError(message)
+        if target is None:
+            # Only in a dry run: it would be made.
+            if S_ISREG(st.st_mode):
+                check_may_read(source)
+            self._tally.changed = True
+            return
+        old = None
+        if node.token != _NEW or self._again:
+            old = target.lstat()
+        self._copier.put(source, st, target, old)
+
+    def _finish(self, node: Node) -> None:
+        here = self._sources.fd(node)
+        there = self._targets.fd(node)
+        if not node.path and self._rules.keep.links and not self._dry:
+            # Nothing is written into a root any more once it has its times.
+            end_meeting(there, self._name)
+        st = os.fstat(here)
+        if node.token == _NEW:
+            for lost in apply_to_fd(there, st, self._rules.keep, attributes_from=here):
+                self._copier.warn_lost(self._targets.at(node, ""), lost)
+            return
+        if self._rules.when == "missing":
+            return
+        source, target = self._sources.at(node, "."), self._targets.at(node, ".")
+        if node.token == st.st_mtime_ns:
+            # What was written into it has changed its time, and nothing else.
+            _keep_times(st, target, self._rules, dry=self._dry)
+        self._copier.freshen(source, st, target, os.fstat(there))
 
 
 def make_directory(target: Place, rules: Rules) -> None:
     """Make a directory that nobody else may enter until it is finished."""
     os.mkdir(target.name, 0o700 if rules.keep.mode else 0o777, dir_fd=target.dir_fd)
+
+
+def end_meetings(bases: list[str], name: str) -> None:
+    """Remove the directories in which copies have met."""
+    for base in bases:
+        with suppress(OSError):
+            fd = os.open(base, OPEN_DIRECTORY & ~os.O_NOFOLLOW)
+            try:
+                end_meeting(fd, name)
+            finally:
+                os.close(fd)
+
+
+def _keep_times(st: os.stat_result, target: Place, rules: Rules, *, dry: bool) -> None:
+    """Undo what writing into an up-to-date directory did to its time."""
+    now = target.lstat()
+    if not dry and rules.keep.times and now is not None and now.st_mtime_ns != st.st_mtime_ns:
+        times = (st.st_atime_ns, st.st_mtime_ns)
+        os.utime(target.name, ns=times, dir_fd=target.dir_fd, follow_symlinks=False)
+
+
+def _is_unfinished(st: os.stat_result) -> bool:
+    """Tell whether a directory may be one that a worker had made when it died."""
+    return S_IMODE(st.st_mode) & 0o777 == 0o700 and st.st_uid == os.geteuid()
 
 
 def _followed(target: Place) -> os.stat_result | None:
