@@ -137,11 +137,13 @@ class Play:
         self.data = data
         self.forest = Forest(("", None, begun(world, data.draw(st.integers(0, 50)))))
         self.out: list[Chunk] = []
+        self.width = data.draw(st.sampled_from([1, 2, 5]))
         self.deaths = 0
 
     def run(self, deaths: int) -> Done:
         while not self.forest.over:
-            while len(self.out) < 5 and (chunk := self.forest.take()) is not None:
+            # The fewer are out, the more directories are left in one chunk.
+            while len(self.out) < self.width and (chunk := self.forest.take()) is not None:
                 self.out.append(chunk)
             assert self.out, "nothing is out, and yet it is not over"
             chunk = self.out.pop(self.data.draw(st.integers(0, len(self.out) - 1)))
@@ -157,12 +159,12 @@ class Play:
 
     def _work(self, chunk: Chunk, steps: float) -> None:
         """Let a worker have a chunk, which may kill it."""
-        _, deaths, items = chunk.payload  # type: ignore[misc]  # as the forest has made it
-        most = 1 if deaths else self.data.draw(st.integers(0, 100))
+        _, deaths, items, _ = chunk.payload  # type: ignore[misc]  # as the forest has made it
+        most = 1 if deaths else self.data.draw(st.sampled_from([0, 1, 2, 3, 10, 100]))
         try:
             rest = crawl(items, Walker(self.world, steps), most)
         except Died:
-            self.forest.lose(chunk, "worker-1 was killed")
+            self.forest.lose(chunk, chunk.number, "worker-1 was killed")
         else:
             answer = (Tally().counted(), *rest, [])
             self.forest.absorb(chunk, Done(outcome=Ok(changed=False), answer=answer))

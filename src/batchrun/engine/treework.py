@@ -187,7 +187,7 @@ class TreeWork:
             outcome = Failed(message=message, traceback=defect_text(problem.error), retryable=False)
             operation.stop()
         elif isinstance(outcome, Lost) and tree.ending is None:
-            operation.lose(chunk, outcome.message)
+            operation.lose(chunk, report.number, outcome.message)
             return
         else:
             operation.drop(chunk)

@@ -49,8 +49,14 @@ class TreeOperation(Protocol):
     def absorb(self, chunk: Chunk, done: "Done") -> None:
         """Take in what came of a chunk that went well."""
 
-    def lose(self, chunk: Chunk, message: str) -> None:
-        """Take note that the worker of a chunk died; it will be given out again, or given up."""
+    def lose(self, chunk: Chunk, number: int, message: str) -> None:
+        """Take note that the worker of a chunk died; it will be given out again, or given up.
+
+        Args:
+            chunk: Which.
+            number: Of its order, which is in the names of temporary files that are left.
+            message: How it died, as a sentence.
+        """
 
     def give_back(self, chunk: Chunk) -> None:
         """Take a chunk back that no worker has begun."""

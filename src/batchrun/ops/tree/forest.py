@@ -44,6 +44,8 @@ _LIGHTEST = 32
 _WEIGHTS = {LIST: 64, FILES: 1, OTHERS: 1, DIRS: 32, LEAVE: 4}
 #: Workers that a chunk may kill before it is halved.
 _DEATHS = 2
+#: Workers that a single name may kill: whoever shoots at random may hit one twice.
+_MOST_DEATHS = 4
 #: The one directory that holds all roots; it is never left.
 _TOP = 0
 
@@ -113,7 +115,7 @@ class Forest:
     """
 
     def __init__(self, seed: tuple[str, Any, Answer]) -> None:
-        self._function, self._config, begun = seed
+        self._function, self.config, begun = seed
         self.tally = Tally()
         self._numbers = 0
         self._nodes = {_TOP: _Node(_TOP, None, "", None)}
@@ -124,6 +126,8 @@ class Forest:
         #: Chunks to be given out again, each with the number of workers that it has killed.
         self._again: list[tuple[list[_Parcel], int]] = []
         self._out: dict[int, tuple[list[_Parcel], int]] = {}
+        #: Orders whose workers have died, and may have left something behind; few, if any.
+        self._lost: list[int] = []
         self._stopped = False
         #: What is to be cleaned up at the end, however that comes about.
         self._traces: list[Any] = []
@@ -148,7 +152,7 @@ class Forest:
         self._numbers += 1
         self._out[self._numbers] = parcels, deaths
         items = [parcel.packed() for parcel in parcels]
-        payload = (self._config, deaths, items)
+        payload = (self.config, deaths, items, self._lost[:])
         return Chunk(number=self._numbers, function=self._function, payload=payload)
 
     def absorb(self, chunk: Chunk, done: Done) -> None:
@@ -157,8 +161,9 @@ class Forest:
         if parcels:
             self._take_in(parcels, done.answer)  # type: ignore[arg-type]  # as `crawl` has made it
 
-    def lose(self, chunk: Chunk, message: str) -> None:
+    def lose(self, chunk: Chunk, number: int, message: str) -> None:
         """Give a chunk out again, whole or halved, or blame the one name in it."""
+        self._lost.append(number)
         parcels, deaths = self._out.pop(chunk.number)
         deaths += 1
         if not parcels:
@@ -167,7 +172,9 @@ class Forest:
             self._again.append((parcels, deaths))
             return
         halves = _halves(parcels)
-        if halves is None:
+        if halves is None and deaths < _MOST_DEATHS:
+            self._again.append((parcels, deaths))
+        elif halves is None:
             self._blame(parcels[0], message)
         else:
             self._count_half(parcels, halves)
@@ -213,7 +220,7 @@ class Forest:
             return None
         self._numbers += 1
         self._out[self._numbers] = [], 0
-        payload = (self._config, -1, self._traces)
+        payload = (self.config, -1, self._traces, self._lost[:])
         self._traces = []
         return Chunk(number=self._numbers, function=self._function, payload=payload)
 
@@ -235,14 +242,21 @@ class Forest:
             above.pending += 1
             self._nodes[node.number] = node
             new.append(node)
+        staying = set()
         for number, kind, names in works:
             node = self._node(number, new)
-            node.pending += 1
-            self._wait(_Parcel(node, kind, split(names)))
+            if kind == LEAVE:
+                staying.add(node)
+            else:
+                node.pending += 1
+                self._wait(_Parcel(node, kind, split(names)))
         for number in marks:
             self._nodes[number].marked = True
         for parcel in parcels:
-            self._settle(parcel)
+            if parcel.node in staying:
+                self._leaving.append(parcel)
+            else:
+                self._settle(parcel)
 
     def _node(self, number: int, new: list[_Node]) -> _Node:
         return self._nodes[number] if number >= 0 else new[-number - 1]

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from batchrun.ops.failures import Counted
 
 __all__ = [
-    "DIRS", "FILES", "FRAME_NAMES", "LEAVE", "LIST", "OTHERS", "Answer", "Item", "OpenNode", "Root",
-    "Work", "joined", "split",
+    "DIRS", "FILES", "FRAME_NAMES", "LEAVE", "LIST", "OTHERS", "Answer", "Item", "OpenNode",
+    "Payload", "Root", "Work", "joined", "split",
 ]  # fmt: skip
 
 #: Kinds of work on a directory. Read its names; those of its files, those of its directories come
@@ -42,6 +42,10 @@ Item: TypeAlias = tuple[int, Root, str, Any, bool, int, str]
 #: What was counted; directories left open; work left; numbers of directories that are marked now;
 #: what else the operation wants to know.
 Answer: TypeAlias = tuple[Counted, list[OpenNode], list[Work], list[int], list[Any]]
+
+#: What a chunk carries: what is the same for all of the operation; how many workers this work has
+#: killed, -1: it is to clean up; items, or what to clean up; orders whose workers have died.
+Payload: TypeAlias = tuple[Any, int, list[Any], list[int]]
 
 
 def joined(names: list[str]) -> str:

@@ -38,13 +38,17 @@ def is_leftover(name: str, st: os.stat_result, now_s: float) -> bool:
     )
 
 
-def remove_leftovers(directory: int) -> None:
+def remove_leftovers(directory: int, dead: tuple[str, ...] = ()) -> None:
     """Remove from an open directory what runs that died have left there.
 
     What cannot be removed stays: it is in nobody's way.
+
+    Args:
+        directory: An open one.
+        dead: How the names of files begin whose writers are known to be dead.
     """
     with suppress(OSError), os.scandir(directory) as entries:
         for name in [entry.name for entry in entries if is_temporary(entry.name)]:
             st = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if is_leftover(name, st, time.time()):
+            if is_leftover(name, st, time.time()) or name.startswith(dead):
                 os.unlink(name, dir_fd=directory)

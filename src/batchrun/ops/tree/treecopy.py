@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done
 from batchrun.model.outcome import Ok
-from batchrun.model.tree import Spread
+from batchrun.model.tree import Chunk, Spread
 from batchrun.ops.failures import Tally, failure
 from batchrun.ops.foresee import check_may_read, check_may_write
 from batchrun.ops.tree.copying import FileCopier, Rules, in_the_way
@@ -27,6 +27,7 @@ from batchrun.ops.tree.freshfiles import FreshFiles
 from batchrun.ops.tree.links import Meeting, end_meeting
 from batchrun.ops.tree.listing import entries
 from batchrun.ops.tree.metadata import apply_to_fd
+from batchrun.ops.tree.parcels import Payload
 from batchrun.ops.tree.temporary import remove_leftovers
 
 __all__ = ["Copier", "CopyForest", "copy_chunk"]
@@ -36,8 +37,9 @@ __all__ = ["Copier", "CopyForest", "copy_chunk"]
 _NEW, _MISSING = "new", "missing"
 #: Size of a file of usual size, in bytes, for the cost of bigger ones.
 _USUAL_SIZE = 64 * 1024
-#: Names of copies before they are finished, and of files that need more than the fast way.
-_Config: TypeAlias = tuple[Rules, str, str]
+#: How to copy; where copies of files with several names meet, and the name of that directory; how
+#: the names of temporary files begin that earlier attempts may have left.
+_Config: TypeAlias = tuple[Rules, str, str, tuple[str, ...]]
 
 
 class Copier:
@@ -59,9 +61,14 @@ class Copier:
         self._tally = tally
         self._dry = context.settings.dry_run
         settings, number, attempt = context.settings, context.number, context.attempt
-        self._meeting = f".br-{settings.run_id}-{number}-{attempt}-links"
+        # The same in every attempt, so that nothing is left of one whose worker died.
+        self._meeting = f".br-{settings.run_id}-{number}-0-links"
         self._base = base
-        self._visitor = _CopyVisitor(context, (rules, base, self._meeting), tally)
+        #: The worker of an earlier attempt may have died at this.
+        self._again = attempt > 1
+        dead = tuple(f".br-{settings.run_id}-{number}-{past}-" for past in range(1, attempt))
+        self._config = (rules, base, self._meeting, dead)
+        self._visitor = _CopyVisitor(context, self._config, tally, again=self._again)
         self._roots: list[Node] = []
 
     def copy(
@@ -96,9 +103,8 @@ class Copier:
             # In the root of a tree it was removed with what was in it.
             end_meetings(extras, self._meeting)
             return None
-        config = (self._rules, self._base, self._meeting)
         answer = (self._tally.counted(), *rest, extras)
-        return Spread(coordinator=_FOREST, seed=(_CHUNK, config, answer))
+        return Spread(coordinator=_FOREST, seed=(_CHUNK, self._config, answer))
 
     def _root(self, source: Place, target: Place, old: os.stat_result | None) -> Node:
         """Make the root of a copy, and say what it is."""
@@ -120,13 +126,14 @@ class Copier:
             fd = os.open(target.name, OPEN_DIRECTORY & ~os.O_NOFOLLOW, dir_fd=target.dir_fd)
             try:
                 if old is not None and not self._dry:
-                    remove_leftovers(fd)
+                    remove_leftovers(fd, self._config[3])
                 root = (*here, *root_of(target.path, fd))
             finally:
                 os.close(fd)
         except OSError as error:
             raise failure(error, "copy the directory", source.path) from error
-        return root_node(root, _NEW if old is None else old.st_mtime_ns)
+        is_new = old is None or (self._again and _is_unfinished(old))
+        return root_node(root, _NEW if is_new else old.st_mtime_ns)  # type: ignore[union-attr]  # then it is there
 
 
 class CopyForest(Forest):
@@ -137,15 +144,21 @@ class CopyForest(Forest):
         for base in extras:
             self.clean_up(base)
 
+    def lose(self, chunk: Chunk, number: int, message: str) -> None:
+        """Take note that a worker died, which has not told what it had made."""
+        super().lose(chunk, number, message)
+        self.clean_up(self.config[1])
 
-def copy_chunk(payload: tuple[_Config, int, list[Any]], context: Context) -> Done:
+
+def copy_chunk(payload: Payload, context: Context) -> Done:
     """Work on a piece of a copy."""
-    config, deaths, items = payload
+    config, deaths, items, lost = payload
     tally = Tally()
     if deaths < 0:
         end_meetings(items, config[2])
         return Done(outcome=Ok(changed=False))
     visitor = _CopyVisitor(context, config, tally, again=deaths > 0)
+    visitor.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
     with visitor:
         rest: Rest = crawl(items, visitor, 1 if deaths else context.settings.slice_cost or inf)
         extras = visitor.extras()
@@ -163,8 +176,11 @@ class _CopyVisitor:
     def __init__(
         self, context: Context, config: _Config, tally: Tally, *, again: bool = False
     ) -> None:
-        rules, base, meeting = config
+        rules, base, meeting, dead = config
         self._context = context
+        #: How the names of temporary files begin whose writers are dead.
+        self.dead = list(dead)
+        self._tidied: set[Node] = set()
         self._rules = rules
         self._selection = rules.selection
         self._tally = tally
@@ -247,6 +263,7 @@ class _CopyVisitor:
     def files(self, node: Node, names: list[str]) -> int:
         """Copy files, small ones into new directories the fast way."""
         self._context.check()
+        self._tidy(node)
         before = self._tally.bytes_done
         names = self._meant(node, names)
         rest = names
@@ -260,6 +277,7 @@ class _CopyVisitor:
 
     def others(self, node: Node, names: list[str]) -> int:
         """Copy symlinks, fifos and devices."""
+        self._tidy(node)
         self._each(node, self._meant(node, names))
         return 2 * len(names)
 
@@ -295,11 +313,21 @@ class _CopyVisitor:
         elif not S_ISDIR(old.st_mode):
             raise in_the_way(source, target, "not a directory")
         fd = self._targets.enter(node)
-        if old is None or (self._again and _is_unfinished(old)):
+        if old is None:
             return _NEW
         if not self._dry:
-            remove_leftovers(fd)
+            remove_leftovers(fd, tuple(self.dead))
+            self._tidied.add(node)
+        if self._again and _is_unfinished(old):
+            return _NEW
         return old.st_mtime_ns
+
+    def _tidy(self, node: Node) -> None:
+        """Remove from a directory, once, what dead workers of this operation have left there."""
+        if self.dead and node not in self._tidied and node.token != _MISSING and not self._dry:
+            self._tidied.add(node)
+            with suppress(OSError):
+                remove_leftovers(self._targets.fd(node), tuple(self.dead))
 
     def _meant(self, node: Node, names: list[str]) -> list[str]:
         chosen = self._selection
@@ -366,13 +394,12 @@ class _CopyVisitor:
             for lost in apply_to_fd(there, st, self._rules.keep, attributes_from=here):
                 self._copier.warn_lost(self._targets.at(node, ""), lost)
             return
-        if self._rules.when == "missing":
-            return
         source, target = self._sources.at(node, "."), self._targets.at(node, ".")
         if node.token == st.st_mtime_ns:
             # What was written into it has changed its time, and nothing else.
             _keep_times(st, target, self._rules, dry=self._dry)
-        self._copier.freshen(source, st, target, os.fstat(there))
+        if self._rules.when != "missing":
+            self._copier.freshen(source, st, target, os.fstat(there))
 
 
 def make_directory(target: Place, rules: Rules) -> None:
