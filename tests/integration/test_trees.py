@@ -196,3 +196,41 @@ def test_a_tree_that_takes_too_long_is_ended_and_says_how_far_it_got(tmp_path: P
 
     assert report.outcome.kind == "timed_out"
     assert list((tmp_path / "c").glob(".br-*-links")) == []
+
+
+def test_a_manifest_by_many_is_what_sha256sum_reads(tmp_path: Path) -> None:
+    tree, manifest = wide_tree(tmp_path), tmp_path / "tree" / "manifest"
+
+    assert changed(spread("checksum", src=(str(tree),), dest=str(manifest)))
+
+    judge("sha256sum", "-c", "--quiet", "--strict", manifest, cwd=tree)
+    files = sum(path.is_file() and not path.is_symlink() for path in tree.rglob("*"))
+    assert len(manifest.read_bytes().splitlines()) == files - 1
+    assert not changed(spread("checksum", src=(str(tree),), dest=str(manifest)))
+    assert list(tree.rglob(".br-*")) == []
+
+
+def test_a_manifest_is_verified_by_many(tmp_path: Path) -> None:
+    tree, manifest = wide_tree(tmp_path), tmp_path / "manifest"
+    spread("checksum", src=(str(tree),), dest=str(manifest))
+    lines = len(manifest.read_bytes().splitlines())
+
+    report = spread("checksum", verify=True, dest=str(manifest))
+    (tree / "wide" / "7").write_text("else")
+    (tree / "wide" / "9").unlink()
+    bad = spread("checksum", verify=True, dest=str(manifest))
+
+    assert isinstance(report.outcome, Ok)
+    assert report.outcome.note == f"{lines} files verified"
+    assert isinstance(bad.outcome, Failed)
+    assert bad.outcome.message.startswith("2 errors: ")
+
+
+def test_a_manifest_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    tree, manifest = wide_tree(tmp_path), tmp_path / "manifest"
+    manifest.mkdir()
+
+    report = spread("checksum", src=(str(tree),), dest=str(manifest))
+
+    assert isinstance(report.outcome, Failed)
+    assert list(tmp_path.rglob(".br-*")) == []

@@ -22,6 +22,8 @@ from batchrun.model.tree import Chunk
 from batchrun.ops.failures import Tally
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.parcels import (
+    CLEAN_UP,
+    COMPLETE,
     DIRS,
     FILES,
     LEAVE,
@@ -114,6 +116,9 @@ class Forest:
             `Answer` of who has begun.
     """
 
+    #: What is completed by the last chunk is to be whole: when anything has failed, it is given up.
+    whole = False
+
     def __init__(self, seed: tuple[str, Any, Answer]) -> None:
         self._function, self.config, begun = seed
         self.tally = Tally()
@@ -131,6 +136,7 @@ class Forest:
         self._stopped = False
         #: What is to be cleaned up at the end, however that comes about.
         self._traces: list[Any] = []
+        self._last_deaths = 0
         self._nodes[_TOP].pending = 1
         self._take_in([_Parcel(self._nodes[_TOP], LIST, [])], begun)
 
@@ -158,15 +164,19 @@ class Forest:
     def absorb(self, chunk: Chunk, done: Done) -> None:
         """Take in an answer."""
         parcels, _ = self._out.pop(chunk.number)
-        if parcels:
-            self._take_in(parcels, done.answer)  # type: ignore[arg-type]  # as `crawl` has made it
+        # As `crawl` has made it.
+        self._take_in(parcels, done.answer)  # type: ignore[arg-type]
 
     def lose(self, chunk: Chunk, number: int, message: str) -> None:
         """Give a chunk out again, whole or halved, or blame the one name in it."""
         self._lost.append(number)
         parcels, deaths = self._out.pop(chunk.number)
         deaths += 1
+        if not parcels and deaths < _MOST_DEATHS:
+            self._again_last(chunk, deaths)
+            return
         if not parcels:
+            self.tally.fail(OperationError(f"could not be completed: {message}"))
             return
         if deaths < _DEATHS:
             self._again.append((parcels, deaths))
@@ -186,7 +196,7 @@ class Forest:
         if parcels:
             self._again.append((parcels, deaths))
         else:
-            self._traces = chunk.payload[2]  # type: ignore[index]  # as `_last_chunk` has made it
+            self._again_last(chunk, deaths)
 
     def drop(self, chunk: Chunk) -> None:
         """Forget a chunk: the operation will not be completed."""
@@ -208,19 +218,28 @@ class Forest:
         return self.tally.done()
 
     def clean_up(self, trace: Any) -> None:
-        """Have something cleaned up when nothing else is left to be done, or to be done any more.
+        """Have something completed or cleaned up when nothing else is left to be done.
 
-        The chunk for it has -1 in place of the number of workers that it has killed.
+        The chunk for it has COMPLETE in place of the number of workers that it has killed;
+        CLEAN_UP when the operation ends before its time.
         """
         if trace not in self._traces:
             self._traces.append(trace)
+
+    def _again_last(self, chunk: Chunk, deaths: int) -> None:
+        """Have the last chunk given out again."""
+        self._last_deaths = deaths
+        # As `_last_chunk` has made it.
+        self._traces = chunk.payload[2]  # type: ignore[index]
 
     def _last_chunk(self) -> Chunk | None:
         if self._out or not self._traces:
             return None
         self._numbers += 1
-        self._out[self._numbers] = [], 0
-        payload = (self.config, -1, self._traces, self._lost[:])
+        self._out[self._numbers] = [], self._last_deaths
+        given_up = self._stopped or (self.whole and self.tally.failed)
+        how = CLEAN_UP if given_up else COMPLETE
+        payload = (self.config, how, self._traces, self._lost[:])
         self._traces = []
         return Chunk(number=self._numbers, function=self._function, payload=payload)
 
@@ -242,7 +261,7 @@ class Forest:
             above.pending += 1
             self._nodes[node.number] = node
             new.append(node)
-        staying = set()
+        staying: set[_Node] = set()
         for number, kind, names in works:
             node = self._node(number, new)
             if kind == LEAVE:

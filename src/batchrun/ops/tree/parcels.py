@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from batchrun.ops.failures import Counted
 
 __all__ = [
-    "DIRS", "FILES", "FRAME_NAMES", "LEAVE", "LIST", "OTHERS", "Answer", "Item", "OpenNode",
-    "Payload", "Root", "Work", "joined", "split",
+    "CLEAN_UP", "COMPLETE", "DIRS", "FILES", "FRAME_NAMES", "LEAVE", "LIST", "OTHERS", "Answer",
+    "Item", "OpenNode", "Payload", "Root", "Work", "joined", "split",
 ]  # fmt: skip
 
 #: Kinds of work on a directory. Read its names; those of its files, those of its directories come
@@ -25,6 +25,11 @@ DIRS = 2
 LEAVE = 3
 #: Work on what is neither a regular file nor a directory.
 OTHERS = 4
+
+#: What stands in a payload in place of a number of workers: this is the last chunk, and all the
+#: others are done, or have been given up.
+COMPLETE = -1
+CLEAN_UP = -2
 
 #: Names that travel together.
 FRAME_NAMES = 512
@@ -44,7 +49,8 @@ Item: TypeAlias = tuple[int, Root, str, Any, bool, int, str]
 Answer: TypeAlias = tuple[Counted, list[OpenNode], list[Work], list[int], list[Any]]
 
 #: What a chunk carries: what is the same for all of the operation; how many workers this work has
-#: killed, -1: it is to clean up; items, or what to clean up; orders whose workers have died.
+#: killed, or COMPLETE or CLEAN_UP; items, or what is to be completed
+#: or cleaned up; orders whose workers have died.
 Payload: TypeAlias = tuple[Any, int, list[Any], list[int]]
 
 

@@ -156,7 +156,7 @@ def copy_chunk(payload: Payload, context: Context) -> Done:
     tally = Tally()
     if deaths < 0:
         end_meetings(items, config[2])
-        return Done(outcome=Ok(changed=False))
+        return Done(outcome=Ok(changed=False), answer=(tally.counted(), [], [], [], []))
     visitor = _CopyVisitor(context, config, tally, again=deaths > 0)
     visitor.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
     with visitor:
