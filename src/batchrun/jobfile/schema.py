@@ -69,11 +69,9 @@ LATER_MODIFIERS = frozenset(
 )
 LATER_OPERATIONS = frozenset(
     {
-        "compare",
         "download",
         "prune",
         "reboot",
-        "sync",
         "upload",
         "wait_for",
     }

@@ -195,10 +195,8 @@ def later_message(key: str) -> str:
 
 #: What serves until an operation is there.
 _INSTEAD = {
-    "compare": "`run: [diff, -r, A, B]` with `readonly: true` fails where two trees differ",
     "prune": '`foreach: {find: {path: DIR, older_than: 30d}}` with `delete: "{{ item }}"` deletes '
     "by age",
-    "sync": "`copy: {src: A, dest: B}` brings what is new or different, and deletes nothing",
     "wait_for": "a `run` that looks, with `retries`, `retry_delay` and `retry_backoff: 1`, waits",
 }
 

@@ -13,6 +13,8 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "link": ("link",),
     "copy": ("copy",),
     "move": ("move",),
+    "sync": ("sync",),
+    "compare": ("compare",),
     "delete": ("delete",),
     "write": ("write",),
     "template": ("template",),

@@ -14,6 +14,7 @@ from batchrun.ops.protected import check_deletable, real_path
 from batchrun.ops.targets import chosen, look_up
 from batchrun.ops.trash import move_to_trash
 from batchrun.ops.tree.folders import Place
+from batchrun.ops.tree.limits import allowed
 from batchrun.ops.tree.removing import Remover, Removing, count
 from batchrun.ops.tree.selection import Selection, selection
 
@@ -55,23 +56,10 @@ def _check(given: Mapping[str, Any]) -> list[str]:
     limit = given.get("max_delete")
     if isinstance(limit, str):
         try:
-            _allowed(limit, 0)
+            allowed(limit, 0)
         except OperationError as error:
             problems.append(str(error))
     return problems
-
-
-def _allowed(limit: int | str, seen: int) -> float:
-    """Return how many entries may be deleted of those that are there."""
-    text = str(limit).strip()
-    number = text.removesuffix("%").strip()
-    try:
-        value = float(number)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise refusal(f"max_delete: {text!r} is not a number or a share such as 10%")
-    return value / 100 * seen if text.endswith("%") else value
 
 
 def delete(params: Delete, context: Context) -> Done:
@@ -153,7 +141,7 @@ def _check_limit(
             meant, seen = meant + below[0], seen + below[1]
     for parent in parents:
         seen += len(os.listdir(parent or "."))
-    if meant > _allowed(limit, seen):
+    if meant > allowed(limit, seen):
         raise refusal(
             f"{meant} of {seen} entries would be deleted, which is more than max_delete "
             f"({limit}) allows; nothing was deleted"

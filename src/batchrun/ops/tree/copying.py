@@ -47,6 +47,9 @@ class Rules:
     patterns: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     #: What has the name of a temporary file is copied as well: nothing may stay behind.
     temporaries: bool = False
+    #: What is in the way of something of another kind is noted: it will be removed, then it is tried
+    #: again.
+    mirror: bool = False
 
     @property
     def selection(self) -> Selection | None:
@@ -71,6 +74,8 @@ class FileCopier:
         self._dry = context.settings.dry_run
         #: Where the copies of files with several names meet; None: they are copied apart.
         self.meeting: Meeting | None = None
+        #: Called with what is to be replaced, to keep it elsewhere; None: it is not kept.
+        self.keep_old: Callable[[Place, os.stat_result], None] | None = None
 
     def beat(self, size: int) -> None:
         """Count bytes of file data, and stop when the unit has to."""
@@ -106,6 +111,8 @@ class FileCopier:
                 self._foresee(source, st, target)
             self._tally.changed = True
             if not self._dry:
+                if old is not None and self.keep_old is not None:
+                    self.keep_old(target, old)
                 if links and self._linked(links, source, st, target):
                     return
                 self._make(source, st, target)

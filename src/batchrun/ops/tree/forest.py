@@ -14,6 +14,7 @@ the smallest of steps, until a single name is blamed; that is counted as an erro
 goes on.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from batchrun.errors import OperationError
@@ -36,7 +37,7 @@ from batchrun.ops.tree.parcels import (
     split,
 )
 
-__all__ = ["Forest"]
+__all__ = ["Forest", "drive"]
 
 #: Weight of the work in a chunk: that of so many names of files.
 _FULL = 512
@@ -55,7 +56,7 @@ _TOP = 0
 class _Node:
     """A directory that is open."""
 
-    __slots__ = ("marked", "name", "number", "parent", "pending", "root", "token")
+    __slots__ = ("marked", "name", "number", "parent", "path", "pending", "root", "token")
 
     def __init__(self, number: int, parent: "_Node | None", name: str, token: Any) -> None:
         self.number = number
@@ -65,8 +66,10 @@ class _Node:
         #: Parcels of work, and open directories in it.
         self.pending = 0
         self.marked = False
-        #: What root it is; None: it lies in its parent.
+        #: What root it is, or lies in; None: it lies in its parent.
         self.root: Root | None = None
+        #: Its path below the root, when that is given.
+        self.path = ""
 
     def place(self) -> tuple[Root, str]:
         """Return the root and the path below it."""
@@ -74,6 +77,8 @@ class _Node:
         while node.root is None and node.parent is not None:
             names.append(node.name)
             node = node.parent
+        if node.path:
+            names.append(node.path)
         return node.root or (), "/".join(reversed(names))
 
 
@@ -248,6 +253,28 @@ class Forest:
     def heard(self, extras: list[Any]) -> None:
         """Take in what else a worker has found, for operations that ask for it."""
 
+    def turned(self) -> None:
+        """Everything is done: plant more, for operations that have several turns."""
+
+    def plant(self, root: Root, path: str, token: Any, kind: int, names: str = "") -> None:
+        """Add a directory, and work on it.
+
+        Args:
+            root: The root of its tree.
+            path: Its path below the root; empty: the root itself.
+            token: What is known of it.
+            kind: LIST, or what the names are.
+            names: In it, joined.
+        """
+        self._last_node += 1
+        top = self._nodes[_TOP]
+        node = _Node(self._last_node, top, "", token)
+        node.root, node.path = root, path
+        top.pending += 1
+        node.pending = 1
+        self._nodes[node.number] = node
+        self._wait(_Parcel(node, kind, split(names)))
+
     def _take_in(self, parcels: list[_Parcel], answer: Answer) -> None:
         counted, opened, works, marks, extras = answer
         self.tally.add(counted)
@@ -294,7 +321,11 @@ class Forest:
 
     def _less(self, node: _Node) -> None:
         node.pending -= 1
-        if not node.pending and node.number != _TOP:
+        if node.pending:
+            return
+        if node.number == _TOP:
+            self.turned()
+        else:
             self._leaving.append(_Parcel(node, LEAVE, []))
 
     # ---- what goes out --------------------------------------------------------------------
@@ -332,6 +363,20 @@ class Forest:
         self.tally.fail(OperationError(f"given up at {where}, again and again: {message}"))
         parcel.node.marked = True
         self._settle(parcel)
+
+
+def drive(forest: Forest, work: Callable[[Any], Done]) -> Done:
+    """Do all of an operation in this process.
+
+    Args:
+        forest: The operation.
+        work: Works on the payload of a chunk.
+    """
+    while not forest.over:
+        chunk = forest.take()
+        if chunk is not None:
+            forest.absorb(chunk, work(chunk.payload))
+    return forest.result()
 
 
 def _halves(parcels: list[_Parcel]) -> list[list[_Parcel]] | None:

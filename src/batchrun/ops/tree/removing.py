@@ -24,7 +24,7 @@ from batchrun.ops.tree.parcels import Payload
 from batchrun.ops.tree.selection import Selection, selection
 from batchrun.ops.tree.walking import walk
 
-__all__ = ["Guard", "Remover", "Removing", "count", "remove", "remove_chunk"]
+__all__ = ["Guard", "RemoveVisitor", "Remover", "Removing", "count", "remove", "remove_chunk"]
 
 #: Says whether an entry may go, by its path below the root and what it is; None: everything may.
 Guard = Callable[[str, os.stat_result], bool]
@@ -84,7 +84,7 @@ class Remover:
     def __init__(self, how: Removing, tally: Tally) -> None:
         self._how = how
         self._tally = tally
-        self._visitor = _RemoveVisitor(how, tally)
+        self._visitor = RemoveVisitor(how, tally)
         self._roots: list[Node] = []
 
     def remove(self, place: Place) -> None:
@@ -123,7 +123,7 @@ def remove_chunk(payload: Payload, context: Context) -> Done:
     patterns, deaths, items, _ = payload
     tally = Tally()
     how = Removing(check=context.check, dry_run=context.settings.dry_run, patterns=patterns)
-    with _RemoveVisitor(how, tally) as visitor:
+    with RemoveVisitor(how, tally) as visitor:
         rest = crawl(items, visitor, 1 if deaths else context.settings.slice_cost or inf)
     answer = (tally.counted(), *rest, [])
     return Done(outcome=Ok(changed=tally.changed), answer=answer)
@@ -133,20 +133,23 @@ _CHUNK = f"{__name__}:{remove_chunk.__name__}"
 _FOREST = f"{Forest.__module__}:{Forest.__name__}"
 
 
-class _RemoveVisitor:
+class RemoveVisitor:
     """Deletes what is in directories, then the directories; a marked one is kept."""
 
-    def __init__(self, how: Removing, tally: Tally) -> None:
+    def __init__(self, how: Removing, tally: Tally, *, side: int = 0) -> None:
         self._how = how
+        self._device_at = 3 * side + 1
+        #: Deletes what is no directory.
+        self.unlink: Callable[..., None] = os.unlink
         self._dry = how.dry_run
         self._guard = how.guard
         self._selection = selection(*how.patterns)
         self._tally = tally
-        self._doors = Doors(0)
+        self._doors = Doors(side, follow=side > 0)
         #: Directories that hold those that were given, by their place.
         self._above: dict[Any, Node] = {}
 
-    def __enter__(self) -> "_RemoveVisitor":
+    def __enter__(self) -> "RemoveVisitor":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -175,7 +178,7 @@ class _RemoveVisitor:
             node.marked = True
             self._tally.fail(failure(error, "open the directory", path))
             return False
-        if os.fstat(fd).st_dev != node.root[1]:
+        if os.fstat(fd).st_dev != node.root[self._device_at]:
             self._doors.leave(node)
             node.marked = True
             self._tally.fail(refusal(f"{shown(path)} is another filesystem and was kept"))
@@ -217,6 +220,10 @@ class _RemoveVisitor:
     #: Whatever it is, it goes in the same way.
     others = files
 
+    def close(self, node: Node) -> None:
+        """Let go of a directory that stays."""
+        self._doors.leave(node)
+
     def leave(self, node: Node) -> None:
         """Delete a directory that should be empty by now."""
         self._doors.leave(node)
@@ -242,11 +249,11 @@ class _RemoveVisitor:
                 message = f"{shown(place.path)} changed meanwhile and was kept"
                 self._tally.fail(OperationError(message))
                 return False
-        return self._gone(os.unlink, place)
+        return self._gone(self.unlink, place)
 
     def _quickly(self, place: Place, names: list[str]) -> list[str]:
         """Delete files until something is the matter; returns what is left from there on."""
-        unlink, fd = os.unlink, place.dir_fd
+        unlink, fd = self.unlink, place.dir_fd
         at = 0
         try:
             for at, name in enumerate(names):
@@ -265,7 +272,7 @@ class _RemoveVisitor:
     def _place(self, node: Node) -> Place:
         """Return where a directory is, in the one that holds it."""
         if not node.path:
-            return Place(None, str(node.root[0]))
+            return Place(None, str(node.root[self._device_at - 1]))
         above = node.parent
         if above is None or above.root is not node.root:
             head, _, node.name = node.path.rpartition("/")

@@ -30,7 +30,7 @@ from batchrun.ops.tree.metadata import apply_to_fd
 from batchrun.ops.tree.parcels import Payload
 from batchrun.ops.tree.temporary import remove_leftovers
 
-__all__ = ["Copier", "CopyForest", "copy_chunk"]
+__all__ = ["CopyConfig", "CopyForest", "CopyVisitor", "Copier", "copy_chunk", "end_meetings"]
 
 #: What is known of a copied directory: this operation has made it; or, in a dry run, it is not there
 #: yet. Of one that was there, the time that it had, in nanoseconds.
@@ -39,7 +39,7 @@ _NEW, _MISSING = "new", "missing"
 _USUAL_SIZE = 64 * 1024
 #: How to copy; where copies of files with several names meet, and the name of that directory; how
 #: the names of temporary files begin that earlier attempts may have left.
-_Config: TypeAlias = tuple[Rules, str, str, tuple[str, ...]]
+CopyConfig: TypeAlias = tuple[Rules, str, str, tuple[str, ...]]
 
 
 class Copier:
@@ -67,9 +67,10 @@ class Copier:
         #: The worker of an earlier attempt may have died at this.
         self._again = attempt > 1
         dead = tuple(f".br-{settings.run_id}-{number}-{past}-" for past in range(1, attempt))
-        self._config = (rules, base, self._meeting, dead)
-        self._visitor = _CopyVisitor(context, self._config, tally, again=self._again)
-        self._roots: list[Node] = []
+        self.config = (rules, base, self._meeting, dead)
+        self.visitor = CopyVisitor(context, self.config, tally, again=self._again)
+        #: Directories to be copied.
+        self.roots: list[Node] = []
 
     def copy(
         self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
@@ -85,9 +86,9 @@ class Copier:
             old: What is there now, without following it.
         """
         if S_ISDIR(st.st_mode):
-            self._roots.append(self._root(source, target, old))
+            self.roots.append(self._root(source, target, old))
         else:
-            self._visitor.single(source, st, target, old)
+            self.visitor.single(source, st, target, old)
 
     def finish(self, *, alone: bool = False) -> Spread | None:
         """Copy what is in the directories; what is more than a slice is to be spread.
@@ -96,15 +97,19 @@ class Copier:
             alone: Do all of it here.
         """
         most = inf if alone else self._context.settings.slice_cost or inf
-        with self._visitor as visitor:
-            rest = begin(reversed(self._roots), visitor, most)
-            extras = visitor.extras()
+        rest, extras = self.begin(most)
         if not rest[1]:
             # In the root of a tree it was removed with what was in it.
             end_meetings(extras, self._meeting)
             return None
         answer = (self._tally.counted(), *rest, extras)
-        return Spread(coordinator=_FOREST, seed=(_CHUNK, self._config, answer))
+        return Spread(coordinator=_FOREST, seed=(_CHUNK, self.config, answer))
+
+    def begin(self, most: float) -> tuple[Rest, list[Any]]:
+        """Copy as much of what is in the directories as a slice holds; returns what is left."""
+        with self.visitor as visitor:
+            rest = begin(reversed(self.roots), visitor, most)
+            return rest, visitor.extras()
 
     def _root(self, source: Place, target: Place, old: os.stat_result | None) -> Node:
         """Make the root of a copy, and say what it is."""
@@ -126,7 +131,7 @@ class Copier:
             fd = os.open(target.name, OPEN_DIRECTORY & ~os.O_NOFOLLOW, dir_fd=target.dir_fd)
             try:
                 if old is not None and not self._dry:
-                    remove_leftovers(fd, self._config[3])
+                    remove_leftovers(fd, self.config[3])
                 root = (*here, *root_of(target.path, fd))
             finally:
                 os.close(fd)
@@ -157,7 +162,7 @@ def copy_chunk(payload: Payload, context: Context) -> Done:
     if deaths < 0:
         end_meetings(items, config[2])
         return Done(outcome=Ok(changed=False), answer=(tally.counted(), [], [], [], []))
-    visitor = _CopyVisitor(context, config, tally, again=deaths > 0)
+    visitor = CopyVisitor(context, config, tally, again=deaths > 0)
     visitor.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
     with visitor:
         rest: Rest = crawl(items, visitor, 1 if deaths else context.settings.slice_cost or inf)
@@ -170,17 +175,19 @@ _CHUNK = f"{__name__}:{copy_chunk.__name__}"
 _FOREST = f"{__name__}:{CopyForest.__name__}"
 
 
-class _CopyVisitor:
+class CopyVisitor:
     """Makes directories, copies what is in them, and finishes them."""
 
     def __init__(
-        self, context: Context, config: _Config, tally: Tally, *, again: bool = False
+        self, context: Context, config: CopyConfig, tally: Tally, *, again: bool = False
     ) -> None:
         rules, base, meeting, dead = config
         self._context = context
         #: How the names of temporary files begin whose writers are dead.
         self.dead = list(dead)
         self._tidied: set[Node] = set()
+        #: What is in the way and will be removed, for a mirror.
+        self.obstacles = 0
         self._rules = rules
         self._selection = rules.selection
         self._tally = tally
@@ -189,15 +196,15 @@ class _CopyVisitor:
         self._again = again
         self._sources = Doors(0)
         self._targets = Doors(1, follow=True)
-        self._copier = FileCopier(context, rules, tally)
+        self.copier = FileCopier(context, rules, tally)
         self._name = meeting
         self._meeting = Meeting(base, meeting, dry=self._dry)
-        self._copier.meeting = self._meeting
+        self.copier.meeting = self._meeting
         self._fresh = None
         if rules.when != "missing" and not rules.verify and not rules.durable and rules.keep.times:
-            self._fresh = FreshFiles(context, rules.keep, tally, self._copier)
+            self._fresh = FreshFiles(context, rules.keep, tally, self.copier)
 
-    def __enter__(self) -> "_CopyVisitor":
+    def __enter__(self) -> "CopyVisitor":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -213,7 +220,7 @@ class _CopyVisitor:
         self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
     ) -> None:
         """Copy a root that is no directory."""
-        self._copier.put(source, st, target, old)
+        self.copier.put(source, st, target, old)
 
     # ---- the Visitor ----------------------------------------------------------------------
 
@@ -249,6 +256,9 @@ class _CopyVisitor:
             self._sources.leave(node)
             target = self._targets.prefix(above) + node.name
             self._tally.fail(failure(error, "make the directory", target))
+            return False
+        if not node.token and node.token != 0:
+            self._sources.leave(node)
             return False
         return True
 
@@ -311,6 +321,9 @@ class _CopyVisitor:
             make_directory(target, self._rules)
             self._tally.changed = True
         elif not S_ISDIR(old.st_mode):
+            if self._rules.mirror:
+                self.obstacles += 1
+                return ""
             raise in_the_way(source, target, "not a directory")
         fd = self._targets.enter(node)
         if old is None:
@@ -381,7 +394,10 @@ class _CopyVisitor:
         old = None
         if node.token != _NEW or self._again:
             old = target.lstat()
-        self._copier.put(source, st, target, old)
+        if old is not None and S_ISDIR(old.st_mode) and self._rules.mirror:
+            self.obstacles += 1
+            return
+        self.copier.put(source, st, target, old)
 
     def _finish(self, node: Node) -> None:
         here = self._sources.fd(node)
@@ -392,14 +408,14 @@ class _CopyVisitor:
         st = os.fstat(here)
         if node.token == _NEW:
             for lost in apply_to_fd(there, st, self._rules.keep, attributes_from=here):
-                self._copier.warn_lost(self._targets.at(node, ""), lost)
+                self.copier.warn_lost(self._targets.at(node, ""), lost)
             return
         source, target = self._sources.at(node, "."), self._targets.at(node, ".")
         if node.token == st.st_mtime_ns:
             # What was written into it has changed its time, and nothing else.
             _keep_times(st, target, self._rules, dry=self._dry)
         if self._rules.when != "missing":
-            self._copier.freshen(source, st, target, os.fstat(there))
+            self.copier.freshen(source, st, target, os.fstat(there))
 
 
 def make_directory(target: Place, rules: Rules) -> None:
