@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 from batchrun.engine.messages import Message
 from batchrun.engine.options import RunOptions
@@ -61,9 +61,7 @@ def spread(
     )
     sink = RecordingSink()
     sink.on_event = on_event
-    unit = Unit(
-        task_id="tree", index=1, operation=operation, params=params, timeout_s=timeout_s
-    )
+    unit = Unit(task_id="tree", index=1, operation=operation, params=params, timeout_s=timeout_s)
     retry = RetryPolicy(repeat_lost=True)
     job = Job(name="job", tasks=(task("tree", retry=retry),))
     options = RunOptions(run_id=settings.run_id, procs=3, sinks=(sink,))
@@ -105,7 +103,7 @@ class Killer:
         self._thread = threading.Thread(target=self._kill, daemon=True)
         self.killed = 0
 
-    def __enter__(self) -> "Killer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

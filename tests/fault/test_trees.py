@@ -28,7 +28,7 @@ def many_files(root: Path, directories: int = 40, files: int = 40) -> Path:
             path = directory / f"file {file}"
             path.write_bytes(os.urandom(100 * file))
             os.utime(path, ns=(file, 10**18 + number * 1000 + file))
-        os.link(path, tree / f"d{number % 5}" / f"hard {number}")
+        os.link(directory / "file 1", tree / f"d{number % 5}" / f"hard {number}")
     return tree
 
 

@@ -100,9 +100,7 @@ def test_without_delete_nothing_is_deleted(tmp_path: Path, src: Path) -> None:
     assert differences(src, dest) == ""
 
 
-def test_more_than_allowed_is_counted_before_anything_is_deleted(
-    tmp_path: Path, src: Path
-) -> None:
+def test_more_than_allowed_is_counted_before_anything_is_deleted(tmp_path: Path, src: Path) -> None:
     dest = tree_at(tmp_path / "dest")
     for number in range(30):
         (dest / "more" / str(number)).mkdir(parents=True)

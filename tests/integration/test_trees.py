@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,16 +80,16 @@ def test_a_copy_by_many_is_the_same_in_everything(
 def test_a_second_copy_by_many_changes_nothing(tmp_path: Path) -> None:
     tree, copy = wide_tree(tmp_path), tmp_path / "copy"
     spread("copy", src=(str(tree),), dest=str(copy))
-    before = {path: facts[:-2] + (facts[-2][0], facts[-1]) for path, facts in _facts(copy)}
+    before = _facts(copy)
 
     assert not changed(spread("copy", src=(str(tree),), dest=str(copy)))
 
-    after = {path: facts[:-2] + (facts[-2][0], facts[-1]) for path, facts in _facts(copy)}
-    assert before == after
+    assert _facts(copy) == before
 
 
-def _facts(root: Path) -> list[tuple[str, tuple[object, ...]]]:
-    return list(snapshot(root).items())  # type: ignore[return-value]  # tuples of many kinds
+def _facts(root: Path) -> dict[str, tuple[object, ...]]:
+    """Describe everything, but for when the inodes were changed: names may come and go."""
+    return {path: (*facts[:4], facts[4][0], facts[5]) for path, facts in snapshot(root).items()}
 
 
 def test_a_copy_by_many_repairs_what_is_different(tmp_path: Path) -> None:
@@ -114,9 +115,9 @@ def test_a_copy_by_many_repairs_what_is_different(tmp_path: Path) -> None:
 def test_a_dry_run_of_a_spread_operation_changes_nothing(tmp_path: Path, operation: str) -> None:
     tree = wide_tree(tmp_path)
     before = snapshot(tmp_path)
-    params = {"path": (str(tree),)}
+    params: dict[str, Any] = {"path": (str(tree),)}
     if operation == "copy":
-        params = {"src": (str(tree),), "dest": f"{tmp_path}/copy"}  # type: ignore[dict-item]
+        params = {"src": (str(tree),), "dest": f"{tmp_path}/copy"}
 
     assert changed(spread(operation, make=rehearsed, **params))
 
@@ -191,7 +192,12 @@ def test_a_tree_that_takes_too_long_is_ended_and_says_how_far_it_got(tmp_path: P
     tree = wide_tree(tmp_path)
 
     report = spread(
-        "copy", make=in_process, timeout_s=0.05, slice_cost=1, src=(str(tree),), dest=f"{tmp_path}/c"
+        "copy",
+        make=in_process,
+        timeout_s=0.05,
+        slice_cost=1,
+        src=(str(tree),),
+        dest=f"{tmp_path}/c",
     )
 
     assert report.outcome.kind == "timed_out"
@@ -234,3 +240,30 @@ def test_a_manifest_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: 
 
     assert isinstance(report.outcome, Failed)
     assert list(tmp_path.rglob(".br-*")) == []
+
+
+def test_a_change_of_mode_and_owner_by_many_reaches_everything(tmp_path: Path) -> None:
+    tree = wide_tree(tmp_path)
+
+    report = spread("perms", path=(str(tree),), mode="u=rwX,g=rX,o=", group="7", recursive=True)
+
+    assert changed(report)
+    for path in [tree, *tree.rglob("*")]:
+        st = path.lstat()
+        if not path.is_symlink():
+            wanted = 0o750 if path.is_dir() or path.name == "7" else 0o640
+            assert st.st_mode & 0o777 == wanted, path
+        assert st.st_gid == 7
+    assert not changed(
+        spread("perms", path=(str(tree),), mode="u=rwX,g=rX,o=", group="7", recursive=True)
+    )
+
+
+def test_directories_that_would_be_closed_are_changed_last(tmp_path: Path) -> None:
+    tree = wide_tree(tmp_path)
+
+    assert changed(spread("perms", path=(str(tree),), dir_mode="0", recursive=True, slice_cost=2))
+
+    for path in [tree, *tree.rglob("*")]:
+        if path.is_dir() and not path.is_symlink():
+            assert path.stat().st_mode & 0o7777 == 0, path

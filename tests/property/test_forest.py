@@ -14,7 +14,7 @@ from batchrun.model.tree import Chunk
 from batchrun.ops.failures import Tally
 from batchrun.ops.tree.crawl import Listed, Node, begin, crawl, root_node
 from batchrun.ops.tree.forest import Forest
-from batchrun.ops.tree.parcels import DIRS, FILES, OTHERS, Answer
+from batchrun.ops.tree.parcels import DIRS, FILES, OTHERS, Answer, Payload
 
 Tree = dict[str, "Tree | int"]
 
@@ -27,7 +27,7 @@ TREES: st.SearchStrategy[Tree] = st.recursive(
 ROOT = ("/root",)
 
 
-class Died(Exception):
+class DiedError(Exception):
     """The worker was killed."""
 
 
@@ -81,12 +81,12 @@ class Walker:
 
     def _step(self) -> None:
         if not self._steps:
-            raise Died
+            raise DiedError
         self._steps -= 1
 
     def _touch(self, path: str) -> None:
         if path in self._world.deadly:
-            raise Died
+            raise DiedError
 
     def enter(self, node: Node) -> bool:
         self._step()
@@ -159,14 +159,15 @@ class Play:
 
     def _work(self, chunk: Chunk, steps: float) -> None:
         """Let a worker have a chunk, which may kill it."""
-        _, deaths, items, _ = chunk.payload  # type: ignore[misc]  # as the forest has made it
+        payload: Payload = chunk.payload  # type: ignore[assignment]  # as the forest has made it
+        _, deaths, items, _ = payload
         most = 1 if deaths else self.data.draw(st.sampled_from([0, 1, 2, 3, 10, 100]))
         try:
             rest = crawl(items, Walker(self.world, steps), most)
-        except Died:
+        except DiedError:
             self.forest.lose(chunk, chunk.number, "worker-1 was killed")
         else:
-            answer = (Tally().counted(), *rest, [])
+            answer: Answer = (Tally().counted(), *rest, [])
             self.forest.absorb(chunk, Done(outcome=Ok(changed=False), answer=answer))
 
 
@@ -233,10 +234,8 @@ def test_a_name_that_kills_every_worker_is_blamed_and_the_rest_is_done(
         assert all(f"/root/{path}, again and again" in done.outcome.message for path in deadly)
 
 
-@given(TREES, st.data())
-def test_one_that_is_stopped_is_over_as_soon_as_nothing_is_out(
-    tree: Tree, data: DataObject
-) -> None:
+@given(TREES)
+def test_one_that_is_stopped_is_over_as_soon_as_nothing_is_out(tree: Tree) -> None:
     world = World(tree)
     forest = Forest(("", None, begun(world, 1)))
     chunks = [chunk for _ in range(3) if (chunk := forest.take()) is not None]

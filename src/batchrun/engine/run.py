@@ -52,7 +52,7 @@ from batchrun.model.event import (
 )
 from batchrun.model.job import Job
 from batchrun.model.outcome import Report
-from batchrun.model.ports import Returned, Runner, Started, UnitSource
+from batchrun.model.ports import Returned, Runner, RunnerEvent, Started, UnitSource
 from batchrun.model.unit import Order
 
 __all__ = ["Message", "Run", "RunOptions", "RunResult", "RunSoFar", "SourceReady"]
@@ -103,7 +103,9 @@ class Run:
         self._job = job
         self._source = source
         # Everything below knows the runner with trees spread over its workers.
-        runner = self._runner = self._trees = TreeWork(runner, queue, self._is_spread, options.clock)
+        runner = self._runner = self._trees = TreeWork(
+            runner, queue, self._is_spread, options.clock
+        )
         self._queue = queue
         self._outputs = Outputs(options.sinks, options.tickers)
         self._options = options
@@ -310,19 +312,19 @@ class Run:
 
     def _take(self, message: Message) -> None:
         """Take one message from the Queue."""
+        if not isinstance(message, RunnerEvent) or not self._trees.absorbs(message):
+            self._take_own(message)
+
+    def _take_own(self, message: Message) -> None:
+        """Take a message that is not about a piece of a unit."""
         match message:
             case Report():
-                if self._trees.absorbs(message):
-                    return
                 if message.number < STRIDE:
                     self._ended(message)
                 else:
                     self._sequencer.taken(message)
             case Started() | UnitOutput() | UnitProgress():
-                if not self._trees.absorbs(message):
-                    self._told(message)
-            case Returned() if self._trees.absorbs(message):
-                pass
+                self._told(message)
             case Returned(number=number):
                 if number < STRIDE:
                     self._scheduler.returned(number, self._now())

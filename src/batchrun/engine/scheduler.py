@@ -224,7 +224,7 @@ class Scheduler:
         self._graph.states[task_id].pending = False
 
     def spread(self, number: int) -> None:
-        """Take note that a unit in flight is worked on in chunks: it keeps a worker for the next."""
+        """Take note that a unit in flight is worked on in chunks: it keeps a worker for them."""
         self._dispatcher.spread(number)
 
     def ended(self, report: Report, now: float) -> None:

@@ -1,8 +1,8 @@
 """Operations too large for one worker: chunks go out, answers come back, an ending comes of it.
 
-    operation in a worker ──Done(spread=Spread)──► engine ──Chunk──► any worker ──Done(answer)──►
-                                                     ▲                                          │
-                                                     └────────── TreeOperation.absorb ◄─────────┘
+operation in a worker ──Done(spread=Spread)──► engine ──Chunk──► any worker ──Done(answer)──►
+                                                 ▲                                          │
+                                                 └────────── TreeOperation.absorb ◄─────────┘
 """
 
 from dataclasses import dataclass

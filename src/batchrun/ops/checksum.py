@@ -211,7 +211,7 @@ def checksum_chunk(payload: Payload, context: Context) -> Done:
         with _Hasher(job, context, tally) as hasher:
             rest = crawl(items, hasher, 1 if deaths else context.settings.slice_cost or inf)
             hasher.put_aside()
-    answer = (tally.counted(), *rest, [])
+    answer: Answer = (tally.counted(), *rest, [])
     return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
 
 
@@ -253,7 +253,8 @@ def _write(params: Checksum, context: Context) -> Done:
                 _complete(job, [lines[name] for name in sorted(lines)], context, tally)
             return tally.done()
         hasher.put_aside()
-    seed = (_CHUNK, tuple(job), (tally.counted(), *rest, []))
+    answer: Answer = (tally.counted(), *rest, [])
+    seed = (_CHUNK, tuple(job), answer)
     return replace(tally.done(), spread=Spread(coordinator=_FOREST, seed=seed))
 
 
@@ -466,7 +467,7 @@ def verify_chunk(payload: Payload, context: Context) -> Done:
     tally = Tally()
     with _Verifier(_Job(*config), context, tally) as verifier:
         rest = crawl(items, verifier, 1 if deaths else context.settings.slice_cost or inf)
-    answer = (tally.counted(), *rest, [])
+    answer: Answer = (tally.counted(), *rest, [])
     return Done(outcome=Ok(changed=False), bytes_done=tally.bytes_done, answer=answer)
 
 
@@ -485,7 +486,8 @@ def _verify(params: Checksum, context: Context) -> Done:
     if not rest[1]:
         return done
     config = (tuple(job), verifier.found)
-    seed = (_VERIFY_CHUNK, config, (tally.counted(), *rest, []))
+    answer: Answer = (tally.counted(), *rest, [])
+    seed = (_VERIFY_CHUNK, config, answer)
     return replace(done, spread=Spread(coordinator=_VERIFY_FOREST, seed=seed))
 
 

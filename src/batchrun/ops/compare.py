@@ -22,7 +22,7 @@ from batchrun.ops.tree.doors import Doors, root_of
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
 from batchrun.ops.tree.forest import Forest
 from batchrun.ops.tree.listing import entries
-from batchrun.ops.tree.metadata import Keep, attributes
+from batchrun.ops.tree.metadata import Keep, attributes, keeping
 from batchrun.ops.tree.parcels import COMPLETE, DIRS, Answer, Payload
 from batchrun.ops.tree.selection import selection
 from batchrun.ops.tree.sides import OneSide
@@ -45,9 +45,9 @@ class Compare:
 
     src: Annotated[PathText, Doc("The one directory.")]
     dest: Annotated[PathText, Doc("The other directory, which should be like it.")]
-    checksum: Annotated[
-        bool, Doc("Read all files, instead of going by their sizes and times.")
-    ] = False
+    checksum: Annotated[bool, Doc("Read all files, instead of going by their sizes and times.")] = (
+        False
+    )
     metadata: Annotated[
         tuple[Literal["mode", "owner", "times", "xattrs", "acl"], ...],
         Doc("What else must be the same; without `times` files count as the same by size alone."),
@@ -142,8 +142,7 @@ class _Comparer(OneSide):
         self.found: list[str] = []
         #: Lines for the report.
         self.lines: list[bytes] = []
-        kept = {name: name in work.metadata for name in ("mode", "owner", "times", "xattrs", "acl")}
-        self._keep = Keep(**kept)
+        self._keep = keeping(work.metadata)
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
@@ -246,26 +245,15 @@ class _Comparer(OneSide):
         self, one: Place, here: os.stat_result, other: Place, there: os.stat_result
     ) -> bool:
         keep = self._keep
-        is_link = S_ISLNK(here.st_mode)
-        if S_IFMT(here.st_mode) != S_IFMT(there.st_mode):
-            return False
-        if keep.times and here.st_mtime_ns != there.st_mtime_ns:
-            return False
-        if keep.mode and not is_link and S_IMODE(here.st_mode) != S_IMODE(there.st_mode):
-            return False
-        if keep.owner and (here.st_uid, here.st_gid) != (there.st_uid, there.st_gid):
+        if not _looks_the_same(here, there, keep):
             return False
         if (keep.xattrs or keep.acl) and attributes(one.via_proc(), keep) != attributes(
             other.via_proc(), keep
         ):
             return False
         if S_ISREG(here.st_mode):
-            return here.st_size == there.st_size and (
-                not self._work.checksum or self._reads_the_same(one, other)
-            )
-        if is_link:
-            return one.readlink() == other.readlink()
-        return S_ISDIR(here.st_mode) or here.st_rdev == there.st_rdev
+            return not self._work.checksum or self._reads_the_same(one, other)
+        return not S_ISLNK(here.st_mode) or one.readlink() == other.readlink()
 
     def _reads_the_same(self, one: Place, other: Place) -> bool:
         fd = os.open(one.name, _READ, dir_fd=one.dir_fd)
@@ -293,6 +281,19 @@ class _Comparer(OneSide):
             self.found.append(f"{mark} {shown(path)}")
         if self._work.report:
             self.lines.append(f"{mark} {shown(path)}\n".encode())
+
+
+def _looks_the_same(here: os.stat_result, there: os.stat_result, keep: Keep) -> bool:
+    """Compare two things by what is known of them without opening them."""
+    mode = here.st_mode
+    return (
+        S_IFMT(mode) == S_IFMT(there.st_mode)
+        and (not keep.times or here.st_mtime_ns == there.st_mtime_ns)
+        and (not keep.mode or S_ISLNK(mode) or S_IMODE(mode) == S_IMODE(there.st_mode))
+        and (not keep.owner or (here.st_uid, here.st_gid) == (there.st_uid, there.st_gid))
+        and (not S_ISREG(mode) or here.st_size == there.st_size)
+        and here.st_rdev == there.st_rdev
+    )
 
 
 class CompareForest(Forest):

@@ -21,7 +21,7 @@ from batchrun.ops.tree.copying import Rules
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.forest import drive
 from batchrun.ops.tree.limits import allowed
-from batchrun.ops.tree.metadata import PRESERVED, Keep
+from batchrun.ops.tree.metadata import keeping
 from batchrun.ops.tree.mirror import (
     CHUNK,
     FOREST,
@@ -110,7 +110,7 @@ def sync(params: Sync, context: Context) -> Done:
 
 
 def _rules(params: Sync, dest: str) -> Rules:
-    keep = Keep(**{name: name in params.preserve for name in PRESERVED})
+    keep = keeping(params.preserve)
     exclude = params.exclude
     if params.backup_dir:
         inside = os.path.relpath(os.path.realpath(params.backup_dir), os.path.realpath(dest))
@@ -124,9 +124,7 @@ def _rules(params: Sync, dest: str) -> Rules:
     )
 
 
-def _looked_at(
-    params: Sync, src: str, dest: str
-) -> tuple[os.stat_result, os.stat_result | None]:
+def _looked_at(params: Sync, src: str, dest: str) -> tuple[os.stat_result, os.stat_result | None]:
     """Look at both, and refuse what would be a disaster.
 
     Raises:

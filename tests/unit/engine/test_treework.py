@@ -54,7 +54,7 @@ class Counting:
         self.again.append(chunk)
 
     def drop(self, chunk: Chunk) -> None:
-        assert chunk
+        assert chunk.number
         self.out -= 1
 
     def stop(self) -> None:

@@ -231,7 +231,8 @@ def report_to_tuple(report: Report) -> tuple[Any, ...]:
 def report_from_tuple(values: tuple[Any, ...], worker: str) -> Report:
     """Make the report again, as said by this worker."""
     number, attempt, kind, outcome, started_at, duration_s, streams, warnings, *rest = values
-    bytes_done, diff, errors, spread, answer = (*rest, *_REST[len(rest) - 1 :])
+    said: list[Any] = [*rest, *_REST[len(rest) - 1 :]]
+    bytes_done, diff, errors, spread, answer = said
     return Report(
         number=number,
         attempt=attempt,

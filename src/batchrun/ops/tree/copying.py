@@ -47,8 +47,8 @@ class Rules:
     patterns: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     #: What has the name of a temporary file is copied as well: nothing may stay behind.
     temporaries: bool = False
-    #: What is in the way of something of another kind is noted: it will be removed, then it is tried
-    #: again.
+    #: What is in the way of something of another kind is noted: it will be removed, and the copy
+    #: tried again.
     mirror: bool = False
 
     @property
@@ -110,14 +110,22 @@ class FileCopier:
             if self._dry:
                 self._foresee(source, st, target)
             self._tally.changed = True
-            if not self._dry:
-                if old is not None and self.keep_old is not None:
-                    self.keep_old(target, old)
-                if links and self._linked(links, source, st, target):
-                    return
-                self._make(source, st, target)
+            if not self._dry and self._replace(source, st, target, old):
+                return
         if links:
             self._meet(links, source, st, target)
+
+    def _replace(
+        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
+    ) -> bool:
+        """Put a copy in place; True: it is another name of one that was there before."""
+        if old is not None and self.keep_old is not None:
+            self.keep_old(target, old)
+        links = self._links_of(st)
+        if links and self._linked(links, source, st, target):
+            return True
+        self._make(source, st, target)
+        return False
 
     def _meet(self, links: Meeting, source: Place, st: os.stat_result, target: Place) -> None:
         """Let other names of the source find this copy, or link it to the one that they found."""

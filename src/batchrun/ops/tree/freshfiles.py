@@ -126,9 +126,7 @@ class FreshFiles:
             target.discard()
         return done
 
-    def _fill(
-        self, copy: int, fd: int, st: os.stat_result, target: Place, born: "_Born"
-    ) -> bool:
+    def _fill(self, copy: int, fd: int, st: os.stat_result, target: Place, born: "_Born") -> bool:
         """Write data and metadata; False: the source changed meanwhile."""
         # What claims to be empty may still be read: /proc.
         data = os.read(fd, st.st_size or 1)

@@ -23,6 +23,7 @@ __all__ = [
     "apply_to_place",
     "differs",
     "is_root",
+    "keeping",
 ]
 
 PRESERVED = ("mode", "owner", "times", "xattrs", "acl", "links")
@@ -75,6 +76,18 @@ class Keep:
 
 
 KEEP_ALL = Keep()
+
+
+def keeping(names: tuple[str, ...]) -> Keep:
+    """Keep what is named, of PRESERVED."""
+    return Keep(
+        mode="mode" in names,
+        owner="owner" in names,
+        times="times" in names,
+        xattrs="xattrs" in names,
+        acl="acl" in names,
+        links="links" in names,
+    )
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """Make one tree like another: copy, look for what is too much, count it, only then delete.
 
-    copy ──without errors──► look ──not too much──► delete ──something was in the way──► copy
-      └── errors: nothing is deleted          └── too much: nothing is deleted
+copy ──without errors──► look ──not too much──► delete ──something was in the way──► copy
+  └── errors: nothing is deleted          └── too much: nothing is deleted
 """
 
 import os
@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from stat import S_ISDIR
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from batchrun.model.operation import Context, Done
 from batchrun.model.outcome import Ok
@@ -204,9 +204,7 @@ class _Looker(OneSide):
         kinds: dict[str, int] = {}
         if node.token != _EXTRA:
             try:
-                kinds = {
-                    name: kind for name, kind in entries(self._sources.fd(node), temporaries=True)
-                }
+                kinds = dict(entries(self._sources.fd(node), temporaries=True))
             except OSError as error:
                 path = self._sources.prefix(node)
                 self.tally.fail(failure(error, "list the directory", path))
@@ -253,9 +251,7 @@ class _Looker(OneSide):
 class _Deleter:
     """Deletes what is too much, then sets the times of the directories that it was in."""
 
-    def __init__(
-        self, context: Context, tally: Tally, mirror: Mirror, copier: CopyVisitor
-    ) -> None:
+    def __init__(self, context: Context, tally: Tally, mirror: Mirror, copier: CopyVisitor) -> None:
         rules: Rules = mirror.config[0]
         how = Removing(
             check=context.check, dry_run=context.settings.dry_run, patterns=rules.patterns
@@ -265,7 +261,7 @@ class _Deleter:
             self._remover.unlink = partial(_move_away, mirror, context)
         self._copier = copier
 
-    def __enter__(self) -> "_Deleter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

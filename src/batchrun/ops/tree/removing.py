@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 from stat import S_ISDIR
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done
@@ -20,7 +20,7 @@ from batchrun.ops.tree.doors import Doors, root_of
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Folders, Place
 from batchrun.ops.tree.forest import Forest
 from batchrun.ops.tree.listing import entries
-from batchrun.ops.tree.parcels import Payload
+from batchrun.ops.tree.parcels import Answer, Payload
 from batchrun.ops.tree.selection import Selection, selection
 from batchrun.ops.tree.walking import walk
 
@@ -114,7 +114,7 @@ class Remover:
             rest = begin(reversed(self._roots), visitor, slice_cost or inf)
         if not rest[1]:
             return None
-        answer = (self._tally.counted(), *rest, [])
+        answer: Answer = (self._tally.counted(), *rest, [])
         return Spread(coordinator=_FOREST, seed=(_CHUNK, self._how.patterns, answer))
 
 
@@ -125,7 +125,7 @@ def remove_chunk(payload: Payload, context: Context) -> Done:
     how = Removing(check=context.check, dry_run=context.settings.dry_run, patterns=patterns)
     with RemoveVisitor(how, tally) as visitor:
         rest = crawl(items, visitor, 1 if deaths else context.settings.slice_cost or inf)
-    answer = (tally.counted(), *rest, [])
+    answer: Answer = (tally.counted(), *rest, [])
     return Done(outcome=Ok(changed=tally.changed), answer=answer)
 
 
@@ -149,7 +149,7 @@ class RemoveVisitor:
         #: Directories that hold those that were given, by their place.
         self._above: dict[Any, Node] = {}
 
-    def __enter__(self) -> "RemoveVisitor":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -254,15 +254,16 @@ class RemoveVisitor:
     def _quickly(self, place: Place, names: list[str]) -> list[str]:
         """Delete files until something is the matter; returns what is left from there on."""
         unlink, fd = self.unlink, place.dir_fd
-        at = 0
+        done = 0
         try:
-            for at, name in enumerate(names):
+            for name in names:
                 unlink(name, dir_fd=fd)
+                done += 1
         except OSError:
-            self._tally.changed |= at > 0
-            return names[at:]
-        self._tally.changed = True
-        return []
+            # Looked at one by one: what is the matter?
+            pass
+        self._tally.changed |= done > 0
+        return names[done:]
 
     def _takes(self, relative: str, *, is_dir: bool) -> bool:
         """Tell whether the patterns mean the entry itself."""

@@ -9,7 +9,9 @@ from stat import S_ISLNK, S_ISREG
 __all__ = ["PREFIX", "is_leftover", "is_temporary", "remove_leftovers"]
 
 PREFIX = ".br-"
-_NAME = re.compile(r"\.br-[0-9A-Za-z][0-9A-Za-z-]*-\d+-\d+-(?:\d+(?:\.[0-9A-Za-z]{1,16})?|links|spool)")
+_NAME = re.compile(
+    r"\.br-[0-9A-Za-z][0-9A-Za-z-]*-\d+-\d+-(?:\d+(?:\.[0-9A-Za-z]{1,16})?|links|spool)"
+)
 #: Nobody writes a file for a day without the filesystem noticing.
 _OLD_S = 24 * 3600
 

@@ -1,7 +1,7 @@
 """Copy whole trees, in one worker or in many: directories first, their metadata last.
 
-    a directory is made (0700), its files are copied, then its directories in the same way; when
-    nothing is left in it, it gets the metadata of its source
+a directory is made (0700), its files are copied, then its directories in the same way; when
+nothing is left in it, it gets the metadata of its source
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
 from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done
@@ -30,10 +30,10 @@ from batchrun.ops.tree.metadata import apply_to_fd
 from batchrun.ops.tree.parcels import Payload
 from batchrun.ops.tree.temporary import remove_leftovers
 
-__all__ = ["CopyConfig", "CopyForest", "CopyVisitor", "Copier", "copy_chunk", "end_meetings"]
+__all__ = ["Copier", "CopyConfig", "CopyForest", "CopyVisitor", "copy_chunk", "end_meetings"]
 
-#: What is known of a copied directory: this operation has made it; or, in a dry run, it is not there
-#: yet. Of one that was there, the time that it had, in nanoseconds.
+#: What is known of a copied directory: this operation has made it; or, in a dry run, it is not
+#: there yet. Of one that was there, the time that it had, in nanoseconds.
 _NEW, _MISSING = "new", "missing"
 #: Size of a file of usual size, in bytes, for the cost of bigger ones.
 _USUAL_SIZE = 64 * 1024
@@ -204,7 +204,7 @@ class CopyVisitor:
         if rules.when != "missing" and not rules.verify and not rules.durable and rules.keep.times:
             self._fresh = FreshFiles(context, rules.keep, tally, self.copier)
 
-    def __enter__(self) -> "CopyVisitor":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -227,15 +227,27 @@ class CopyVisitor:
     def enter(self, node: Node) -> bool:
         """Make the copy of a directory."""
         above = node.parent
-        assert above is not None
         self._context.check()
-        if self._selection is not None and not self._selection.enters(node.path):
+        if above is None or (self._selection is not None and not self._selection.enters(node.path)):
+            return False
+        if not self._enter_source(node, above):
             return False
         try:
-            source = self._sources.at(above, node.name)
+            token = self._made(node, above)
+        except OperationError as error:
+            self._tally.fail(error)
+            token = None
         except OSError as error:
-            self._tally.fail(failure(error, "open the directory", self._sources.prefix(above)))
-            return False
+            target = self._targets.prefix(above) + node.name
+            self._tally.fail(failure(error, "make the directory", target))
+            token = None
+        node.token = token
+        if token is None:
+            self._sources.leave(node)
+        return token is not None
+
+    def _enter_source(self, node: Node, above: Node) -> bool:
+        """Open a directory of the source; False: it is none, or cannot be opened."""
         try:
             self._sources.enter(node)
         except FileNotFoundError:
@@ -244,21 +256,8 @@ class CopyVisitor:
             self.others(above, [node.name])
             return False
         except OSError as error:
-            self._tally.fail(failure(error, "open the directory", source.path))
-            return False
-        try:
-            node.token = self._made(node, above, source)
-        except OperationError as error:
-            self._sources.leave(node)
-            self._tally.fail(error)
-            return False
-        except OSError as error:
-            self._sources.leave(node)
-            target = self._targets.prefix(above) + node.name
-            self._tally.fail(failure(error, "make the directory", target))
-            return False
-        if not node.token and node.token != 0:
-            self._sources.leave(node)
+            path = self._sources.prefix(above) + node.name
+            self._tally.fail(failure(error, "open the directory", path))
             return False
         return True
 
@@ -306,8 +305,8 @@ class CopyVisitor:
 
     # ---- how ------------------------------------------------------------------------------
 
-    def _made(self, node: Node, above: Node, source: Place) -> str | int:
-        """Make or find the copy of a directory; returns which."""
+    def _made(self, node: Node, above: Node) -> str | int | None:
+        """Make or find the copy of a directory; returns which; None: something is in the way."""
         if above.token == _MISSING:
             self._tally.changed = True
             return _MISSING
@@ -323,7 +322,8 @@ class CopyVisitor:
         elif not S_ISDIR(old.st_mode):
             if self._rules.mirror:
                 self.obstacles += 1
-                return ""
+                return None
+            source = self._sources.at(above, node.name)
             raise in_the_way(source, target, "not a directory")
         fd = self._targets.enter(node)
         if old is None:
