@@ -10,6 +10,7 @@ import journal
 import million
 import report
 import startup
+import tree
 from common import machine, print_rows
 
 
@@ -23,6 +24,7 @@ def main() -> None:
         commands.rows,
         each.rows,
         files.rows,
+        tree.rows,
         compress.rows,
         million.rows,
         journal.rows,

@@ -62,6 +62,7 @@ CASES: dict[str, Prepare] = {
     "move": lambda root, name: {"src": (_source(root, name),), "dest": f"{root}/out/"},
     "sync": lambda root, name: {"src": _source(root, name), "dest": f"{root}/out/{name}"},
     "delete": lambda root, name: {"path": (_source(root, name),)},
+    "prune": lambda root, name: {"path": (_source(root, name),), "older_than": 86400.0},
     "write": lambda root, name: {"dest": f"{root}/out/{name}", "text": name, "mode": "0640"},
     "template": lambda root, name: {"src": "t", "dest": f"{root}/out/{name}", "text": name},
     "replace": lambda root, name: {"path": (_file(root, name),), "find": "content", "with_": "x"},
@@ -174,6 +175,7 @@ WITH_PATTERNS: dict[str, Params] = {
     "perms": {"mode": "0600"},
     "replace": {"find": "content", "with_": "x"},
     "delete": {},
+    "prune": {"older_than": 86400.0},
 }
 #: There must be a result, or it would be missing without a word.
 NEEDS_A_MATCH = {"archive", "checksum"}

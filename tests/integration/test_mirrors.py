@@ -209,7 +209,7 @@ def test_equal_trees_are_the_same(tmp_path: Path, src: Path) -> None:
     dest = tmp_path / "dest"
     mirror(src, dest)
     for params in ({}, {"checksum": True}, {"metadata": ("mode", "owner", "times", "xattrs")}):
-        report = spread("compare", src=str(src), dest=str(dest), **params)  # type: ignore[arg-type]  # see above
+        report = spread("compare", src=str(src), dest=str(dest), **params)
         assert isinstance(report.outcome, Ok), report
         assert not report.outcome.changed
         entries = sum(1 for _ in src.rglob("*")) + 1

@@ -70,7 +70,6 @@ LATER_MODIFIERS = frozenset(
 LATER_OPERATIONS = frozenset(
     {
         "download",
-        "prune",
         "reboot",
         "upload",
         "wait_for",

@@ -195,8 +195,6 @@ def later_message(key: str) -> str:
 
 #: What serves until an operation is there.
 _INSTEAD = {
-    "prune": '`foreach: {find: {path: DIR, older_than: 30d}}` with `delete: "{{ item }}"` deletes '
-    "by age",
     "wait_for": "a `run` that looks, with `retries`, `retry_delay` and `retry_backoff: 1`, waits",
 }
 

@@ -16,6 +16,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "sync": ("sync",),
     "compare": ("compare",),
     "delete": ("delete",),
+    "prune": ("prune",),
     "write": ("write",),
     "template": ("template",),
     "replace": ("replace",),
