@@ -53,7 +53,11 @@ def test_directories_below_are_pruned_and_those_that_are_empty_go(
     (tmp_path / "tree" / "new and empty").mkdir()
     (tmp_path / "tree" / "link").symlink_to("d1")
 
-    params: dict[str, Any] = {"path": (f"{tmp_path}/tree",), "older_than": 9.5 * DAY_S, "recursive": True}
+    params: dict[str, Any] = {
+        "path": (f"{tmp_path}/tree",),
+        "older_than": 9.5 * DAY_S,
+        "recursive": True,
+    }
     run("prune", **params, empty_dirs=True, exclude=("d19",))
 
     assert names(tmp_path / "tree") == {

@@ -267,3 +267,35 @@ def test_directories_that_would_be_closed_are_changed_last(tmp_path: Path) -> No
     for path in [tree, *tree.rglob("*")]:
         if path.is_dir() and not path.is_symlink():
             assert path.stat().st_mode & 0o7777 == 0, path
+
+
+def test_a_big_file_is_copied_in_ranges_by_many(tmp_path: Path) -> None:
+    tree, copy = tmp_path / "tree", tmp_path / "copy"
+    (tree / "deep" / "er").mkdir(parents=True)
+    big = tree / "deep" / "er" / "big"
+    big.write_bytes(os.urandom(1 << 20) * 150 + b"end")
+    (tree / "small").touch()
+    os.setxattr(big, "user.kind", b"big")
+    os.utime(big, ns=(1, 10**18 + 7))
+
+    report = spread("copy", src=(str(tree),), dest=str(copy))
+
+    assert changed(report)
+    assert report.bytes_done == big.stat().st_size
+    assert differences(tree, copy) == ""
+    assert not changed(spread("copy", src=(str(tree),), dest=str(copy)))
+    (copy / "deep/er/big").write_bytes(b"else")
+    assert changed(spread("copy", src=(str(tree),), dest=str(copy)))
+    assert differences(tree, copy) == ""
+    assert list(tmp_path.rglob(".br-*")) == []
+
+
+def test_a_big_file_that_is_not_completed_leaves_no_trace(tmp_path: Path) -> None:
+    tree, copy = tmp_path / "tree", tmp_path / "copy"
+    tree.mkdir()
+    (tree / "big").write_bytes(b"x" * (200 << 20))
+
+    report = spread("copy", make=in_process, timeout_s=0.03, src=(str(tree),), dest=str(copy))
+
+    assert report.outcome.kind == "timed_out"
+    assert list(tmp_path.rglob(".br-*")) == []

@@ -16,6 +16,9 @@ from batchrun.ops.tree.crawl import Listed, Node, begin, crawl, root_node
 from batchrun.ops.tree.forest import Forest
 from batchrun.ops.tree.parcels import DIRS, FILES, OTHERS, Answer, Payload
 
+#: The machine may be busy with other tests.
+unhurried = settings(deadline=None, max_examples=60)
+
 Tree = dict[str, "Tree | int"]
 
 NAMES = st.text("abcdefgh", min_size=1, max_size=2)
@@ -171,6 +174,7 @@ class Play:
             self.forest.absorb(chunk, Done(outcome=Ok(changed=False), answer=answer))
 
 
+@unhurried
 @given(TREES, st.data())
 def test_every_entry_is_worked_on_once_and_every_directory_left_after_all_that_is_in_it(
     tree: Tree, data: DataObject
@@ -185,6 +189,7 @@ def test_every_entry_is_worked_on_once_and_every_directory_left_after_all_that_i
     _assert_deepest_first(world)
 
 
+@unhurried
 @given(TREES, st.data())
 def test_whatever_dies_everything_is_done_and_directories_are_left_last(
     tree: Tree, data: DataObject
@@ -200,6 +205,7 @@ def test_whatever_dies_everything_is_done_and_directories_are_left_last(
     _assert_deepest_first(world)
 
 
+@unhurried
 @given(TREES, st.data())
 def test_a_mark_on_any_entry_reaches_every_directory_above_it(tree: Tree, data: DataObject) -> None:
     world = World(tree)
@@ -212,7 +218,7 @@ def test_a_mark_on_any_entry_reaches_every_directory_above_it(tree: Tree, data: 
         assert world.marks[path] == any(file.rpartition("/")[2].startswith("a") for file in below)
 
 
-@settings(max_examples=30)
+@unhurried
 @given(TREES, st.data())
 def test_a_name_that_kills_every_worker_is_blamed_and_the_rest_is_done(
     tree: Tree, data: DataObject
@@ -234,6 +240,7 @@ def test_a_name_that_kills_every_worker_is_blamed_and_the_rest_is_done(
         assert all(f"/root/{path}, again and again" in done.outcome.message for path in deadly)
 
 
+@unhurried
 @given(TREES)
 def test_one_that_is_stopped_is_over_as_soon_as_nothing_is_out(tree: Tree) -> None:
     world = World(tree)

@@ -1,10 +1,9 @@
 """How a unit ended, for good or in one attempt: eight kinds, each with its own data."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
-if TYPE_CHECKING:
-    from batchrun.model.tree import Spread
+from batchrun.model.tree import Spread
 
 __all__ = [
     "KINDS",
@@ -206,6 +205,6 @@ class Report:
     #: Who ran it, such as `worker-2`.
     worker: str = ""
     #: The rest of the operation is for several workers; the attempt has not ended.
-    spread: "Spread | None" = None
+    spread: Spread | None = None
     #: Of a chunk of a tree operation: what came of it.
     answer: object = None

@@ -106,7 +106,7 @@ class FileCopier:
             self._tally.warn(f"{shown(source.path)} is a socket, which cannot be copied")
             return
         links = self._links_of(st) if st.st_nlink > 1 else None
-        if old is None or self._is_wanted(source, st, target, old):
+        if old is None or self.wants(source, st, target, old):
             if self._dry:
                 self._foresee(source, st, target)
             self._tally.changed = True
@@ -156,10 +156,12 @@ class FileCopier:
         """Return where copies meet when this thing has several names that are kept."""
         return self.meeting if st.st_nlink > 1 and self._rules.keep.links else None
 
-    def _is_wanted(
-        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result
-    ) -> bool:
-        """Decide whether what is there is replaced; if not, give it the metadata that it lacks."""
+    def wants(self, source: Place, st: os.stat_result, target: Place, old: os.stat_result) -> bool:
+        """Decide whether what is there is replaced; if not, give it the metadata that it lacks.
+
+        Raises:
+            OperationError: they cannot be compared.
+        """
         when = self._rules.when
         if when == "missing":
             return False

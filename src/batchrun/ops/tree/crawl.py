@@ -39,7 +39,18 @@ _DIRECTORY_COST = 2
 class Node:
     """A directory that is being worked on."""
 
-    __slots__ = ("local", "marked", "name", "number", "parent", "path", "pending", "root", "token")
+    __slots__ = (
+        "later",
+        "local",
+        "marked",
+        "name",
+        "number",
+        "parent",
+        "path",
+        "pending",
+        "root",
+        "token",
+    )
 
     def __init__(self, parent: "Node | None", name: str, root: Root, path: str) -> None:
         self.parent = parent
@@ -51,6 +62,8 @@ class Node:
         self.token: Any = None
         #: Something that the visitor does not want to forget is true of it or of something below.
         self.marked = False
+        #: Names that are to be entered as if they were directories: there is much to do in them.
+        self.later: list[str] = []
         #: Who has given it knows it by this; for one that was opened here 0.
         self.number = 0
         #: It was opened here, so it is left here, unless the slice is over before.
@@ -219,6 +232,10 @@ class _Crawl:
             batch = todo[at : at + _BATCH]
             self._cost += visit(node, batch)
             at += _BATCH
+            if node.later:
+                self._stack.append((node, DIRS, joined(node.later)))
+                node.pending += 1
+                node.later = []
             if self._cost >= most and at < len(todo):
                 node.pending += 1
                 self._stack.append((node, kind, joined(todo[at:])))

@@ -206,11 +206,15 @@ class Forest:
     def drop(self, chunk: Chunk) -> None:
         """Forget a chunk: the operation will not be completed."""
         del self._out[chunk.number]
-        self._stopped = True
+        self.stop()
 
     def stop(self) -> None:
-        """Give nothing out any more."""
-        self._stopped = True
+        """Give nothing out any more, but what cleans up."""
+        if not self._stopped:
+            self._stopped = True
+            for node in self._nodes.values():
+                if node.number != _TOP:
+                    self.abandoned(node.token, *node.place())
 
     @property
     def over(self) -> bool:
@@ -252,6 +256,9 @@ class Forest:
 
     def heard(self, extras: list[Any]) -> None:
         """Take in what else a worker has found, for operations that ask for it."""
+
+    def abandoned(self, token: Any, root: Root, path: str) -> None:
+        """A directory will not be left: have cleaned up what must not stay."""
 
     def turned(self) -> None:
         """Everything is done: plant more, for operations that have several turns."""

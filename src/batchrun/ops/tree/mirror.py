@@ -16,6 +16,7 @@ from batchrun.model.operation import Context, Done
 from batchrun.model.outcome import Ok
 from batchrun.model.tree import Chunk
 from batchrun.ops.failures import Tally, failure, refusal
+from batchrun.ops.tree.bigfiles import is_part
 from batchrun.ops.tree.copying import FileCopier, Rules
 from batchrun.ops.tree.crawl import Listed, Node, Rest, crawl
 from batchrun.ops.tree.doors import Doors
@@ -26,7 +27,7 @@ from batchrun.ops.tree.listing import entries
 from batchrun.ops.tree.parcels import DIRS, FILES, LIST, Answer, Payload, Root, joined
 from batchrun.ops.tree.removing import RemoveVisitor, Removing
 from batchrun.ops.tree.sides import OneSide
-from batchrun.ops.tree.treecopy import CopyConfig, CopyVisitor, end_meetings
+from batchrun.ops.tree.treecopy import CopyConfig, CopyVisitor, end_traces
 
 __all__ = ["CHUNK", "FOREST", "Mirror", "MirrorForest", "mirror_chunk"]
 
@@ -63,6 +64,11 @@ class MirrorForest(Forest):
         self._count = self._seen = 0
         self._obstacles = 0
         super().__init__(seed)
+
+    def abandoned(self, token: Any, root: Root, path: str) -> None:
+        """Have the temporary file of a big one removed."""
+        if is_part(token):
+            self.clean_up((root, path, token[0]))
 
     def heard(self, extras: list[Any]) -> None:
         """Take in what was found."""
@@ -128,7 +134,7 @@ def mirror_chunk(payload: Payload, context: Context) -> Done:
     rest: Rest = ([], [], [])
     extras: list[Any] = []
     if deaths < 0:
-        end_meetings(items, mirror.config[2])
+        end_traces(items, mirror.config[2])
     else:
         most = 1 if deaths else context.settings.slice_cost or inf
         with _visitor(mirror, context, tally, deaths, lost) as visitor:

@@ -17,6 +17,7 @@ from batchrun.model.outcome import Ok
 from batchrun.model.tree import Chunk, Spread
 from batchrun.ops.failures import Tally, failure
 from batchrun.ops.foresee import check_may_read, check_may_write
+from batchrun.ops.tree.bigfiles import BigFiles, is_part, remove_temporary
 from batchrun.ops.tree.copying import FileCopier, Rules, in_the_way
 from batchrun.ops.tree.crawl import Listed, Node, Rest, begin, crawl, root_node
 from batchrun.ops.tree.data import SMALL_SIZE
@@ -27,10 +28,10 @@ from batchrun.ops.tree.freshfiles import FreshFiles
 from batchrun.ops.tree.links import Meeting, end_meeting
 from batchrun.ops.tree.listing import entries
 from batchrun.ops.tree.metadata import apply_to_fd
-from batchrun.ops.tree.parcels import Payload
+from batchrun.ops.tree.parcels import FILES, Payload, Root
 from batchrun.ops.tree.temporary import remove_leftovers
 
-__all__ = ["Copier", "CopyConfig", "CopyForest", "CopyVisitor", "copy_chunk", "end_meetings"]
+__all__ = ["Copier", "CopyConfig", "CopyForest", "CopyVisitor", "copy_chunk", "end_traces"]
 
 #: What is known of a copied directory: this operation has made it; or, in a dry run, it is not
 #: there yet. Of one that was there, the time that it had, in nanoseconds.
@@ -100,7 +101,7 @@ class Copier:
         rest, extras = self.begin(most)
         if not rest[1]:
             # In the root of a tree it was removed with what was in it.
-            end_meetings(extras, self._meeting)
+            end_traces(extras, self._meeting)
             return None
         answer = (self._tally.counted(), *rest, extras)
         return Spread(coordinator=_FOREST, seed=(_CHUNK, self.config, answer))
@@ -144,6 +145,11 @@ class Copier:
 class CopyForest(Forest):
     """Copies of trees that many workers make."""
 
+    def abandoned(self, token: Any, root: Root, path: str) -> None:
+        """Have the temporary file of a big one removed."""
+        if is_part(token):
+            self.clean_up((root, path, token[0]))
+
     def heard(self, extras: list[Any]) -> None:
         """Take note of where copies of files with several names meet."""
         for base in extras:
@@ -160,7 +166,7 @@ def copy_chunk(payload: Payload, context: Context) -> Done:
     config, deaths, items, lost = payload
     tally = Tally()
     if deaths < 0:
-        end_meetings(items, config[2])
+        end_traces(items, config[2])
         return Done(outcome=Ok(changed=False), answer=(tally.counted(), [], [], [], []))
     visitor = CopyVisitor(context, config, tally, again=deaths > 0)
     visitor.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
@@ -188,6 +194,8 @@ class CopyVisitor:
         self._tidied: set[Node] = set()
         #: What is in the way and will be removed, for a mirror.
         self.obstacles = 0
+        #: Whatever it is, it is copied at once.
+        self._hurried = False
         self._rules = rules
         self._selection = rules.selection
         self._tally = tally
@@ -200,6 +208,7 @@ class CopyVisitor:
         self._name = meeting
         self._meeting = Meeting(base, meeting, dry=self._dry)
         self.copier.meeting = self._meeting
+        self._big = BigFiles(context, rules, tally, self.copier, (self._sources, self._targets))
         self._fresh = None
         if rules.when != "missing" and not rules.verify and not rules.durable and rules.keep.times:
             self._fresh = FreshFiles(context, rules.keep, tally, self.copier)
@@ -232,6 +241,8 @@ class CopyVisitor:
             return False
         if not self._enter_source(node, above):
             return False
+        if is_part(node.token):
+            return True
         try:
             token = self._made(node, above)
         except OperationError as error:
@@ -253,7 +264,11 @@ class CopyVisitor:
         except FileNotFoundError:
             return False
         except NotADirectoryError:
+            if self._begin_big(node):
+                return True
+            self._hurried = True
             self.others(above, [node.name])
+            self._hurried = False
             return False
         except OSError as error:
             path = self._sources.prefix(above) + node.name
@@ -261,8 +276,20 @@ class CopyVisitor:
             return False
         return True
 
+    def _begin_big(self, node: Node) -> bool:
+        """Begin a file that is to be copied in ranges; False: it is none of those."""
+        try:
+            node.token = self._big.begin(node)
+        except OSError:
+            # Whoever copies it in the ordinary way says what is the matter.
+            return False
+        return node.token is not None
+
     def listed(self, node: Node) -> Iterator[Listed]:
-        """Yield what is in a source directory."""
+        """Yield what is in a source directory, or the ranges of a big file."""
+        if is_part(node.token):
+            yield from ((start, FILES) for start in self._big.ranges(node))
+            return
         fd = self._sources.fd(node)
         try:
             yield from entries(fd, temporaries=self._rules.temporaries)
@@ -270,8 +297,10 @@ class CopyVisitor:
             self._tally.fail(failure(error, "list the directory", self._sources.prefix(node)))
 
     def files(self, node: Node, names: list[str]) -> int:
-        """Copy files, small ones into new directories the fast way."""
+        """Copy files, small ones into new directories the fast way; or ranges of a big one."""
         self._context.check()
+        if is_part(node.token):
+            return self._ranges(node, names)
         self._tidy(node)
         before = self._tally.bytes_done
         names = self._meant(node, names)
@@ -291,7 +320,10 @@ class CopyVisitor:
         return 2 * len(names)
 
     def leave(self, node: Node) -> None:
-        """Give a directory the metadata of its source."""
+        """Give a directory the metadata of its source, and a big file its name."""
+        if is_part(node.token):
+            self._finish_big(node)
+            return
         if node.token != _MISSING:
             try:
                 self._finish(node)
@@ -397,7 +429,36 @@ class CopyVisitor:
         if old is not None and S_ISDIR(old.st_mode) and self._rules.mirror:
             self.obstacles += 1
             return
+        if self._big.takes(st) and not self._hurried:
+            if old is None or self.copier.wants(source, st, target, old):
+                node.later.append(source.name)
+            return
         self.copier.put(source, st, target, old)
+
+    def _ranges(self, node: Node, starts: list[str]) -> int:
+        """Copy ranges of a big file; what goes wrong shows when it is finished."""
+        try:
+            return self._big.copy(node, starts) // _USUAL_SIZE
+        except OSError as error:
+            node.marked = True
+            path = self._targets.prefix(node).rstrip("/")
+            self._tally.fail(failure(error, "write", path))
+            return 1
+
+    def _finish_big(self, node: Node) -> None:
+        above = self._big.above(node)
+        try:
+            if node.marked:
+                remove_temporary(node.root, node.path, node.token[0])
+            elif not self._big.finish(node):
+                self._hurried = True
+                self.others(above, [node.name])
+        except OSError as error:
+            path = self._targets.prefix(node).rstrip("/")
+            self._tally.fail(failure(error, "write", path))
+        finally:
+            self._hurried = False
+            node.marked = False
 
     def _finish(self, node: Node) -> None:
         here = self._sources.fd(node)
@@ -423,11 +484,14 @@ def make_directory(target: Place, rules: Rules) -> None:
     os.mkdir(target.name, 0o700 if rules.keep.mode else 0o777, dir_fd=target.dir_fd)
 
 
-def end_meetings(bases: list[str], name: str) -> None:
-    """Remove the directories in which copies have met."""
-    for base in bases:
-        with suppress(OSError):
-            fd = os.open(base, OPEN_DIRECTORY & ~os.O_NOFOLLOW)
+def end_traces(traces: list[Any], name: str) -> None:
+    """Remove the directories in which copies have met, and files that will not be completed."""
+    for trace in traces:
+        with suppress(OSError, OperationError):
+            if not isinstance(trace, str):
+                remove_temporary(*trace)
+                continue
+            fd = os.open(trace, OPEN_DIRECTORY & ~os.O_NOFOLLOW)
             try:
                 end_meeting(fd, name)
             finally:
