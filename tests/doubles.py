@@ -11,6 +11,7 @@ from batchrun.engine.scheduler import (
     AskPause,
     Close,
     Command,
+    Forget,
     Open,
     Scheduler,
     StopUnit,
@@ -53,7 +54,7 @@ def task(name: str, *needs: str, **modifiers: Any) -> Task:
     return Task(
         id=name,
         name=modifiers.pop("title", name),
-        operation="noop",
+        operation=modifiers.pop("operation", "noop"),
         needs=tuple(Need(task_id=need) for need in needs),
         single=modifiers.pop("single", False),
         **modifiers,
@@ -106,6 +107,7 @@ class Play:
         *tasks: Task,
         plans: Mapping[str, Plan] | None = None,
         totals: Mapping[str, int] | None = None,
+        hosts: Mapping[str, int] | None = None,
         slots: int = 2,
         random: float = 0.5,
         machine: LockTable | None = None,
@@ -122,8 +124,11 @@ class Play:
         self.closed: list[str] = []
         self.stops: list[int] = []
         self.asked: list[AskPause] = []
+        #: Names of the hosts whose connections are not needed any more.
+        self.forgotten: list[str] = []
         self.drawn = Counter[str]()
         self._totals = totals or {}
+        self._hosts = hosts or {}
         given = plans or {}
         self._plans = {
             one.id: iter(given.get(one.id, units(one.id, 1)))
@@ -234,7 +239,8 @@ class Play:
         match command:
             case Open(task_id=task_id):
                 self.opened.append(task_id)
-                self.scheduler.opened(task_id, self._totals.get(task_id))
+                totals, hosts = self._totals, self._hosts
+                self.scheduler.opened(task_id, totals.get(task_id), hosts.get(task_id))
             case Close(task_id=task_id):
                 self.closed.append(task_id)
             case Order():
@@ -247,6 +253,8 @@ class Play:
                     self.scheduler.returned(number, self.now)
             case AskPause():
                 self.asked.append(command)
+            case Forget(host=host):
+                self.forgotten.append(host.name)
             case _:
                 self.events.append(command)
 
@@ -325,6 +333,8 @@ class ListSource:
         self._plans = dict(plans or {})
         self.opened: list[str] = []
         self.closed: list[str] = []
+        #: Units of tasks on hosts that have ended.
+        self.ended: list[Unit] = []
         self.scopes: dict[str, Mapping[str, Any]] = {}
         self.wakers: dict[str, Waker] = {}
         self.reviewed: list[tuple[str, int, int]] = []
@@ -354,6 +364,7 @@ class ListStream:
         self._task_id = task_id
         self._plan = iter(plan)
         self.total: int | None = None
+        self.hosts: int | None = None
         self.done_before = 0
 
     def draw(self) -> Unit | Drawn:
@@ -361,6 +372,9 @@ class ListStream:
         if isinstance(drawn, SourceError):
             raise drawn
         return drawn
+
+    def ended(self, unit: Unit) -> None:
+        self._source.ended.append(unit)
 
     def close(self) -> None:
         self._source.closed.append(self._task_id)

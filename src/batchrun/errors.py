@@ -7,13 +7,15 @@
     ├── LockHeldError               75   another run of this job is going on
     ├── JournalError                 1   a run cannot be recorded, or its record cannot be read
     │   └── RecordNotBegunError      1   a run was killed before its record was begun
+    ├── NodeSetError                65   a node set cannot be read, or names what there is not
     ├── SourceError                      a `foreach` source could not be read to its end
     ├── OperationError                   an operation on files could not do its work
+    ├── UnreachableError                 there is no session with a host
     ├── UnitStoppedError                 a unit was asked to stop, or ran out of time
     ├── WorkerTaskError                  a pool function's error or result cannot be pickled
     └── WorkerLostError                  the process that ran a function given to the pool died
 
-The last five never leave the engine as exceptions: they become outcomes (data).
+The last six never leave the engine as exceptions: they become outcomes (data).
 """
 
 from collections.abc import Sequence
@@ -24,12 +26,14 @@ __all__ = [
     "JobFileError",
     "JournalError",
     "LockHeldError",
+    "NodeSetError",
     "OperationError",
     "PluginError",
     "Problem",
     "RecordNotBegunError",
     "SourceError",
     "UnitStoppedError",
+    "UnreachableError",
     "UsageError",
     "WorkerLostError",
     "WorkerTaskError",
@@ -83,6 +87,12 @@ class PluginError(BatchrunError):
     exit_code = 65
 
 
+class NodeSetError(BatchrunError):
+    """A node set cannot be read, or names what there is not; the message says what to write."""
+
+    exit_code = 65
+
+
 class LockHeldError(BatchrunError):
     """Another run holds the lock of this job."""
 
@@ -122,6 +132,19 @@ class OperationError(BatchrunError):
     def __init__(self, message: str, *, errno: int | None = None, retryable: bool = True) -> None:
         super().__init__(message)
         self.errno = errno
+        self.retryable = retryable
+
+
+class UnreachableError(BatchrunError):
+    """There is no session with a host: nothing was done there.
+
+    Args:
+        message: One sentence with the stage that failed, the reason, and what to do.
+        retryable: False when another attempt would fail again for certain (a wrong host key).
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
         self.retryable = retryable
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from batchrun.api.config import RunConfig
 from batchrun.api.continuing import Continuation, Wanted
 from batchrun.api.continuing import continuation as _continuation
+from batchrun.api.fleet import Fleet
 from batchrun.api.recording import Words, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
@@ -26,7 +27,7 @@ from batchrun.engine.presence import Presence, presence_path
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
 from batchrun.errors import JournalError
-from batchrun.jobfile import LoadOptions
+from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
@@ -38,7 +39,7 @@ from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink
 from batchrun.model.statedir import own_state_dir
 from batchrun.model.unit import RunSettings
-from batchrun.plugins import OPERATIONS, REFERENCE
+from batchrun.plugins import HOST_OPERATIONS, OPERATIONS, REFERENCE
 from batchrun.report.recap import Summary, recap_text
 from batchrun.report.spool import SpoolCleaner
 
@@ -51,6 +52,7 @@ __all__ = [
     "Wanted",
     "Words",
     "continuation",
+    "host_operations",
     "load",
     "load_text",
     "new_run_id",
@@ -60,8 +62,13 @@ __all__ = [
 
 
 def operations() -> OperationTable:
-    """Return every operation there is, by name."""
+    """Return every operation on this machine, by name."""
     return OPERATIONS
+
+
+def host_operations() -> OperationTable:
+    """Return every operation on hosts, by name."""
+    return HOST_OPERATIONS
 
 
 def load_text(
@@ -79,7 +86,11 @@ def load_text(
         JobFileError: it has mistakes; it carries all of them.
     """
     return _load_text(
-        text, file=file, base_dir=base_dir, table=operations(), options=options or LoadOptions()
+        text,
+        file=file,
+        base_dir=base_dir,
+        table=Tables(here=operations(), on_hosts=host_operations()),
+        options=options or LoadOptions(),
     )
 
 
@@ -93,7 +104,11 @@ def load(path: str | os.PathLike[str], options: LoadOptions | None = None) -> Lo
     Raises:
         JobFileError: the file has mistakes; it carries all of them.
     """
-    return _load(path, table=operations(), options=options or LoadOptions())
+    return _load(
+        path,
+        table=Tables(here=operations(), on_hosts=host_operations()),
+        options=options or LoadOptions(),
+    )
 
 
 def run(
@@ -122,7 +137,8 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or _free_run_id(started_at)
-    described = _described(loaded.job, config)
+    fleet = Fleet(_described(loaded.job, config), config)
+    described = fleet.job
     procs = _procs(procs, described.procs)
     summary = Summary()
     queue: SimpleQueue[Any] = SimpleQueue()
@@ -137,6 +153,7 @@ def run(
         stack.enter_context(signals_to(queue) if config.handle_signals else nullcontext())
         if loaded.secrets is not None:
             stack.callback(loaded.secrets.close)
+        runner = fleet.routed(_runner(procs, settings, queue), settings, queue)
         options = RunOptions(
             run_id=run_id,
             procs=procs,
@@ -149,12 +166,17 @@ def run(
             grace_s=config.grace_s,
             tickers=(*(one for one in behind if isinstance(one, Behind)), *config.tickers),
             final_scope=_final_scope(summary),
-            notes=(*loaded.warnings, *(config.goes_on.notes if config.goes_on else ())),
+            forget=runner.forget,
+            notes=(
+                *loaded.warnings,
+                *fleet.notes,
+                *(config.goes_on.notes if config.goes_on else ()),
+            ),
             secrets=loaded.secrets,
             ask=config.ask,
             machine_locks=machine_locks,
         )
-        return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
+        return Run(described, loaded, runner, queue, options).execute()
 
 
 def _described(job: Job, config: RunConfig) -> Job:
@@ -215,7 +237,7 @@ def continuation(wanted: Wanted) -> Continuation:
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
-    return _continuation(wanted, operations())
+    return _continuation(wanted, Tables(here=operations(), on_hosts=host_operations()))
 
 
 def _locks(
@@ -302,7 +324,7 @@ def _procs(wanted: int | None, of_job: int | None) -> int:
 
 
 def _runner(procs: int, settings: RunSettings, queue: "SimpleQueue[Any]") -> Runner:
-    """Make who runs the units."""
+    """Make who runs the units on this machine."""
     if settings.dry_run:
         return DryRunner(settings, queue, REFERENCE)
     if procs == 0:

@@ -28,10 +28,10 @@ from queue import SimpleQueue
 from batchrun.engine.messages import Message
 from batchrun.engine.unit import Raised, defect_text, find, guarded
 from batchrun.model.around import Around
-from batchrun.model.event import UnitOutput, UnitProgress
+from batchrun.model.event import UnitProgress
 from batchrun.model.operation import Done
 from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, Outcome, Report, TimedOut
-from batchrun.model.ports import Returned, Runner, Started
+from batchrun.model.ports import Returned, Runner, RunnerEvent
 from batchrun.model.tree import Chunk, TreeOperation
 from batchrun.model.unit import Order, Unit
 
@@ -113,7 +113,7 @@ class TreeWork:
 
     # ---- what the runner says -------------------------------------------------------------
 
-    def absorbs(self, message: Report | Returned | Started | UnitOutput | UnitProgress) -> bool:
+    def absorbs(self, message: RunnerEvent) -> bool:
         """Take what is not meant for the loop; False: it is."""
         number = message.number
         if number < CHUNKS:
@@ -149,7 +149,7 @@ class TreeWork:
 
     def _hear(
         self,
-        message: Report | Returned | Started | UnitOutput | UnitProgress,
+        message: RunnerEvent,
         tree: "_Tree",
         chunk: Chunk,
     ) -> None:

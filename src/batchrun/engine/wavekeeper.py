@@ -50,20 +50,27 @@ class WaveKeeper:
 
     def planned(self, one: UnitState, waves: Waves) -> bool:
         """Count a planned unit into the wave under way; False: it was held for the next one."""
-        if waves.number and waves.full:
+        if waves.number and not waves.takes(one.unit):
             one.task.first_of_wave = one
             one.task.blocked.add(one)
             self.went_on(one.task, waves)
             return False
         if not waves.number:
             self._begin(one.task, waves)
-        waves.plan()
+        self.join(one, waves)
         return True
+
+    def join(self, one: UnitState, waves: Waves) -> None:
+        """Count a unit into the wave under way, which takes it."""
+        one.in_wave = True
+        waves.plan(one.unit)
 
     def went_on(self, state: TaskState, waves: Waves) -> None:
         """Take note that a unit was planned or has ended: the wave may be over."""
         if not waves.over or state.first_of_wave is None or state.stopped:
             return
+        if waves.between is not Between.NOTHING:
+            return  # what has ended was no part of a wave
         because = waves.nothing_ok()
         if because:
             self._endings.hit_limit(state, because)
@@ -108,7 +115,7 @@ class WaveKeeper:
         if one is not None:
             state.blocked.remove(one)
             self._begin(state, waves)
-            waves.plan()
+            self.join(one, waves)
             self._place(one)
 
     def _begin(self, state: TaskState, waves: Waves) -> None:

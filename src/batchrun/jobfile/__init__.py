@@ -11,20 +11,29 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from batchrun.jobfile.options import LoadOptions, TaskDescription
+from batchrun.jobfile.places import Tables, as_tables
 from batchrun.model.operation import OperationTable
 
 if TYPE_CHECKING:
     from batchrun.jobfile.loaded import LoadedJob
 
-__all__ = ["LoadOptions", "TaskDescription", "json_schema", "load", "load_text"]
+__all__ = ["LoadOptions", "Tables", "TaskDescription", "json_schema", "load", "load_text"]
 
 _NO_OPTIONS = LoadOptions()
 
 
 def load(
-    source: str | os.PathLike[str], *, table: OperationTable, options: LoadOptions = _NO_OPTIONS
+    source: str | os.PathLike[str],
+    *,
+    table: OperationTable | Tables,
+    options: LoadOptions = _NO_OPTIONS,
 ) -> "LoadedJob":
     """Load a job file; `-` is standard input.
+
+    Args:
+        source: Its path.
+        table: The operations that tasks may use; a plain table has none on hosts.
+        options: What the command line adds.
 
     Raises:
         JobFileError: it has mistakes; all of them are in it, in the order of their lines.
@@ -32,7 +41,7 @@ def load(
     """
     from batchrun.jobfile.load import read_file  # noqa: PLC0415 - loads yaml, pydantic, jinja2
 
-    return read_file(source, table=table, options=options)
+    return read_file(source, tables=as_tables(table), options=options)
 
 
 def load_text(
@@ -40,7 +49,7 @@ def load_text(
     *,
     file: str,
     base_dir: str,
-    table: OperationTable,
+    table: OperationTable | Tables,
     options: LoadOptions = _NO_OPTIONS,
 ) -> "LoadedJob":
     """Load the text of a job file.
@@ -49,7 +58,7 @@ def load_text(
         text: UTF-8 when it is bytes.
         file: Its name, for messages.
         base_dir: Against which relative paths resolve.
-        table: The operations that tasks may use.
+        table: The operations that tasks may use; a plain table has none on hosts.
         options: What the command line adds.
 
     Raises:
@@ -58,11 +67,17 @@ def load_text(
     """
     from batchrun.jobfile.load import read_text  # noqa: PLC0415 - loads yaml, pydantic, jinja2
 
-    return read_text(text, file=file, base_dir=base_dir, table=table, options=options)
+    return read_text(
+        text,
+        file=file,
+        base_dir=base_dir,
+        tables=as_tables(table),
+        options=options,
+    )
 
 
-def json_schema(table: OperationTable) -> dict[str, Any]:
-    """Return the JSON Schema of a job file with these operations."""
+def json_schema(table: OperationTable | Tables) -> dict[str, Any]:
+    """Return the JSON Schema of a job file with these operations, here and on hosts."""
     from batchrun.jobfile.exported import job_schema  # noqa: PLC0415 - loads pydantic
 
-    return job_schema(table)
+    return job_schema(as_tables(table))

@@ -10,6 +10,7 @@ from batchrun.jobfile.records import Lookup, Origin, UnitResult, empty_result
 from batchrun.jobfile.rendering import Desk, Rendered, Rendering
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.secrets import named_in
+from batchrun.model.host import Host
 from batchrun.model.outcome import Outcome, Report, Skipped
 from batchrun.model.steps import PlannedStep, Section, StepFailure
 from batchrun.model.unit import Unit
@@ -33,18 +34,26 @@ class Target:
     task_id: str
     origin: Origin
     desk: Desk
+    #: Its host; None: it is for none.
+    place: Host | None = None
     #: Its own scope: nobody else puts names into it.
     scope: Names = field(repr=False)
 
     def unit(self, work: Work, operation: str, rendered: Rendered) -> Unit:
         """Make the unit of one operation."""
+        params = rendered.params
+        if work.delegate is not None and self.origin.host and work.frame.is_command:
+            # It runs elsewhere, and still is for this host.
+            params = {**params, "env": {"BATCHRUN_HOST": self.origin.host, **params.get("env", {})}}
         return Unit(
             task_id=self.task_id,
             index=self.origin.index,
             label=self.origin.label,
             key=self.origin.key,
             operation=operation,
-            params=rendered.params,
+            host=self.origin.host,
+            place=self.place if work.delegate is None else rendered.place,
+            params=params,
             around=rendered.around,
             verdict=rendered.verdict,
             timeout_s=work.frame.timeout_s,

@@ -1,8 +1,8 @@
 """What happens during a run, as records; sinks and the aggregator see nothing else.
 
 Order for one unit: `UnitStarted` (at most once an attempt; not for short file operations, of
-which only the end is known), any number of `UnitOutput` and `UnitProgress`, then `UnitRetried`
-and the same again, at last exactly one `UnitEnded`.
+which only the end is known), any number of `UnitOutput`, `UnitProgress` and `UnitStaged`, then
+`UnitRetried` and the same again, at last exactly one `UnitEnded`.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ __all__ = [
     "UnitOutput",
     "UnitProgress",
     "UnitRetried",
+    "UnitStaged",
     "UnitStarted",
 ]
 
@@ -86,6 +87,17 @@ class UnitProgress:
     bytes_done: int
     #: The step that runs now; empty: the same as before, or the unit has none.
     step: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitStaged:
+    """A running unit on a host has come to another stage (connecting, sending, ...)."""
+
+    number: int
+    #: In one or two words.
+    stage: str
+    #: Seconds since the epoch (UTC).
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +192,7 @@ Event: TypeAlias = (
     | UnitStarted
     | UnitOutput
     | UnitProgress
+    | UnitStaged
     | UnitRetried
     | UnitEnded
     | TaskEnded

@@ -1,10 +1,23 @@
 """What a job file describes, as the engine needs it: tasks, their order and their limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Batch", "FailLimit", "Job", "Need", "RetryPolicy", "Task", "WaveSize"]
+__all__ = [
+    "DEFAULT_FANOUT",
+    "Batch",
+    "FailLimit",
+    "Job",
+    "Need",
+    "RetryPolicy",
+    "Task",
+    "WaveSize",
+    "wave_size",
+]
+
+#: Most hosts at once, when nobody says.
+DEFAULT_FANOUT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,18 +53,41 @@ class Need:
     """A task that must have ended well before another one begins."""
 
     task_id: str
-    #: `all`: the whole task has ended; `item`: each unit waits for that of its own item only.
-    per: Literal["all", "item"] = "all"
+    #: `all`: the whole task has ended; `item`, `host`: each unit waits for those of its own item,
+    #: or host, only.
+    per: Literal["all", "item", "host"] = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveSize:
-    """How many units one wave has."""
+    """How many units one wave has; of a task on hosts: how many hosts."""
 
     #: Absolute number; None when `percent` is meant.
     count: int | None = None
     #: Share of the task's units, over 0 to 100, rounded down, at least one unit.
     percent: float | None = None
+
+
+def wave_size(sizes: Sequence[WaveSize], number: int, total: int | None) -> int:
+    """Return how many units, or hosts, a wave may have.
+
+    >>> [wave_size([WaveSize(count=1), WaveSize(percent=10)], n, 25) for n in (1, 2, 3)]
+    [1, 2, 2]
+
+    Args:
+        sizes: What `batch` says; the last one repeats.
+        number: Which wave, from 1.
+        total: Units, or hosts, of the task; a percentage of an unknown total is one.
+    """
+    size = sizes[min(number, len(sizes)) - 1]
+    if size.count is not None:
+        return max(size.count, 1)
+    if total is None or size.percent is None:
+        return 1
+    from fractions import Fraction  # noqa: PLC0415 - workers load this module, and never ask
+
+    # By the digits that were written: 33.3 % of 1000 are 333, though 33.3 * 10 is a bit less.
+    return max(int(Fraction(str(size.percent)) * total / 100), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +126,16 @@ class Task:
     batch: Batch | None = None
     #: Its failures are counted and shown, but fail neither the run nor its dependants.
     ignore_errors: bool = False
-    #: It has exactly one unit (no `foreach`).
+    #: Hosts that were not reached are counted and shown, but fail neither the run nor dependants.
+    ignore_unreachable: bool = False
+    #: It has exactly one unit (no `foreach`, no `hosts`).
     single: bool = True
+    #: Its units are for hosts; each has one, and holds one of the run's `fanout`.
+    on_hosts: bool = False
+    #: Units of this task for the same host at once.
+    per_host: int = 1
+    #: Only the first so many of its hosts that can be reached; None: all.
+    pick: int | None = None
     #: Its operation runs a command.
     is_command: bool = False
     #: The source wants to see each attempt before its outcome counts (`UnitSource.review`).
@@ -119,6 +163,8 @@ class Job:
     deadline_s: float | None = None
     #: What the author of the file asks for; the command line overrides.
     procs: int | None = None
+    #: Most hosts at once; None: `DEFAULT_FANOUT`.
+    fanout: int | None = None
     #: At most one run of this job at a time.
     lock: bool = False
     lock_name: str | None = None

@@ -80,6 +80,8 @@ class Unreachable:
     kind: ClassVar[str] = "unreachable"
     #: One sentence with the stage that failed and the reason.
     message: str
+    #: False when trying again cannot help (a wrong host key).
+    retryable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
-from batchrun.model.event import Event, Kept, UnitOutput, UnitProgress
+from batchrun.model.event import Event, Kept, UnitOutput, UnitProgress, UnitStaged
 from batchrun.model.outcome import Report
 from batchrun.model.unit import Order, Unit
 
@@ -18,6 +18,7 @@ __all__ = [
     "RunnerEvent",
     "SecretSource",
     "Settlement",
+    "Silent",
     "Sink",
     "Started",
     "Ticker",
@@ -47,6 +48,10 @@ class UnitStream(Protocol):
         """How many units there will be in all, when that is known without reading the source."""
 
     @property
+    def hosts(self) -> int | None:
+        """For how many hosts there will be units; None: for none, or that is not known."""
+
+    @property
     def done_before(self) -> int:
         """How many units were left out so far: an earlier run has ended them well."""
 
@@ -57,6 +62,13 @@ class UnitStream(Protocol):
 
         Raises:
             SourceError: the source cannot be read to its end; what was drawn stays valid.
+        """
+
+    def ended(self, unit: Unit) -> None:
+        """Take note that a unit has ended; called for tasks on hosts only.
+
+        So that one slow host does not fill the window with its units, a stream plans only a few
+        ahead of those of each host that have ended.
         """
 
     def close(self) -> None:
@@ -163,7 +175,20 @@ class Returned:
     attempt: int
 
 
-RunnerEvent: TypeAlias = Started | Report | Returned | UnitOutput | UnitProgress
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """A runner's word that nothing was heard of a running unit for long."""
+
+    number: int
+    #: What it did when it was last heard of.
+    stage: str
+    #: For how long, in seconds.
+    silent_s: float
+
+
+RunnerEvent: TypeAlias = (
+    Started | Report | Returned | Silent | UnitOutput | UnitProgress | UnitStaged
+)
 
 
 class Runner(Protocol):

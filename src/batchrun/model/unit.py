@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchrun.model.around import Around
+from batchrun.model.host import Host
 from batchrun.model.outcome import Failed, Skipped
 from batchrun.model.tree import Chunk
 
@@ -32,6 +33,11 @@ class Unit:
     label: str = ""
     #: Name in the table of operations.
     operation: str
+    #: The name of the host that it is for; empty: it is for none.
+    host: str = ""
+    #: Where it runs, by the table of operations on hosts; None: on this machine. Not always the
+    #: host that it is for: there is `delegate_to`.
+    place: Host | None = None
     #: Keyword arguments of the operation's parameter class; picklable, standard types only.
     params: Mapping[str, object] = field(default_factory=dict)
     #: Wall time of one attempt in seconds; None: no limit.

@@ -14,11 +14,11 @@ from batchrun.ops.protected import check_deletable, real_path
 from batchrun.ops.targets import chosen, look_up
 from batchrun.ops.trash import move_to_trash
 from batchrun.ops.tree.folders import Place
-from batchrun.ops.tree.limits import allowed
+from batchrun.ops.tree.limits import allowed_deletions
 from batchrun.ops.tree.removing import Remover, Removing, count
 from batchrun.ops.tree.selection import Selection, selection
 
-__all__ = ["OPERATIONS", "Delete", "delete"]
+__all__ = ["OPERATIONS", "Delete", "allowed_deletions", "delete"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def _check(given: Mapping[str, Any]) -> list[str]:
     limit = given.get("max_delete")
     if isinstance(limit, str):
         try:
-            allowed(limit, 0)
+            allowed_deletions(limit, 0)
         except OperationError as error:
             problems.append(str(error))
     return problems
@@ -141,7 +141,7 @@ def _check_limit(
             meant, seen = meant + below[0], seen + below[1]
     for parent in parents:
         seen += len(os.listdir(parent or "."))
-    if meant > allowed(limit, seen):
+    if meant > allowed_deletions(limit, seen):
         raise refusal(
             f"{meant} of {seen} entries would be deleted, which is more than max_delete "
             f"({limit}) allows; nothing was deleted"

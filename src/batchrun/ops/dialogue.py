@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 
 __all__ = ["Dialogue", "Speaker", "Words"]
 
@@ -105,6 +106,11 @@ class Dialogue:
         return self._stage >= _Stage.READY
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the command itself runs: from here on nothing is listened for."""
+        return self._has_begun()
+
+    @property
     def wants_to_speak(self) -> bool:
         """Whether there is something to be written."""
         return bool(self._due)
@@ -163,12 +169,16 @@ class Dialogue:
             )
         return True
 
-    def speak(self, fd: int) -> None:
-        """Write what is due, as far as a pipe that does not block takes it."""
+    def speak(self, write: Callable[[memoryview], int]) -> None:
+        """Write what is due, as far as it is taken.
+
+        Args:
+            write: Takes some of a piece and returns how much; raises `BlockingIOError` when there
+                is no room now, `BrokenPipeError` when nobody reads any more.
+        """
         try:
             while self._due:
-                written = os.write(fd, self._due[0][:_PIECE_BYTES])
-                self._due[0] = self._due[0][written:]
+                self._due[0] = self._due[0][write(self._due[0][:_PIECE_BYTES]) :]
                 if not self._due[0]:
                     self._due.popleft()
         except BlockingIOError:
@@ -249,7 +259,7 @@ class Speaker:
         """
         if self._fd < 0:
             return
-        self.dialogue.speak(self._fd)
+        self.dialogue.speak(partial(os.write, self._fd))
         if self.dialogue.is_over:
             self.close()
         elif not self.dialogue.wants_to_speak:

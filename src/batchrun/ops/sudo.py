@@ -24,10 +24,11 @@ from batchrun.errors import OperationError
 from batchrun.ops.dialogue import Words
 from batchrun.ops.spawn import encode
 
-__all__ = ["Sudo", "SudoValue", "prelude", "refusal", "sudo_argv", "sudo_of"]
+__all__ = ["NO_SUDO", "Sudo", "SudoValue", "prelude", "refusal", "sudo_argv", "sudo_by", "sudo_of"]
 
 #: What a job file says: whether, as whom, or with the password of which secret.
 SudoValue: TypeAlias = bool | str | Mapping[str, str]
+NO_SUDO: SudoValue = False
 
 #: What is read ends with becoming the command: half of it would do nothing.
 _READ = b'eval "$(head -c "$2")"; exit 126'
@@ -77,13 +78,22 @@ def sudo_of(value: SudoValue, environment: Mapping[bytes, bytes]) -> Sudo:
     Raises:
         OperationError: sudo is not there, or the password is none that it can read.
     """
+    return sudo_by(value, _find_sudo(environment))
+
+
+def sudo_by(value: SudoValue, program: bytes) -> Sudo:
+    """Read the parameter of a command, for a sudo that was found already, or is somewhere else.
+
+    Raises:
+        OperationError: the password is none that sudo can read.
+    """
     name = value if isinstance(value, str) else "root"
     password = None
     if isinstance(value, Mapping):
         name = value.get("user", name)
         password = _line(value["password"]) if "password" in value else None
     user = encode(name, "The user in `sudo`")
-    return Sudo(user=user, password=password, program=_find_sudo(environment))
+    return Sudo(user=user, password=password, program=program)
 
 
 def _line(password: str) -> bytes:

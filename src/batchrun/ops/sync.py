@@ -20,7 +20,7 @@ from batchrun.ops.targets import check_not_inside, make_parents, trimmed
 from batchrun.ops.tree.copying import Rules
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.forest import drive
-from batchrun.ops.tree.limits import allowed
+from batchrun.ops.tree.limits import allowed_deletions
 from batchrun.ops.tree.metadata import keeping
 from batchrun.ops.tree.mirror import (
     CHUNK,
@@ -75,7 +75,7 @@ def _check(given: Mapping[str, Any]) -> list[str]:
     limit = given.get("max_delete")
     if isinstance(limit, str):
         try:
-            allowed(limit, 0)
+            allowed_deletions(limit, 0)
         except OperationError as error:
             return [str(error)]
     return []

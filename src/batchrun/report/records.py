@@ -20,6 +20,7 @@ from batchrun.model.event import (
     UnitOutput,
     UnitProgress,
     UnitRetried,
+    UnitStaged,
     UnitStarted,
 )
 from batchrun.model.outcome import (
@@ -91,7 +92,7 @@ def event_record(event: Event) -> dict[str, Any]:
     match event:
         case UnitEnded():
             return {"type": "unit_ended", **unit_record(event)}
-        case UnitStarted() | UnitOutput() | UnitProgress() | UnitRetried():
+        case UnitStarted() | UnitOutput() | UnitProgress() | UnitStaged() | UnitRetried():
             return _while_running(event)
         case TaskOpened() | TaskEnded() | Note():
             return _of_task(event)
@@ -105,7 +106,9 @@ def event_record(event: Event) -> dict[str, Any]:
             assert_never(event)
 
 
-def _while_running(event: UnitStarted | UnitOutput | UnitProgress | UnitRetried) -> dict[str, Any]:
+def _while_running(
+    event: UnitStarted | UnitOutput | UnitProgress | UnitStaged | UnitRetried,
+) -> dict[str, Any]:
     """Write what happens to a unit before its end."""
     match event:
         case UnitStarted(number=number, unit=unit, attempt=attempt, at=at, worker=worker):
@@ -116,6 +119,9 @@ def _while_running(event: UnitStarted | UnitOutput | UnitProgress | UnitRetried)
             return {**record, **_text("data", data)}
         case UnitProgress(number=number, bytes_done=bytes_done):
             return {"type": "unit_progress", "number": number, "bytes_done": bytes_done}
+        case UnitStaged(number=number, stage=stage, at=at):
+            record = {"type": "unit_staged", "number": number, "stage": clean(stage)}
+            return {**record, "at": timestamp(at)}
         case UnitRetried(unit=unit, report=report, delay_s=delay_s):
             record = {"type": "unit_retried", **_unit(report.number, unit), **_report(report)}
             return {**record, "delay_s": delay_s}

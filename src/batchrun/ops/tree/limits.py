@@ -2,10 +2,10 @@
 
 from batchrun.ops.failures import refusal
 
-__all__ = ["allowed"]
+__all__ = ["allowed_deletions"]
 
 
-def allowed(limit: int | str, seen: int) -> float:
+def allowed_deletions(limit: int | str, seen: int) -> float:
     """Return how many entries may be deleted of those that are there.
 
     Raises:

@@ -22,7 +22,7 @@ from batchrun.ops.tree.crawl import Listed, Node, Rest, crawl
 from batchrun.ops.tree.doors import Doors
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.forest import Forest
-from batchrun.ops.tree.limits import allowed
+from batchrun.ops.tree.limits import allowed_deletions
 from batchrun.ops.tree.listing import entries
 from batchrun.ops.tree.parcels import DIRS, FILES, LIST, Answer, Payload, Root, joined
 from batchrun.ops.tree.removing import RemoveVisitor, Removing
@@ -116,7 +116,7 @@ class MirrorForest(Forest):
 
     def _may_delete(self) -> bool:
         limit = self._mirror.max_delete
-        if self._count <= allowed(limit, self._seen):
+        if self._count <= allowed_deletions(limit, self._seen):
             return True
         self.tally.fail(
             refusal(
