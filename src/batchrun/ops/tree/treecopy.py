@@ -127,6 +127,7 @@ class Copier:
             if old is None:
                 self._tally.changed = True
                 if self._dry:
+                    check_may_write(target, "make the directory")
                     return root_node((*here, target.path, 0, 0), _MISSING)
                 make_directory(target, self._rules)
             fd = os.open(target.name, OPEN_DIRECTORY & ~os.O_NOFOLLOW, dir_fd=target.dir_fd)
