@@ -21,6 +21,7 @@ from batchrun.ops.tree.data import same_data, write_all
 from batchrun.ops.tree.doors import Doors, root_of
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
 from batchrun.ops.tree.forest import Forest
+from batchrun.ops.tree.glance import equals
 from batchrun.ops.tree.listing import entries
 from batchrun.ops.tree.metadata import Keep, attributes, keeping
 from batchrun.ops.tree.parcels import COMPLETE, DIRS, Answer, Payload
@@ -142,7 +143,9 @@ class _Comparer(OneSide):
         self.found: list[str] = []
         #: Lines for the report.
         self.lines: list[bytes] = []
-        self._keep = keeping(work.metadata)
+        self._keep = keep = keeping(work.metadata)
+        #: Most files can be told to be the same by what is known of them without opening them.
+        self._at_a_glance = not (keep.xattrs or keep.acl or work.checksum or work.report)
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
@@ -206,7 +209,11 @@ class _Comparer(OneSide):
         except OSError as error:
             self._unknown(prefix, failure(error, "open the directory", self._others.prefix(node)))
             return 1
-        for name in self.meant(node, names):
+        names = self.meant(node, names)
+        if self._at_a_glance:
+            same, names = equals(one, other, names)
+            self.counts[_SAME] = self.counts.get(_SAME, 0) + same
+        for name in names:
             one.name = other.name = name
             self._mark_of(prefix + name, one, other)
         read = self.tally.bytes_done - before

@@ -135,6 +135,8 @@ class _Perms(OneSide):
         self._dry = context.settings.dry_run
         self._files = Ownership(params.owner, params.group, params.mode)
         self._octal = params.mode is not None and parse_mode(params.mode) is not None
+        #: What has to be changed of files by kind, mode and owner.
+        self._known: dict[tuple[int, int, int], Change | None] = {}
         #: Directories below which everything is to be changed.
         self.roots: list[Node] = []
 
@@ -233,8 +235,17 @@ class _Perms(OneSide):
 
     def _opens(self, st: os.stat_result) -> bool:
         """Tell whether a directory may be entered by its owner when it has its new mode."""
-        change = change_of(st, self._wanted(st))
+        change = self._change_of(st)
         return change is None or change.mode is None or change.mode & _ENTER == _ENTER
+
+    def _change_of(self, st: os.stat_result) -> Change | None:
+        """Find what has to be changed: it is the same for most of the files of a tree."""
+        key = st.st_mode, st.st_uid, st.st_gid
+        try:
+            return self._known[key]
+        except KeyError:
+            change = self._known[key] = change_of(st, self._wanted(st))
+            return change
 
     def _is_closed(self, error: OSError, st: os.stat_result, path: str) -> bool:
         """Tell whether a directory could only not be entered because this is a dry run."""
@@ -260,7 +271,7 @@ class _Perms(OneSide):
 
     def _change(self, place: Place, st: os.stat_result) -> None:
         """Change one thing, if it is not as asked."""
-        change = change_of(st, self._wanted(st))
+        change = self._change_of(st)
         if change is None:
             return
         if self._dry:

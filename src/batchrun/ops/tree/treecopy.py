@@ -25,9 +25,10 @@ from batchrun.ops.tree.doors import Doors, root_of
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
 from batchrun.ops.tree.forest import Forest
 from batchrun.ops.tree.freshfiles import FreshFiles
+from batchrun.ops.tree.glance import equals
 from batchrun.ops.tree.links import Meeting, end_meeting
 from batchrun.ops.tree.listing import entries
-from batchrun.ops.tree.metadata import apply_to_fd
+from batchrun.ops.tree.metadata import KEEP_ALL, apply_to_fd
 from batchrun.ops.tree.parcels import FILES, Payload, Root
 from batchrun.ops.tree.temporary import remove_leftovers
 
@@ -209,6 +210,8 @@ class CopyVisitor:
         self._name = meeting
         self._meeting = Meeting(base, meeting, dry=self._dry)
         self.copier.meeting = self._meeting
+        # Most files of an unchanged tree can be told to be as they shall be without opening them.
+        self._at_a_glance = rules.when == "different" and rules.keep == KEEP_ALL
         self._big = BigFiles(context, rules, tally, self.copier, (self._sources, self._targets))
         self._fresh = None
         if rules.when != "missing" and not rules.verify and not rules.durable and rules.keep.times:
@@ -310,6 +313,8 @@ class CopyVisitor:
             source, target = self._both(node, "")
             if source is not None and target is not None:
                 rest = self._fresh.copy(source, target, names)
+        elif self._at_a_glance and isinstance(node.token, int) and names:
+            rest = self._different(node, names)
         self._each(node, rest)
         extra = self._tally.bytes_done - before - len(names) * SMALL_SIZE
         return len(names) + max(0, extra) // _USUAL_SIZE
@@ -374,6 +379,13 @@ class CopyVisitor:
             self._tidied.add(node)
             with suppress(OSError):
                 remove_leftovers(self._targets.fd(node), tuple(self.dead))
+
+    def _different(self, node: Node, names: list[str]) -> list[str]:
+        """Return the files that are not at a glance as they shall be."""
+        source, target = self._both(node, "")
+        if source is None or target is None:
+            return []
+        return equals(source, target, names, attributes=True)[1]
 
     def _meant(self, node: Node, names: list[str]) -> list[str]:
         chosen = self._selection
