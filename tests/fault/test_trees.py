@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.model.event import Event, UnitStarted
-from batchrun.model.outcome import Ok, Report
+from batchrun.model.event import Event, UnitEnded, UnitStarted
+from batchrun.model.outcome import Failed, Ok, Report
 from file_context import snapshot
 from tree_judges import differences
 from tree_runs import Killer, spread
@@ -133,3 +134,62 @@ def test_one_that_is_stopped_leaves_no_trace_but_what_it_has_copied(tmp_path: Pa
 
     assert went_well(spread("copy", src=(str(tree),), dest=str(copy)))
     assert differences(tree, copy) == ""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 2 MiB, which only root may mount."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m,nr_inodes=10k", "batchrun-test", str(path)]
+    assert subprocess.run(mount, check=False).returncode == 0, "this test is for root"
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync", "checksum"])
+def test_a_full_disk_ends_it_at_once_and_afterwards_the_rest_is_done(
+    tmp_path: Path, small: Path, operation: str
+) -> None:
+    tree = many_files(tmp_path)
+    filler = small / "filler"
+    filler.write_bytes(b"x" * ((3 << 19) + (7 << 16)))
+    params = {"src": (str(tree),), "dest": f"{small}/copy"}
+    if operation == "sync":
+        params["src"] = str(tree)
+
+    report = spread(operation, slice_cost=20, **params)  # type: ignore[arg-type]  # of one operation
+
+    assert isinstance(report.outcome, Failed)
+    assert report.outcome.message.endswith("No space left on device")
+    assert "errors" not in report.outcome.message
+    left = [path.name for path in small.rglob(".br-*")]
+    assert left == []
+    if operation == "checksum":
+        assert not (small / "copy").exists()
+        return
+    filler.unlink()
+    for number in range(36):
+        for path in (tree / f"d{number % 5}" / f"e{number}").glob("file *"):
+            path.unlink()
+    shutil.rmtree(small / "copy")
+    assert went_well(spread(operation, **params))  # type: ignore[arg-type]  # see above
+
+
+def test_who_unmounts_right_after_finds_nothing_open(tmp_path: Path, small: Path) -> None:
+    tree = many_files(tmp_path, 10, 5)
+
+    def unmount(event: Event) -> None:
+        # The workers are still there, waiting for what comes next.
+        if isinstance(event, UnitEnded):
+            subprocess.run(["umount", small], check=True)
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=2m", "batchrun-test", small], check=True
+            )
+
+    report = spread("copy", slice_cost=5, on_event=unmount, src=(str(tree),), dest=f"{small}/copy")
+
+    assert went_well(report)
+    assert list(small.iterdir()) == []

@@ -101,16 +101,20 @@ def copy(params: Copy, context: Context) -> Done:
     tally = Tally()
     task = _Copying(context, rules, tally, dest, inside=inside)
     names = Names(src)
-    for item in look_up(src, tally.found_nothing):
-        context.check()
-        target = target_for(item.path, dest, inside=inside)
-        names.take(item.path, target)
-        try:
-            if chosen(item, rules.selection):
-                task.copy(item.path, target)
-        except OperationError as error:
-            tally.fail(error)
-    return task.done()
+    try:
+        for item in look_up(src, tally.found_nothing):
+            context.check()
+            target = target_for(item.path, dest, inside=inside)
+            names.take(item.path, target)
+            try:
+                if chosen(item, rules.selection):
+                    task.copy(item.path, target)
+            except OperationError as error:
+                tally.fail(error)
+        return task.done()
+    except BaseException:
+        task.abandon()
+        raise
 
 
 class _Copying:
@@ -143,6 +147,10 @@ class _Copying:
             self._copy_with_diff(source, st, place, old)
         else:
             self._put(source, st, place, old)
+
+    def abandon(self) -> None:
+        """Clean up: the copy will not be completed."""
+        self._copier.abandon()
 
     def done(self) -> Done:
         """Copy what is in the directories, and answer; or let several workers go on with it."""

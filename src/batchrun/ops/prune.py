@@ -185,12 +185,17 @@ class _Pruner(OneSide):
             getattr(params, name) not in {None, ()} for name in _CONDITIONS
         )
 
+    def enter(self, node: Node) -> bool:
+        """Open a directory, and remember when it was changed before anything is done to it."""
+        entered = super().enter(node)
+        if entered:
+            node.token = os.fstat(self.doors.fd(node)).st_mtime
+        return entered
+
     def listed(self, node: Node) -> Iterator[Listed]:
         """Yield what is to be deleted, as files whatever it is, and directories to go into."""
         candidates: list[str] = []
-        is_empty = True
         for name, kind in super().listed(node):
-            is_empty = False
             if kind == DIRS and self._params.recursive:
                 yield name, DIRS
             if kind == self._kind and self._files and self._is_meant(name):
@@ -198,8 +203,6 @@ class _Pruner(OneSide):
                     candidates.append(name)
                 else:
                     yield name, FILES
-        fd = self.doors.fd(node)
-        node.token = os.fstat(fd).st_mtime if is_empty else 0.0
         for name in self._not_kept(node, self.meant(node, candidates)):
             yield name, FILES
 
@@ -226,12 +229,19 @@ class _Pruner(OneSide):
 
     def leave(self, node: Node) -> None:
         """Delete a directory that is empty, when that is asked for."""
+        if self._params.empty_dirs and node.path and not self._dry and self._may_go(node):
+            self._remove_empty(node)
         super().leave(node)
-        params = self._params
-        if not params.empty_dirs or not node.path or self._dry:
-            return
-        if node.token and params.older_than and self._now_s - node.token < params.older_than:
-            return
+
+    def _may_go(self, node: Node) -> bool:
+        """Tell whether a directory is old enough, or was not empty before."""
+        older_than, fd = self._params.older_than, self.directory(node, "open the directory")
+        if fd is None:
+            return False
+        changed = os.fstat(fd).st_mtime != node.token
+        return changed or older_than is None or self._now_s - node.token > older_than
+
+    def _remove_empty(self, node: Node) -> None:
         head, _, name = node.path.rpartition("/")
         above = node.parent or Node(None, "", node.root, head)
         try:

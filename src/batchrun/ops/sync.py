@@ -102,7 +102,11 @@ def sync(params: Sync, context: Context) -> Done:
         backup=os.path.abspath(params.backup_dir) if params.backup_dir else "",
     )
     keep_old(copier.visitor, mirror, context)
-    rest, _ = copier.begin(context.settings.slice_cost or inf)
+    try:
+        rest, _ = copier.begin(context.settings.slice_cost or inf)
+    except BaseException:
+        copier.abandon()
+        raise
     seed = (CHUNK, tuple(mirror), (tally.counted(), *rest, extras_of(copier.visitor)))
     if rest[1]:
         return replace(tally.done(), spread=Spread(coordinator=FOREST, seed=seed))

@@ -89,6 +89,11 @@ class MirrorForest(Forest):
         super().lose(chunk, number, message)
         self.clean_up(self._mirror.config[1])
 
+    def drop(self, chunk: Chunk) -> None:
+        """Take note that a chunk has ended without telling what it had made."""
+        super().drop(chunk)
+        self.clean_up(self._mirror.config[1])
+
     def turned(self) -> None:
         """Begin the next turn, when all went well so far."""
         mirror = self._mirror

@@ -92,6 +92,10 @@ class Copier:
         else:
             self.visitor.single(source, st, target, old)
 
+    def abandon(self) -> None:
+        """Leave nothing behind but what has its final name: it will not be completed."""
+        end_traces([self.config[1]], self._meeting)
+
     def finish(self, *, alone: bool = False) -> Spread | None:
         """Copy what is in the directories; what is more than a slice is to be spread.
 
@@ -160,6 +164,11 @@ class CopyForest(Forest):
     def lose(self, chunk: Chunk, number: int, message: str) -> None:
         """Take note that a worker died, which has not told what it had made."""
         super().lose(chunk, number, message)
+        self.clean_up(self.config[1])
+
+    def drop(self, chunk: Chunk) -> None:
+        """Take note that a chunk has ended without telling what it had made."""
+        super().drop(chunk)
         self.clean_up(self.config[1])
 
 
