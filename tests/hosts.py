@@ -32,7 +32,9 @@ __all__ = [
     "connect",
     "fleet_of",
     "host_at",
+    "nothing_left",
     "refusal",
+    "send_for_ever",
     "server",
 ]
 
@@ -89,7 +91,7 @@ def fleet_of(
     limits: Limits | None = None,
     **parts: Any,
 ) -> Iterator[Fleet]:
-    """Make connections as a run does; afterwards no thread and no descriptor is left of them.
+    """Make connections as a run does.
 
     Args:
         lines: Options as of `ssh -o`.
@@ -98,7 +100,6 @@ def fleet_of(
         limits: Of the stages.
         parts: Others of `Parts`.
     """
-    threads, descriptors = threading.active_count(), _descriptors()
     config = SshConfig.load(file=str(file or "none"), options=lines)
     parts.setdefault("settings_for", config.settings_for)
     fleet = Fleet(Parts(limits=limits or Limits(), **parts), Budget(most=most))
@@ -106,8 +107,15 @@ def fleet_of(
         yield fleet
     finally:
         fleet.close()
-    wait_until(lambda: threading.active_count() <= threads, 20, "all threads have ended")
-    wait_until(lambda: _descriptors() <= descriptors, 20, "all descriptors are closed")
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """See to it that the body leaves no thread and no descriptor."""
+    threads, descriptors = threading.active_count(), _descriptors()
+    yield
+    wait_until(lambda: threading.active_count() <= threads, 10, "all threads have ended")
+    wait_until(lambda: _descriptors() <= descriptors, 10, "all descriptors are closed")
 
 
 def _descriptors() -> int:
@@ -138,6 +146,14 @@ def collect(channel: HostChannel) -> Answer:
         err=data[1],
         broken=channel.broken,
     )
+
+
+def send_for_ever(channel: HostChannel) -> None:
+    """Send until something is raised."""
+    data = b"x" * 30_000
+    while True:
+        channel.send(data)
+        channel.wait(1, to_send=True)
 
 
 def answer(session: HostSession, command: str, context: UnitContext | None = None) -> Answer:
