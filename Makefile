@@ -9,7 +9,7 @@ PYTEST_ARGS ?= -n $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaff
 DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
 	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo \
 	chromium:chromium chromium-driver:chromedriver prometheus:promtool \
-	gcc:gcc libc6-dev:gencat passwd:useradd
+	gcc:gcc libc6-dev:gencat passwd:useradd openssh-server:sshd openssh-client:ssh
 
 .PHONY: help demo install test soak lint format docs bench clean
 

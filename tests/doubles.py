@@ -11,6 +11,7 @@ from batchrun.engine.scheduler import (
     AskPause,
     Close,
     Command,
+    Forget,
     Open,
     Scheduler,
     StopUnit,
@@ -122,6 +123,8 @@ class Play:
         self.closed: list[str] = []
         self.stops: list[int] = []
         self.asked: list[AskPause] = []
+        #: Names of the hosts whose connections are not needed any more.
+        self.forgotten: list[str] = []
         self.drawn = Counter[str]()
         self._totals = totals or {}
         given = plans or {}
@@ -247,6 +250,8 @@ class Play:
                     self.scheduler.returned(number, self.now)
             case AskPause():
                 self.asked.append(command)
+            case Forget(host=host):
+                self.forgotten.append(host.name)
             case _:
                 self.events.append(command)
 
@@ -325,6 +330,8 @@ class ListSource:
         self._plans = dict(plans or {})
         self.opened: list[str] = []
         self.closed: list[str] = []
+        #: Units of tasks on hosts that have ended.
+        self.ended: list[Unit] = []
         self.scopes: dict[str, Mapping[str, Any]] = {}
         self.wakers: dict[str, Waker] = {}
         self.reviewed: list[tuple[str, int, int]] = []
@@ -354,6 +361,7 @@ class ListStream:
         self._task_id = task_id
         self._plan = iter(plan)
         self.total: int | None = None
+        self.hosts: int | None = None
         self.done_before = 0
 
     def draw(self) -> Unit | Drawn:
@@ -361,6 +369,9 @@ class ListStream:
         if isinstance(drawn, SourceError):
             raise drawn
         return drawn
+
+    def ended(self, unit: Unit) -> None:
+        self._source.ended.append(unit)
 
     def close(self) -> None:
         self._source.closed.append(self._task_id)

@@ -109,7 +109,7 @@ def person(rules: str = "ALL=(ALL:ALL) ALL", defaults: str = "") -> Iterator[Per
     home.mkdir(parents=True)
     try:
         home.parent.chmod(0o755)
-        with _account(name, password) as uid, _sudoers(name, rules, defaults):
+        with _account(name, password, home) as uid, _sudoers(name, rules, defaults):
             os.chown(home, uid, uid)
             with Program(home) as program:
                 yield Person(name=name, uid=uid, password=password, program=program)
@@ -118,9 +118,10 @@ def person(rules: str = "ALL=(ALL:ALL) ALL", defaults: str = "") -> Iterator[Per
 
 
 @contextmanager
-def _account(name: str, password: str) -> Iterator[int]:
+def _account(name: str, password: str, home: Path) -> Iterator[int]:
     """Make an account; two at once lock each other out."""
-    make = ["useradd", "--no-create-home", "--user-group", "--shell", "/bin/sh", name]
+    make = ["useradd", "--no-create-home", "--home-dir", str(home), "--user-group"]
+    make += ["--shell", "/bin/sh", name]
     wait_until(lambda: _succeeds(make), 30, f"the user {name} is there")
     try:
         entry = f"{name}:{password}\n".encode()

@@ -7,6 +7,7 @@
     ├── LockHeldError               75   another run of this job is going on
     ├── JournalError                 1   a run cannot be recorded, or its record cannot be read
     │   └── RecordNotBegunError      1   a run was killed before its record was begun
+    ├── NodeSetError                65   a node set cannot be read, or names what there is not
     ├── SourceError                      a `foreach` source could not be read to its end
     ├── OperationError                   an operation on files could not do its work
     ├── UnreachableError                 there is no session with a host
@@ -25,6 +26,7 @@ __all__ = [
     "JobFileError",
     "JournalError",
     "LockHeldError",
+    "NodeSetError",
     "OperationError",
     "PluginError",
     "Problem",
@@ -81,6 +83,12 @@ class JobFileError(BatchrunError):
 
 class PluginError(BatchrunError):
     """An operation that another installed package adds cannot be used; the message says why."""
+
+    exit_code = 65
+
+
+class NodeSetError(BatchrunError):
+    """A node set cannot be read, or names what there is not; the message says what to write."""
 
     exit_code = 65
 

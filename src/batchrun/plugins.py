@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from batchrun.errors import PluginError
 from batchrun.model.operation import Operation
 from batchrun.ops import OPERATIONS as OWN
+from batchrun.remote import OPERATIONS as REMOTE
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "OPERATIONS", "REFERENCE", "distributions"]
+__all__ = ["GROUP", "HOST_OPERATIONS", "OPERATIONS", "REFERENCE", "distributions"]
 
 GROUP = "batchrun.operations"
 #: Where a worker finds the table.
@@ -115,8 +116,10 @@ def _load(point: "EntryPoint") -> Operation:
 
 
 _TABLE = _Table()
-#: Every operation, by name.
+#: Every operation on this machine, by name.
 OPERATIONS: Mapping[str, Operation] = _TABLE
+#: Every operation on hosts, by name; no package adds any.
+HOST_OPERATIONS: Mapping[str, Operation] = REMOTE
 
 
 def distributions() -> Mapping[str, str]:

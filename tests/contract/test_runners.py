@@ -10,11 +10,15 @@ from queue import SimpleQueue
 import pytest
 
 from batchrun.engine.pool.pool import WorkerPool
+from batchrun.engine.routing import Routing
 from batchrun.engine.serial import DryRunner, SerialRunner
+from batchrun.engine.threads import SshThreads
 from batchrun.model.event import UnitOutput, UnitProgress
+from batchrun.model.host import Host
 from batchrun.model.outcome import Cancelled, Failed, Ok, Report, TimedOut
 from batchrun.model.ports import Returned, Runner, RunnerEvent, Started
 from batchrun.model.unit import Order, RunSettings, Unit
+from host_doubles import FakeConnector
 from pool_operations import TABLE
 from support import processes_with_environ, wait_until
 
@@ -29,6 +33,7 @@ class Bench:
 
     def __init__(self, runner: Runner, events: SimpleQueue[RunnerEvent]) -> None:
         self.runner = runner
+        self.place = None if isinstance(runner, WorkerPool | SerialRunner) else Host(name="web1")
         self.events = events
         self.seen: list[RunnerEvent] = []
 
@@ -40,6 +45,7 @@ class Bench:
             operation=operation,
             params={"text": text},
             timeout_s=more.get("timeout_s"),
+            place=self.place,
         )
         order = Order(number=number, attempt=1, unit=unit, expected_s=more.get("expected_s"))
         self.runner.submit(order)
@@ -74,7 +80,19 @@ def _dry(events: SimpleQueue[RunnerEvent]) -> Runner:
     return DryRunner(SETTINGS, events, TABLE)
 
 
-@pytest.fixture(params=[_pool, _serial, _dry], ids=["pool", "serial", "dry"])
+def _threads(events: SimpleQueue[RunnerEvent]) -> Runner:
+    return SshThreads(SETTINGS, events, TABLE, FakeConnector(), 2)
+
+
+def _routed(events: SimpleQueue[RunnerEvent]) -> Runner:
+    threads = SshThreads(SETTINGS, events, TABLE, FakeConnector(), 1)
+    return Routing(SerialRunner(SETTINGS, events, TABLE), lambda: threads)
+
+
+@pytest.fixture(
+    params=[_pool, _serial, _dry, _threads, _routed],
+    ids=["pool", "serial", "dry", "threads", "routed"],
+)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Return one runner of each kind."""
     make: Callable[[SimpleQueue[RunnerEvent]], Runner] = request.param

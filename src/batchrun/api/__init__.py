@@ -38,7 +38,7 @@ from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink
 from batchrun.model.statedir import own_state_dir
 from batchrun.model.unit import RunSettings
-from batchrun.plugins import OPERATIONS, REFERENCE
+from batchrun.plugins import HOST_OPERATIONS, OPERATIONS, REFERENCE
 from batchrun.report.recap import Summary, recap_text
 from batchrun.report.spool import SpoolCleaner
 
@@ -52,6 +52,7 @@ __all__ = [
     "Words",
     "continuation",
     "load",
+    "host_operations",
     "load_text",
     "new_run_id",
     "operations",
@@ -60,8 +61,13 @@ __all__ = [
 
 
 def operations() -> OperationTable:
-    """Return every operation there is, by name."""
+    """Return every operation on this machine, by name."""
     return OPERATIONS
+
+
+def host_operations() -> OperationTable:
+    """Return every operation on hosts, by name."""
+    return HOST_OPERATIONS
 
 
 def load_text(
@@ -79,7 +85,12 @@ def load_text(
         JobFileError: it has mistakes; it carries all of them.
     """
     return _load_text(
-        text, file=file, base_dir=base_dir, table=operations(), options=options or LoadOptions()
+        text,
+        file=file,
+        base_dir=base_dir,
+        table=operations(),
+        host_table=host_operations(),
+        options=options or LoadOptions(),
     )
 
 
@@ -93,7 +104,12 @@ def load(path: str | os.PathLike[str], options: LoadOptions | None = None) -> Lo
     Raises:
         JobFileError: the file has mistakes; it carries all of them.
     """
-    return _load(path, table=operations(), options=options or LoadOptions())
+    return _load(
+        path,
+        table=operations(),
+        host_table=host_operations(),
+        options=options or LoadOptions(),
+    )
 
 
 def run(

@@ -7,16 +7,21 @@ from typing import Any, TypeVar, get_type_hints
 
 import typer
 
+from batchrun.cli import hostoptions as ho
 from batchrun.cli import lookoptions as lo
 from batchrun.cli import options as o
 from batchrun.cli.optionkinds import panel_position
 from batchrun.errors import UsageError
 
 __all__ = [
+    "AccessFlags",
     "CheckFlags",
     "DoFlags",
     "EachFlags",
+    "ExecFlags",
     "Flags",
+    "FleetFlags",
+    "HostsFlags",
     "JobFlags",
     "PruneFlags",
     "ReportFlags",
@@ -24,6 +29,9 @@ __all__ = [
     "ResumeFlags",
     "RunsFlags",
     "ShowFlags",
+    "ShownFlags",
+    "TargetFlags",
+    "TransferFlags",
     "command_of",
     "group_of",
 ]
@@ -58,8 +66,44 @@ class Flags:
     no_journal: o.NoJournal = False
 
 
+# Without slots: no class can have two bases with them.
+@dataclass(frozen=True, kw_only=True)
+class TargetFlags:
+    """Which hosts are meant, and where something is known of them."""
+
+    hosts: ho.Hosts = None
+    exclude: ho.Exclude = None
+    group: ho.Groups = None
+    all_hosts: ho.AllHosts = False
+    hostfile: ho.HostFile = None
+    inventory: ho.Inventory = None
+
+
+# Without slots: no class can have two bases with them.
+@dataclass(frozen=True, kw_only=True)
+class AccessFlags:
+    """How hosts are reached."""
+
+    ssh_config: ho.SshConfig = None
+    ssh_option: ho.SshOptions = None
+    user: ho.User = None
+    connect_timeout: ho.ConnectTimeout = None
+    host_key: ho.HostKeyChoice = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckFlags:
+class FleetFlags(Flags, TargetFlags, AccessFlags):
+    """What every command takes that runs something on hosts."""
+
+    fanout: ho.Fanout = None
+    sudo: ho.Sudo = False
+    ask_sudo_pass: ho.AskSudoPass = False
+    ask_pass: ho.AskPass = False
+    batch: ho.Batch = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFlags(TargetFlags):
     """What `check` takes."""
 
     job_file: o.JobFile
@@ -72,7 +116,7 @@ class CheckFlags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFlags(Flags):
+class JobFlags(FleetFlags):
     """What `run` takes."""
 
     job_file: o.JobFile
@@ -103,17 +147,54 @@ class EachFlags(Flags):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DoFlags(Flags):
-    """What `do` takes."""
+class ShownFlags(FleetFlags):
+    """What commands take that show what was written on hosts."""
 
-    operation: o.OperationName
-    words: o.Words = None
-    hosts: o.Hosts = None
+    fold: ho.Fold = False
+    mask: ho.MaskOutput = False
+    raw: ho.Raw = False
     save: o.Save = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeFlags(Flags):
+class ExecFlags(ShownFlags):
+    """What `exec` takes."""
+
+    words: ho.HostCommand = None
+    script: ho.ScriptFile = None
+    argv: o.Argv = False
+    stdin: ho.Stdin = False
+    template: ho.Templates = False
+    diff: ho.MajorityDiff = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoFlags(ShownFlags):
+    """What `do` takes."""
+
+    operation: o.OperationName
+    words: o.Words = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferFlags(FleetFlags):
+    """What `upload` and `download` take."""
+
+    paths: ho.TransferPaths = None
+    save: o.Save = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostsFlags(TargetFlags, AccessFlags):
+    """What `hosts` takes."""
+
+    nodes: ho.NodesArgument = None
+    folded: ho.FoldedNames = False
+    as_json: lo.AsJson = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeFlags(FleetFlags):
     """What `resume` takes."""
 
     run: o.RunName = "last"
@@ -159,6 +240,7 @@ class ShowFlags:
     run: o.RunName = "last"
     failed: lo.FailedUnits = False
     unit: lo.UnitName = None
+    host: lo.OnHosts = None
     output: lo.UnitOutput = False
     as_json: lo.AsJson = False
 

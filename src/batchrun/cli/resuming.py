@@ -5,8 +5,9 @@ from typing import Any
 
 from batchrun import api
 from batchrun.cli.flags import Flags, RerunFlags, ResumeFlags
+from batchrun.cli.results import results_of_record
 from batchrun.cli.running import lock_of, locked
-from batchrun.cli.wiring import Asked, Grouping, check_flags, execute
+from batchrun.cli.wiring import Asked, check_flags, execute
 from batchrun.model.record import Continues
 
 __all__ = ["rerun_run", "resume_run"]
@@ -54,17 +55,9 @@ def _go_on(flags: ResumeFlags, how: Continues, kinds: tuple[str, ...]) -> int:
     asked = Asked(goes_on=goes_on, options=options, procs=_procs(flags, options))
     # Also when it was asked for on the command line only, the first time.
     with locked(options.get("lock") or lock_of(goes_on.loaded)) as lock:
-        return execute(goes_on.loaded, flags, _grouping(options), asked, lock=lock)
+        return execute(goes_on.loaded, flags, results_of_record(options), asked, lock=lock)
 
 
 def _procs(flags: Flags, options: Mapping[str, Any]) -> int | None:
     """Return how many workers: as said now, else as said the first time."""
     return options.get("procs") if flags.procs is None else flags.procs
-
-
-def _grouping(options: Mapping[str, Any]) -> Grouping | None:
-    """Show results as the first run did: of `each`, what the commands write."""
-    given = options.get("grouping")
-    if given is None:
-        return None
-    return Grouping(tag=bool(given.get("tag")), keep_order=bool(given.get("keep_order")))

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from batchrun.model.event import Event
+from batchrun.model.host import Host
 from batchrun.model.unit import Order
 
-__all__ = ["AskPause", "Close", "Command", "Open", "StopUnit", "Withdraw"]
+__all__ = ["AskPause", "Close", "Command", "Forget", "Open", "StopUnit", "Withdraw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +45,11 @@ class AskPause:
     question: str
 
 
-Command: TypeAlias = Open | Close | Order | StopUnit | Withdraw | AskPause | Event
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Let the connection to a host go: it has no unit any more, and will have none."""
+
+    host: Host
+
+
+Command: TypeAlias = Open | Close | Order | StopUnit | Withdraw | AskPause | Forget | Event

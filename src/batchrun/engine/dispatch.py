@@ -6,6 +6,9 @@ is set aside into that resource's queue; a unit that lacks only a slot keeps its
 nobody starves. Each step starts a unit, sets one aside or ends the search: what a start costs
 does not depend on how many tasks wait.
 
+Units of tasks on hosts take no slot of this machine but one of `fanout`, and their tasks take
+turns among themselves; the host is one of their named resources. None of them waits at a runner.
+
 A unit that takes several slots (a wide one) is counted exactly: as long as one is in flight or
 has its turn, nothing is queued ahead at the runner, and what short units have there counts too.
 """
@@ -17,6 +20,7 @@ from batchrun.engine.aside import Aside
 from batchrun.engine.limits import Resources
 from batchrun.engine.machine import LockTable
 from batchrun.engine.state import SHORT_S, TaskState, UnitState
+from batchrun.model.job import DEFAULT_FANOUT
 from batchrun.model.unit import Order
 
 __all__ = ["AHEAD_S", "AHEAD_UNITS", "Dispatcher"]
@@ -32,16 +36,24 @@ class Dispatcher:
     Args:
         slots: Units that run at the same time.
         capacities: Holders at once by resource.
+        fanout: Units of tasks on hosts at the same time.
         machine: Where machine locks are had; None: they exclude units of this run only.
     """
 
     def __init__(
-        self, *, slots: int, capacities: Mapping[str, int], machine: LockTable | None = None
+        self,
+        *,
+        slots: int,
+        capacities: Mapping[str, int],
+        fanout: int = DEFAULT_FANOUT,
+        machine: LockTable | None = None,
     ) -> None:
         self._slots = slots
+        self._fanout = fanout
         self._resources: Resources[UnitState] = Resources(capacities)
         self._machine = machine
-        # Tasks with ready units: those whose units are short, and the others.
+        # Tasks with ready units: those on hosts, those whose units are short, and the others.
+        self._far: deque[TaskState] = deque()
         self._short: deque[TaskState] = deque()
         self._long: deque[TaskState] = deque()
         #: A unit that has its resources free and waits for a slot: the next one is for it.
@@ -53,6 +65,8 @@ class Dispatcher:
         self.in_flight: dict[int, UnitState] = {}
         #: Ready units of all tasks together.
         self.ready = 0
+        #: Units of tasks on hosts in flight.
+        self.far = 0
         # Slots of units in flight that may take long; how many of those units are wide; and short
         # ones with their expected time together.
         self._heavy = 0
@@ -74,6 +88,15 @@ class Dispatcher:
     def held(self) -> Mapping[str, int]:
         """How many units hold each resource."""
         return self._resources.held()
+
+    @property
+    def running(self) -> int:
+        """How many units run now: what a runner has beyond its slots it has not begun."""
+        return self.far + min(len(self.in_flight) - self.far, self._slots)
+
+    def allow(self, resource: str, holders: int) -> None:
+        """Let so many units hold a resource at once, whose name was not known beforehand."""
+        self._resources.allow(resource, holders)
 
     def make_ready(self, one: UnitState, *, first: bool = False) -> None:
         """Let a unit start as soon as it may."""
@@ -104,6 +127,7 @@ class Dispatcher:
                 yield from self._turns(self._long, self._long_full)
         yield from self._turns(self._short, self._short_full)
         yield from self._turns(self._long, self._long_full)
+        yield from self._turns(self._far, self._far_full)
 
     def poll(self) -> None:
         """Let the first of all that wait for the same machine locks try again."""
@@ -136,17 +160,10 @@ class Dispatcher:
         """Take a unit back from the runner, with everything that it held."""
         one = self.in_flight.pop(number)
         one.task.in_flight -= 1
-        if one.unit.program is not None:
-            self._stepping -= 1
-        if one.expected_s is None:
-            width = one.task.width
-            self._heavy -= width
-            if width > 1:
-                self._wide -= 1
-                self._reserve(self._reserved)
+        if one.task.task.on_hosts:
+            self.far -= 1
         else:
-            self._light -= 1
-            self._light_s = self._light_s - one.expected_s if self._light else 0.0
+            self._free_slot(one)
         if one.resources:
             if self._machine is not None and one.unit.machine_locks:
                 self._machine.release(one.unit.machine_locks)
@@ -198,9 +215,24 @@ class Dispatcher:
         one.expected_s = expected_s
         one.task.in_flight += 1
         self.in_flight[one.number] = one
+        if one.task.task.on_hosts:
+            self.far += 1
+        else:
+            self._fill_slot(one)
+        return Order(number=one.number, attempt=one.attempt, unit=one.unit, expected_s=expected_s)
+
+    def _rotation_of(self, state: TaskState) -> deque[TaskState]:
+        if state.task.on_hosts:
+            return self._far
+        return self._long if state.expected_s is None else self._short
+
+    # ---- room -----------------------------------------------------------------------------
+
+    def _fill_slot(self, one: UnitState) -> None:
+        """Count a unit in that runs on this machine."""
         if one.unit.program is not None:
             self._stepping += 1
-        if expected_s is None:
+        if one.expected_s is None:
             width = one.task.width
             self._heavy += width
             if width > 1:
@@ -208,13 +240,21 @@ class Dispatcher:
                 self._exact = True
         else:
             self._light += 1
-            self._light_s += expected_s
-        return Order(number=one.number, attempt=one.attempt, unit=one.unit, expected_s=expected_s)
+            self._light_s += one.expected_s
 
-    def _rotation_of(self, state: TaskState) -> deque[TaskState]:
-        return self._long if state.expected_s is None else self._short
-
-    # ---- room -----------------------------------------------------------------------------
+    def _free_slot(self, one: UnitState) -> None:
+        """Count a unit out that ran on this machine."""
+        if one.unit.program is not None:
+            self._stepping -= 1
+        if one.expected_s is None:
+            width = one.task.width
+            self._heavy -= width
+            if width > 1:
+                self._wide -= 1
+                self._reserve(self._reserved)
+        else:
+            self._light -= 1
+            self._light_s = self._light_s - one.expected_s if self._light else 0.0
 
     def _fits(self, width: int) -> bool:
         """Whether so many slots are free."""
@@ -250,6 +290,9 @@ class Dispatcher:
         ahead = self._reserved is None and not self._stepping
         return self._heavy >= (2 * self._slots if ahead else self._slots)
 
+    def _far_full(self) -> bool:
+        return self.far >= self._fanout
+
     def _has_room(self, one: UnitState) -> bool:
         """Whether this unit may use the room that there is for its kind.
 
@@ -258,6 +301,8 @@ class Dispatcher:
         before we hear of a failure.
         """
         task = one.task
+        if task.task.on_hosts:
+            return True  # its rotation has its turn only when there is room
         if task.width == 1:
             needs_slot = one.resources or task.watched or one.unit.program is not None
             if task.expected_s is not None or not needs_slot:

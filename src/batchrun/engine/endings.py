@@ -4,7 +4,7 @@
          │                                          │
          └──► end of the task ──► those that need it, the next phase
 
-Units that wait for an item of a unit that has ended here are left in `ItemNeeds.news`: whoever
+Units that wait for the target of a unit that has ended here are left in `TargetNeeds.news`: whoever
 calls looks at them afterwards, one after the other, so that a long chain needs no recursion.
 """
 
@@ -13,12 +13,13 @@ from collections import deque
 from batchrun.engine.commands import Close, Command, StopUnit, Withdraw
 from batchrun.engine.dispatch import Dispatcher
 from batchrun.engine.failures import FailureCount
-from batchrun.engine.items import ItemNeeds
+from batchrun.engine.hosts import Hosts
 from batchrun.engine.state import Phase, Stage, TaskState, UnitState
 from batchrun.engine.stops import FINALLY_LIMIT_S, Stop, StopKind
+from batchrun.engine.targets import TargetNeeds
 from batchrun.engine.taskgraph import TaskGraph
 from batchrun.model.event import TaskEnded, UnitEnded
-from batchrun.model.job import Job
+from batchrun.model.job import Job, Task
 from batchrun.model.outcome import Aborted, Cancelled, Outcome, Report
 
 __all__ = ["ENDS_WELL", "Endings", "report_of_unbegun"]
@@ -51,7 +52,8 @@ class Endings:
         self._graph = graph
         self._dispatcher = dispatcher
         self._out = out
-        self.items = ItemNeeds(graph.states)
+        self.targets = TargetNeeds(graph.states)
+        self.hosts = Hosts(graph.states.values(), dispatcher, out)
         self.failures = FailureCount(job.max_fail, graph.tasks.values())
         #: The time, as last told.
         self.now = now
@@ -74,7 +76,7 @@ class Endings:
         self._settle(one, report)
         failed = kind in _COUNTS_AGAINST_LIMIT
         if failed or kind == "ok":
-            self.failures.count(state, 1 if failed and not state.task.ignore_errors else 0)
+            self.failures.count(state, 1 if failed and not _is_excused(state.task, kind) else 0)
             if state.failures or self.failures.number:
                 self._check_limits(state)
         if state.stage is Stage.DRAINED:
@@ -102,17 +104,17 @@ class Endings:
         state = one.task
         kind = report.outcome.kind
         bad = kind not in ENDS_WELL
-        ignored = False
-        if bad:
-            state.bad += 1
-            ignored = state.task.ignore_errors
+        ignored = bad and _is_excused(state.task, kind)
         self._out.append(UnitEnded(unit=one.unit, report=report, ignored=ignored))
         hurt = bad and not ignored
-        if state.keys is not None:
-            self.items.ended(one, state.keys, well=not hurt)
+        state.bad += hurt
+        if state.keys:
+            self.targets.ended(one, well=not hurt)
         if state.waves is not None:
             failed = hurt and kind in _COUNTS_AGAINST_LIMIT
-            state.waves.end(ok=kind == "ok", failed=failed, bad=hurt)
+            state.waves.end(one.unit, ok=kind == "ok", failed=failed, bad=hurt)
+        if state.task.on_hosts:
+            self.hosts.ended(one.unit)
 
     def _check_limits(self, state: TaskState) -> None:
         """Stop the task, or all of them, when more has failed than may.
@@ -172,7 +174,8 @@ class Endings:
             state.not_expanded = because
             self._close_stream(state)
         for one in self._take_waiting(state):
-            self._settle(one, report_of_unbegun(one, self.outcome_of_unbegun(state)))
+            unbegun = report_of_unbegun(one, self.outcome_of_unbegun(state))
+            self._settle(one, one.last_word or unbegun)
         self._maybe_end(state)
 
     def _take_waiting(self, state: TaskState) -> list[UnitState]:
@@ -221,8 +224,9 @@ class Endings:
         self.failures.learn_total(state, state.planned)
         if state.waves is not None:
             state.waves.exhausted()
-        self.items.exhausted(state)
+        self.targets.exhausted(state)
         self._out.append(Close(state.task.id))
+        self.hosts.exhausted(state)
 
     def _maybe_end(self, state: TaskState) -> None:
         if state.stage is Stage.DRAINED and not state.in_flight and not state.window:
@@ -234,7 +238,8 @@ class Endings:
         for state in self._graph.end(first, because):
             self.failures.learn_total(state, state.planned)
             self._out.append(_task_ended(state))
-            self.items.forget(state)
+            self.targets.forget(state)
+            self.hosts.exhausted(state)
         if self._graph.phase_over and self._graph.phase is not Phase.OVER:
             self._next_phase()
 
@@ -263,6 +268,11 @@ def report_of_unbegun(one: UnitState, outcome: Outcome) -> Report:
     return Report(
         number=one.number, attempt=one.attempt, outcome=outcome, started_at=0.0, duration_s=0.0
     )
+
+
+def _is_excused(task: Task, kind: str) -> bool:
+    """Whether a unit that did not end well fails nothing."""
+    return task.ignore_errors or (kind == "unreachable" and task.ignore_unreachable)
 
 
 def _task_ended(state: TaskState) -> TaskEnded:

@@ -26,6 +26,10 @@ class Resources(Generic[T]):
         # Ordered, not deques: on a stop thousands leave from the middle.
         self._waiting: dict[str, OrderedDict[T, None]] = {}
 
+    def allow(self, name: str, holders: int) -> None:
+        """Let a resource have so many holders at once."""
+        self._capacities[name] = holders
+
     def missing(self, names: Iterable[str]) -> str | None:
         """Return the first of `names` that is taken now; None: all are free."""
         for name in names:

@@ -9,6 +9,7 @@ from typing import Any
 from batchrun.engine.machine import LockTable
 from batchrun.model.counts import Counts
 from batchrun.model.exitcode import ExitCode
+from batchrun.model.host import Host
 from batchrun.model.ports import Durable, SecretSource, Sink, Ticker
 
 __all__ = ["RunOptions", "RunResult", "RunSoFar"]
@@ -46,6 +47,8 @@ class RunOptions:
     notes: Sequence[str] = ()
     #: Asked when all has ended: sentences that people should be told.
     last_words: Callable[[], Sequence[str]] = tuple
+    #: Lets the connection to a host go that has no unit any more; does not block.
+    forget: Callable[[Host], None] = lambda _: None
     #: Makes the names that `finally` tasks see beside the ordinary ones.
     final_scope: Callable[[RunSoFar], Mapping[str, Any]] = lambda _: {}
     #: Where the values of secrets come from; None: the job has none.

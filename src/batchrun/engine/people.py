@@ -21,8 +21,6 @@ class People:
     """Obeys signals and puts questions; only for the loop's thread."""
 
     scheduler: Scheduler
-    #: Units that the runner runs at the same time.
-    slots: int
     #: The job has `finally` tasks.
     has_finally: bool
     options: RunOptions
@@ -54,8 +52,7 @@ class People:
         self.act()
         sentence = stop_sentence(
             kind,
-            # What the runner has beyond its slots it has not begun, and gives back.
-            running=min(self.scheduler.in_flight, self.slots),
+            running=self.scheduler.running,
             has_finally=self.has_finally,
             in_finally=self.scheduler.in_finally,
             grace_s=self.options.grace_s,

@@ -9,6 +9,7 @@ from batchrun.engine.messages import Message, SourceReady
 from batchrun.engine.scheduler import Scheduler
 from batchrun.errors import SourceError
 from batchrun.model.ports import Drawn, UnitSource, UnitStream
+from batchrun.model.unit import Unit
 
 __all__ = ["Planner"]
 
@@ -70,9 +71,9 @@ class Planner:
         """Look once more for the total: a source that was read to its end first knows it now."""
         if task_id in self._unmeasured:
             self._unmeasured.discard(task_id)
-            total = self._streams[task_id].total
-            if total is not None:
-                self._scheduler.measured(task_id, total)
+            stream = self._streams[task_id]
+            if stream.total is not None:
+                self._scheduler.measured(task_id, stream.total, stream.hosts)
 
     def open(self, task_id: str) -> None:
         """Open the stream of a task."""
@@ -86,7 +87,13 @@ class Planner:
             total = stream.total
             if total is None:
                 self._unmeasured.add(task_id)
-            self._scheduler.opened(task_id, total)
+            self._scheduler.opened(task_id, total, stream.hosts)
+
+    def ended(self, unit: Unit) -> None:
+        """Tell its stream that a unit has ended, if there is more to come of it."""
+        stream = self._streams.get(unit.task_id)
+        if stream is not None:
+            stream.ended(unit)
 
     def close(self, task_id: str) -> None:
         """Close the stream of a task, if it was opened."""

@@ -1,7 +1,7 @@
 """Whether a unit is tried again, and after how long: one pure function."""
 
 from batchrun.model.job import RetryPolicy
-from batchrun.model.outcome import Failed, Lost, Outcome
+from batchrun.model.outcome import Failed, Lost, Outcome, Unreachable
 
 __all__ = ["LONGEST_DELAY_S", "MOST_LOSSES", "repeated_for_free", "retry_delay"]
 
@@ -46,9 +46,8 @@ def retry_delay(
 
 def _worth_it(policy: RetryPolicy, outcome: Outcome) -> bool:
     """Whether the policy names this ending, and the one who knows it has not ruled it out."""
-    if isinstance(outcome, Failed):
-        if not outcome.retryable:
-            return False
-        if outcome.exit_status is not None and outcome.exit_status in policy.exit_statuses:
-            return True
+    if isinstance(outcome, Failed | Unreachable) and not outcome.retryable:
+        return False
+    if isinstance(outcome, Failed) and outcome.exit_status in policy.exit_statuses:
+        return True
     return outcome.kind in policy.kinds

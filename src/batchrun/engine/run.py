@@ -29,13 +29,14 @@ from batchrun.engine.scheduler import (
     AskPause,
     Close,
     Command,
+    Forget,
     Open,
     Scheduler,
     StopUnit,
     Withdraw,
 )
 from batchrun.engine.secretive import Secretive, masked, masked_event
-from batchrun.engine.sequence import STRIDE, Sequencer
+from batchrun.engine.sequence import STRIDE, Sequencer, UnitNews
 from batchrun.engine.steps import StepRules
 from batchrun.engine.waves import unhurried
 from batchrun.errors import SourceError
@@ -47,11 +48,12 @@ from batchrun.model.event import (
     UnitEnded,
     UnitOutput,
     UnitProgress,
+    UnitStaged,
     UnitStarted,
 )
 from batchrun.model.job import Job
 from batchrun.model.outcome import Report
-from batchrun.model.ports import Returned, Runner, Started, UnitSource
+from batchrun.model.ports import Returned, Runner, Silent, Started, UnitSource
 from batchrun.model.unit import Order
 
 __all__ = ["Message", "Run", "RunOptions", "RunResult", "RunSoFar", "SourceReady"]
@@ -78,6 +80,8 @@ class _Progress:
     reviewed: frozenset[str] = frozenset()
     #: Tasks of whose units it is recorded what they have registered.
     recorded: frozenset[str] = frozenset()
+    #: Tasks whose streams want to know which units have ended.
+    on_hosts: frozenset[str] = frozenset()
 
 
 class Run:
@@ -107,9 +111,11 @@ class Run:
         self._options = options
         self._now = options.clock
         self._next_tick = began = options.clock()
+        everything = (*job.tasks, *job.final_tasks)
         self._memo = _Progress(
             final_ids=frozenset(task.id for task in job.final_tasks),
-            reviewed=frozenset(task.id for task in (*job.tasks, *job.final_tasks) if task.reviewed),
+            reviewed=frozenset(task.id for task in everything if task.reviewed),
+            on_hosts=frozenset(task.id for task in everything if task.on_hosts),
             recorded=frozenset(
                 task.id for task in job.tasks if options.keep_results and task.registers
             ),
@@ -133,7 +139,6 @@ class Run:
         self._sequencer = Sequencer(self._below, queue, rules, options.clock)
         self._people = People(
             scheduler=self._scheduler,
-            slots=runner.slots,
             has_finally=bool(job.final_tasks),
             options=options,
             queue=queue,
@@ -240,10 +245,8 @@ class Run:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case UnitEnded(unit=unit):
-                if unit.task_id in self._memo.recorded and unit.verdict is None:
-                    command = replace(command, kept=self._source.kept(unit))
-                self._emit(command)
+            case UnitEnded():
+                self._unit_ended(command)
             case Open(task_id=task_id):
                 self._planner.open(task_id)
             case Close(task_id=task_id):
@@ -254,10 +257,20 @@ class Run:
                 self._withdraw()
             case AskPause():
                 self._people.ask(command)
+            case Forget(host=host):
+                self._options.forget(host)
             case Order():
                 self._sequencer.submit(command)
             case _:
                 self._emit(command)
+
+    def _unit_ended(self, event: UnitEnded) -> None:
+        unit = event.unit
+        if unit.task_id in self._memo.recorded and unit.verdict is None:
+            event = replace(event, kept=self._source.kept(unit))
+        self._emit(event)
+        if unit.task_id in self._memo.on_hosts:
+            self._planner.ended(unit)
 
     def _stop_unit(self, command: StopUnit) -> None:
         """End a unit; nothing may outlast a second signal, or the time of `finally`."""
@@ -314,7 +327,7 @@ class Run:
                     self._ended(message)
                 else:
                     self._sequencer.taken(message)
-            case Started() | UnitOutput() | UnitProgress():
+            case Started() | Silent() | UnitOutput() | UnitProgress() | UnitStaged():
                 self._told(message)
             case Returned(number=number):
                 if number < STRIDE:
@@ -340,13 +353,16 @@ class Run:
                 report = self._source.review(unit, report)
         self._scheduler.ended(report, self._now())
 
-    def _told(self, message: Started | UnitOutput | UnitProgress) -> None:
+    def _told(self, message: UnitNews) -> None:
         """Pass on what a runner says of a running unit, or of a step of one."""
         for one in (message,) if message.number < STRIDE else self._sequencer.told(message):
-            if isinstance(one, Started):
-                self._started(one)
-            else:
-                self._emit(one)
+            match one:
+                case Started():
+                    self._started(one)
+                case Silent():
+                    self._silent(one)
+                case _:
+                    self._emit(one)
         if isinstance(message, UnitOutput):
             self._runner.acknowledge(message.number, len(message.data))
 
@@ -362,6 +378,16 @@ class Run:
                     worker=message.worker,
                 )
             )
+
+    def _silent(self, message: Silent) -> None:
+        """Name a host of which nothing was heard for long: it may hang, or only be busy."""
+        unit = self._scheduler.unit(message.number)
+        if unit is not None:
+            item = f" ({unit.label})" if unit.label else ""
+            stage = message.stage or "not known"
+            minutes = f"{message.silent_s / 60:.0f} minutes"
+            sentence = f"{unit.host}{item}: nothing was heard for {minutes}; stage: {stage}"
+            self._emit(Note(message=sentence, task_id=unit.task_id))
 
     # ---- events ---------------------------------------------------------------------------
 

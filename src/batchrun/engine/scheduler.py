@@ -1,7 +1,7 @@
 """Decides what runs next: a pure, single-threaded machine, events in, commands out.
 
     drawn / exhausted / source_failed ──┐                 ┌── Open, Close, Order
-    ended / returned / answered ────────┤►  Scheduler  ──►├── StopUnit, Withdraw, AskPause
+    ended / returned / answered ────────┤►  Scheduler  ──►├── StopUnit, Withdraw, AskPause, Forget
     stop / tick (the clock is a number) ┘                 └── events for the sinks
 
 It owns all state of tasks and units between planning and end; it starts no thread, reads no
@@ -9,8 +9,10 @@ clock and touches no file, so that a million units can be simulated in a test. (
 files: who has them is the one thing that it asks for, through `LockTable`.)
 
     TaskGraph   which task may begin, and what its end means for others
-    ItemNeeds   which unit waits for its item in another task
+    TargetNeeds which unit waits for its item or host in another task
     WaveKeeper  when the next wave of a task begins
+    Picker      which hosts of a task are taken (`pick`)
+    Hosts       when a connection is not needed any more
     Dispatcher  which ready unit starts next
     Endings     how units and tasks end: fail limits, stops, phases
 
@@ -28,17 +30,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from batchrun.engine.commands import AskPause, Close, Command, Open, StopUnit, Withdraw
+from batchrun.engine.commands import AskPause, Close, Command, Forget, Open, StopUnit, Withdraw
 from batchrun.engine.dispatch import Dispatcher
 from batchrun.engine.endings import ENDS_WELL, Endings, report_of_unbegun
 from batchrun.engine.machine import POLL_S, LockTable
+from batchrun.engine.picker import Picker
 from batchrun.engine.retries import Retries
 from batchrun.engine.state import Phase, Stage, TaskState, UnitState
 from batchrun.engine.stops import Stop, StopKind
 from batchrun.engine.taskgraph import OPEN_STREAMS, READY_PER_TASK, WINDOW, TaskGraph
 from batchrun.engine.wavekeeper import WaveKeeper
 from batchrun.model.event import Note, TaskOpened, UnitRetried
-from batchrun.model.job import Job
+from batchrun.model.job import DEFAULT_FANOUT, Job
 from batchrun.model.outcome import Aborted, Failed, Report
 from batchrun.model.unit import Unit
 
@@ -50,6 +53,7 @@ __all__ = [
     "AskPause",
     "Close",
     "Command",
+    "Forget",
     "Open",
     "Scheduler",
     "StopUnit",
@@ -58,6 +62,7 @@ __all__ = [
 
 #: Units of all tasks together that are kept ready.
 READY_IN_ALL = 8192
+_NO_ITEMS = "its `foreach` gave no items"
 
 
 class Scheduler:
@@ -82,12 +87,18 @@ class Scheduler:
     ) -> None:
         self._slots = slots
         self._graph = TaskGraph(job, slots=slots)
-        self._dispatcher = Dispatcher(slots=slots, capacities=_capacities(job), machine=machine)
+        self._dispatcher = Dispatcher(
+            slots=slots,
+            capacities=_capacities(job),
+            fanout=job.fanout or DEFAULT_FANOUT,
+            machine=machine,
+        )
         self._out: deque[Command] = deque()
         self._endings = Endings(job, self._graph, self._dispatcher, self._out, started_at)
-        self._items = self._endings.items
-        self._news = self._items.news
+        self._targets = self._endings.targets
+        self._news = self._targets.news
         self._waves = WaveKeeper(self._graph.states, self._endings, self._out, self._place)
+        self._picker = Picker(self._end, self._admit)
         self._retries = Retries(random)
         self._polled_at = started_at - POLL_S
         self._last_number = 0
@@ -118,6 +129,11 @@ class Scheduler:
     def in_flight(self) -> int:
         """Units that a runner has now."""
         return len(self._dispatcher.in_flight)
+
+    @property
+    def running(self) -> int:
+        """Units that run now, without those that wait at a runner."""
+        return self._dispatcher.running
 
     @property
     def in_finally(self) -> bool:
@@ -156,27 +172,34 @@ class Scheduler:
 
     # ---- what happened --------------------------------------------------------------------
 
-    def opened(self, task_id: str, total: int | None) -> None:
-        """Take note that a stream is open; `total` units will come, if that is known."""
+    def opened(self, task_id: str, total: int | None, hosts: int | None = None) -> None:
+        """Take note that a stream is open.
+
+        Args:
+            task_id: Whose.
+            total: How many units will come, if that is known.
+            hosts: For how many hosts, if that is known.
+        """
         state = self._graph.states[task_id]
         if state.stage is not Stage.OPEN:
             return
-        self._endings.failures.learn_total(state, total)
-        if state.waves is not None:
-            state.waves.total = total
+        self._learn_total(state, total, hosts)
         self._out.append(TaskOpened(task_id=task_id, total=total))
-        if state.task.slots > self._slots:
+        if state.task.slots > self._slots and not state.task.on_hosts:
             have = f"there {'is' if self._slots == 1 else 'are'} {self._slots}"
             message = f"asks for {state.task.slots} slots, {have}: each of its units takes all"
             self._out.append(Note(message=message, level="info", task_id=task_id))
 
-    def measured(self, task_id: str, total: int) -> None:
-        """Take note of how many units will come, before the first one is drawn."""
+    def measured(self, task_id: str, total: int, hosts: int | None = None) -> None:
+        """Take note of how many units, and hosts, will come, before the first one is drawn."""
         state = self._graph.states[task_id]
         if state.stage is Stage.OPEN:
-            self._endings.failures.learn_total(state, total)
-            if state.waves is not None:
-                state.waves.total = total
+            self._learn_total(state, total, hosts)
+
+    def _learn_total(self, state: TaskState, total: int | None, hosts: int | None) -> None:
+        self._endings.failures.learn_total(state, total)
+        if state.waves is not None:
+            state.waves.total = hosts if state.task.on_hosts else total
 
     def drawn(self, task_id: str, unit: Unit, now: float) -> None:
         """Take a planned unit."""
@@ -185,16 +208,18 @@ class Scheduler:
         self._last_number += 1
         state.planned += 1
         one = UnitState(self._last_number, unit, state)
-        if state.keys is not None:
-            self._items.planned(one, state.keys)
-        if state.waves is not None and not self._waves.planned(one, state.waves):
-            self._follow_news()
-            return
-        if state.plain and unit.verdict is None and unit.later is None:
+        if state.keys:
+            self._targets.planned(one)
+        if state.task.on_hosts:
+            self._endings.hosts.planned(one)
+        if state.pick is not None:
+            self._picker.planned(one, state.pick)
+        elif state.plain and unit.verdict is None and unit.later is None:
             self._dispatcher.make_ready(one)
+            return
         else:
-            self._place(one)
-            self._follow_news()
+            self._admit(one)
+        self._follow_news()
 
     def exhausted(self, task_id: str, now: float, *, done_before: int = 0) -> None:
         """Take note that a stream has ended; an earlier run has done some of its units."""
@@ -203,7 +228,8 @@ class Scheduler:
         state.done_before = done_before
         nothing = not state.planned and not done_before
         if state.stage is Stage.OPEN and nothing and not state.task.single:
-            message = "its `foreach` gave no items, so there was no unit"
+            what = "there was no host or no item" if state.task.on_hosts else _NO_ITEMS
+            message = f"{what}, so there was no unit"
             self._out.append(Note(message=message, task_id=task_id))
         self._exhausted(state)
 
@@ -296,12 +322,18 @@ class Scheduler:
 
     # ---- units that wait ------------------------------------------------------------------
 
+    def _admit(self, one: UnitState) -> None:
+        """Let a planned unit go on, unless it waits for the next wave."""
+        waves = one.task.waves
+        if waves is None or self._waves.planned(one, waves):
+            self._place(one)
+
     def _place(self, one: UnitState) -> None:
-        """Let a planned unit start, wait for its item, or end at once."""
+        """Let a planned unit start, wait for its target, or end at once."""
         if one.unit.verdict is not None:
             self._finish(one, report_of_unbegun(one, one.unit.verdict))
             return
-        answer = self._items.check(one)
+        answer = self._targets.check(one)
         if answer is None and one.unit.later is not None:
             one.resolve(one.unit.later())
             self._place(one)
@@ -310,10 +342,10 @@ class Scheduler:
         elif isinstance(answer, Aborted):
             self._finish(one, report_of_unbegun(one, answer))
         else:
-            self._items.hold(one, answer)
+            self._targets.hold(one, answer)
 
     def _follow_news(self) -> None:
-        """Look again at each unit whose item has news.
+        """Look again at each unit whose target has news.
 
         One after the other, not from within each other: a chain of tasks may be long.
         """
@@ -342,6 +374,14 @@ class Scheduler:
         self._follow_news()
 
     def _finish(self, one: UnitState, report: Report) -> None:
+        """Take the last word of a unit; another host may take the place of its own."""
+        pick = one.task.pick
+        if pick is None:
+            self._end(one, report)
+        else:
+            self._picker.ended(one, report, pick)
+
+    def _end(self, one: UnitState, report: Report) -> None:
         """Give a unit its outcome, for good; the next wave may begin."""
         self._endings.finish(one, report)
         waves = one.task.waves
@@ -351,6 +391,8 @@ class Scheduler:
     def _exhausted(self, state: TaskState) -> None:
         if state.stage is Stage.OPEN:
             self._endings.exhausted(state)
+            if state.pick is not None:
+                self._picker.exhausted(state, state.pick)
             self._follow_news()
 
 

@@ -22,17 +22,18 @@ from typing import Protocol, TypeAlias
 
 from batchrun.engine.messages import Message
 from batchrun.engine.steps import Move, RunStep, StepRules, Steps, StopStep
-from batchrun.model.event import UnitOutput, UnitProgress
+from batchrun.model.event import UnitOutput, UnitProgress, UnitStaged
 from batchrun.model.outcome import Report
-from batchrun.model.ports import Returned, Started
+from batchrun.model.ports import Returned, Silent, Started
 from batchrun.model.unit import Order
 
-__all__ = ["STRIDE", "Sequencer", "Submitter"]
+__all__ = ["STRIDE", "Sequencer", "Submitter", "UnitNews"]
 
 #: More than any run has units. A step's number is its unit's plus a multiple of this.
 STRIDE = 10**10
 
-StepNews: TypeAlias = Started | UnitOutput | UnitProgress
+#: What a runner says of a unit, or of a step of one, while it runs.
+UnitNews: TypeAlias = Started | Silent | UnitOutput | UnitProgress | UnitStaged
 
 
 class Submitter(Protocol):
@@ -124,7 +125,7 @@ class Sequencer:
         else:
             self._do(steps, move)
 
-    def told(self, message: StepNews) -> Iterator[StepNews]:
+    def told(self, message: UnitNews) -> Iterator[UnitNews]:
         """Turn what a runner says of a step into what is to be said of its unit."""
         steps = self._of(message.number)
         if steps is None:
@@ -139,6 +140,8 @@ class Sequencer:
                 yield replace(message, number=number, unit=steps.order.unit)
             case UnitProgress(bytes_done=more):
                 yield UnitProgress(number=number, bytes_done=done + more)
+            case Silent() | UnitStaged():
+                yield replace(message, number=number)
 
     def next_wakeup(self) -> float | None:
         """Tell when `tick` must be called at the latest; None: only after another message."""

@@ -5,7 +5,6 @@ The thread lets the engine's own thread go on answering signals while an operati
 `check()` runs to its end, past its deadline, and its thread is left behind at `kill`.
 """
 
-import os
 import threading
 import time
 from collections import deque
@@ -15,6 +14,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from batchrun.engine.context import ACKNOWLEDGE, STOP, UnitContext
+from batchrun.engine.inprocess import LocalControl, never_begun
 from batchrun.engine.pool.endings import end_command_aside
 from batchrun.engine.unit import run_unit
 from batchrun.model.event import UnitOutput, UnitProgress
@@ -93,7 +93,7 @@ class SerialRunner:
             for order in self._orders:
                 if order.number == number:
                     self._orders.remove(order)
-                    self._put(_never_begun(order))
+                    self._put(never_begun(order))
                     return
 
     def withdraw(self) -> None:
@@ -188,17 +188,6 @@ class DryRunner(SerialRunner):
         super().__init__(replace(settings, dry_run=True), events, table)
 
 
-def _never_begun(order: Order) -> Report:
-    """Report an order that was stopped while it was queued."""
-    return Report(
-        number=order.number,
-        attempt=order.attempt,
-        outcome=Cancelled(was_running=False),
-        started_at=0.0,
-        duration_s=0.0,
-    )
-
-
 class _Attempt:
     """The unit that is running, with what stops it and where its words go."""
 
@@ -254,43 +243,3 @@ class _Attempt:
 
 def _nothing() -> None:
     """Have nothing to say afterwards: the running unit reports."""
-
-
-class LocalControl:
-    """Control messages from another thread of this process."""
-
-    __slots__ = ("_fd", "_lock", "_messages", "parent_gone")
-
-    def __init__(self) -> None:
-        self._messages: deque[tuple[int, int, int]] = deque()
-        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._lock = threading.Lock()
-        #: Never: the other end is this process itself.
-        self.parent_gone = False
-
-    def tell(self, kind: int, number: int, size: int) -> None:
-        """Leave a message; after `close` for nobody."""
-        with self._lock:
-            if self._fd >= 0:
-                self._messages.append((kind, number, size))
-                os.eventfd_write(self._fd, 1)
-
-    def fileno(self) -> int:
-        """Return the descriptor that polls readable while there are messages."""
-        return self._fd
-
-    def next(self) -> tuple[int, int, int] | None:
-        """Read one message; None when there is none now."""
-        if not self._messages:
-            return None
-        with self._lock:
-            message = self._messages.popleft()
-            if not self._messages:
-                os.eventfd_read(self._fd)
-            return message
-
-    def close(self) -> None:
-        """Let go of the descriptor."""
-        with self._lock:
-            os.close(self._fd)
-            self._fd = -1

@@ -2,19 +2,24 @@
 
 from collections import deque
 from enum import Enum
+from typing import Literal, NamedTuple
 
+from batchrun.engine.pick import Pick
 from batchrun.engine.waves import Waves
 from batchrun.model.job import Task
+from batchrun.model.outcome import Report
 from batchrun.model.unit import Unit
 
 __all__ = [
     "SHORT_S",
     "STEPS",
-    "ItemKeys",
     "Phase",
     "Stage",
+    "TargetKeys",
+    "TargetNeed",
     "TaskState",
     "UnitState",
+    "host_resources",
     "resources_of",
 ]
 
@@ -50,8 +55,8 @@ class UnitState:
     """A unit between its planning and its end."""
 
     __slots__ = (
-        "attempt", "expected_s", "losses", "number", "polled", "resources", "stopping", "task",
-        "tries", "unit", "waits_for", "woken_by",
+        "attempt", "expected_s", "last_word", "losses", "number", "polled", "resources",
+        "stopping", "task", "tries", "unit", "waits_for", "woken_by",
     )  # fmt: skip
 
     def __init__(self, number: int, unit: Unit, task: "TaskState") -> None:
@@ -73,6 +78,8 @@ class UnitState:
         self.polled = False
         #: Why we asked the runner to stop it; empty: we did not.
         self.stopping = ""
+        #: How it ended, while it is not known whether another host takes its place (`pick`).
+        self.last_word: Report | None = None
         #: What the order said about its duration.
         self.expected_s: float | None = None
 
@@ -88,32 +95,63 @@ def resources_of(task: Task, unit: Unit) -> tuple[str, ...]:
     if unit.machine_locks:
         # Within the run a lock of the machine is a lock like any other.
         locks = tuple({*locks, *unit.machine_locks})
-    elif not locks and not unit.limits and task.max_parallel is None:
+    elif not (locks or unit.limits or task.on_hosts) and task.max_parallel is None:
         return ()
     names = [f"limit:{name}" for name in unit.limits]
     names += [f"lock:{name}" for name in locks]
     if task.max_parallel is not None:
         names.append(f"task:{task.id}")
+    if task.on_hosts:
+        names += host_resources(task, unit.host)
     return tuple(sorted(names))
 
 
-class ItemKeys:
-    """How the units of a task did, by item: what tasks that need it per item go by.
+def host_resources(task: Task, host: str) -> tuple[str, str]:
+    """Name a host as a resource of the run, and as one of a task."""
+    return f"host:{host}", f"task:{task.id} on {host}"
 
-    It grows with the items, about 120 bytes and the text for each: to forget an item early is not
+
+class TargetKeys:
+    """How the units of a task did, by target: what tasks that need it per item or host go by.
+
+    It grows with the targets, about 120 bytes and the text for each: to forget one early is not
     possible, because nobody knows when a dependant comes to it. It goes when the last dependant
     has ended.
+
+    Args:
+        per: What is a target: an item, a host, or an item on a host.
     """
 
-    __slots__ = ("dependants", "waiting", "well")
+    __slots__ = ("dependants", "has_items", "per", "waiting", "well")
 
-    def __init__(self) -> None:
+    def __init__(self, per: Literal["item", "host", "both"]) -> None:
+        self.per = per
         #: By key: how many units have not ended; 0: all ended well; below 0: one did not.
         self.well: dict[str, int] = {}
         #: Units of other tasks that wait for a key.
         self.waiting: dict[str, list[UnitState]] = {}
-        #: Tasks that need this one per item and have not ended.
+        #: Tasks that go by it and have not ended.
         self.dependants = 0
+        #: The task has several units for a host.
+        self.has_items = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more units of a target may come as long as the task has not planned all."""
+        return self.per == "host" and self.has_items
+
+    def key_of(self, unit: Unit) -> str:
+        """Return the target of a unit."""
+        if self.per == "item":
+            return unit.key
+        return unit.host if self.per == "host" else f"{unit.host}\0{unit.key}"
+
+
+class TargetNeed(NamedTuple):
+    """A task of which each unit of another needs its own target."""
+
+    task: "TaskState"
+    keys: TargetKeys
 
 
 class TaskState:
@@ -137,12 +175,12 @@ class TaskState:
         "first_of_wave",
         "in_flight",
         "in_rotation",
-        "item_needs",
         "keys",
         "mean_s",
         "needs_left",
         "not_expanded",
         "pending",
+        "pick",
         "plain",
         "planned",
         "queueable",
@@ -151,6 +189,7 @@ class TaskState:
         "source_error",
         "stage",
         "stopped",
+        "target_needs",
         "task",
         "total",
         "watched",
@@ -174,18 +213,22 @@ class TaskState:
         )
         #: How many slots each of its units takes.
         self.width = task.slots if slots is None else max(min(task.slots, slots), 1)
+        if task.on_hosts:
+            self.width = 1
         self.stage = Stage.WAITING
         #: Needs that have not ended, or, those per item, not begun.
         self.needs_left = len(task.needs)
-        #: Tasks whose unit of the same item each unit waits for.
-        self.item_needs: tuple[TaskState, ...] = ()
-        #: How its units did, by item; None: nobody needs it per item.
-        self.keys: ItemKeys | None = None
+        #: Tasks whose units for the same target each unit waits for.
+        self.target_needs: tuple[TargetNeed, ...] = ()
+        #: How its units did, for those who need it per item or per host.
+        self.keys: tuple[TargetKeys, ...] = ()
         self.waves = None if task.batch is None else Waves(task, task.batch)
         #: The one unit planned beyond the wave under way; until that wave is over none follows.
         self.first_of_wave: UnitState | None = None
         #: Its units are ready once they are planned: no wave, no item and nobody's need of one.
         self.plain = task.batch is None
+        #: Which of its hosts are taken; None: all.
+        self.pick = None if task.pick is None else Pick(task.pick)
         self.ready: deque[UnitState] = deque()
         self.in_rotation = False
         #: Units that wait for a resource, another process, their item or their wave.
@@ -205,14 +248,17 @@ class TaskState:
         self.attempted = 0
         #: Units that count against `max_fail`.
         self.failures = 0
-        #: Units that did not end well, in whatever way.
+        #: Units that did not end well, in whatever way, and that nothing excuses.
         self.bad = 0
         self.source_error = ""
         self.not_expanded = ""
         #: Why nothing of it is started any more; empty: it goes on.
         self.stopped = ""
-        #: Its units may be queued ahead: not commands, nor what takes many slots or many steps.
-        self.queueable = not (task.is_command or self.width > 1 or task.operation == STEPS)
+        #: Its units may be queued ahead: not commands, nor what takes many slots or many steps,
+        #: or runs elsewhere.
+        self.queueable = not (
+            task.is_command or self.width > 1 or task.operation == STEPS or task.on_hosts
+        )
         #: Running mean of the time an attempt takes, in seconds; None: nothing ended yet.
         self.mean_s: float | None = None
         #: The same if it is short enough for units to be queued ahead, else None.

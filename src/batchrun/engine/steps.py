@@ -19,11 +19,15 @@ from typing import TypeAlias
 from batchrun.engine.ledger import Ledger
 from batchrun.engine.retry import repeated_for_free, retry_delay
 from batchrun.engine.stops import FINALLY_LIMIT_S
-from batchrun.model.outcome import Cancelled, Outcome, Report, TimedOut
+from batchrun.model.outcome import Cancelled, Ok, Outcome, Report, TimedOut
 from batchrun.model.steps import PlannedStep, Section, UnitProgram
 from batchrun.model.unit import Order, Unit
 
-__all__ = ["Move", "RunStep", "StepRules", "Steps", "StopStep", "Wait"]
+__all__ = ["CONNECT", "Move", "RunStep", "StepRules", "Steps", "StopStep", "Wait"]
+
+#: The operation that a unit with steps for a host begins with, so that a host that cannot be
+#: reached is never drained; the runner's own, not one of the table.
+CONNECT = "connect to host"
 
 _ENDS_WELL = frozenset({"ok", "skipped"})
 
@@ -95,6 +99,8 @@ class Steps:
         self._cut_always = self._cut_off = False
         # The limit of the step that runs is what was left of the unit's time.
         self._is_bound = False
+        # Before the first of several steps; one alone connects by itself.
+        self._is_connecting = order.unit.place is not None and not self.is_single
 
     @property
     def is_single(self) -> bool:
@@ -115,9 +121,13 @@ class Steps:
     # ---- what happens ---------------------------------------------------------------------
 
     def begin(self, now: float) -> Move:
-        """Start with the first step."""
+        """Start with the first step, or by connecting to the unit's host."""
         self.program.restart()
-        return self._go_on(now)
+        if not self._is_connecting:
+            return self._go_on(now)
+        unit = _connection(self.order.unit)
+        self.step = PlannedStep(name="connect", unit=unit)
+        return RunStep(unit)
 
     def started(self, now: float) -> bool:
         """Take note that the runner has begun a step; True for the first one."""
@@ -134,6 +144,8 @@ class Steps:
             return replace(report, number=self.order.number)
         self.begun = True
         report = replace(report, number=self.order.number)
+        if self._is_connecting:
+            return self._connected(report, now)
         self.ledger.attempt(report)
         if self._rules.judge is not None:
             report = self._rules.judge(self.order.unit.task_id, report, self.ledger.changed)
@@ -146,6 +158,16 @@ class Steps:
             return self._submit(step, now)
         self._retry = (now + delay_s, report)
         return Wait()
+
+    def _connected(self, report: Report, now: float) -> Move:
+        """Begin with the first step, unless there is no connection: then nothing was done."""
+        if not isinstance(report.outcome, Ok):
+            return report
+        if self._stopping:
+            return replace(report, outcome=Cancelled(was_running=True))
+        self._is_connecting = False
+        self._began = now  # neither is connecting the unit's time
+        return self._go_on(now)
 
     def returned(self, now: float) -> Move | None:
         """Take back a step that the runner has not begun; None: so is the whole unit.
@@ -339,3 +361,16 @@ class Steps:
             started_at=0.0,
             duration_s=0.0,
         )
+
+
+def _connection(unit: Unit) -> Unit:
+    """Make what a unit for a host begins with; that has time limits of its own."""
+    return Unit(
+        task_id=unit.task_id,
+        index=unit.index,
+        label=unit.label,
+        operation=CONNECT,
+        host=unit.host,
+        place=unit.place,
+        secrets=unit.secrets,
+    )

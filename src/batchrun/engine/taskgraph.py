@@ -34,7 +34,7 @@ class TaskGraph:
         self.finals = {task.id: begin(task, final=True) for task in job.final_tasks}
         self.states = self.tasks | self.finals
         self.phase = Phase.TASKS
-        # Who waits for the end of a task, and who, per item, for its beginning.
+        # Who waits for the end of a task, and who, per item or host, for its beginning.
         self._dependants: dict[str, list[TaskState]] = {}
         self._followers: dict[str, list[TaskState]] = {}
         for state in self.states.values():
@@ -105,7 +105,7 @@ class TaskGraph:
             for dependant in self._dependants.get(state.task.id, ()):
                 if dependant.stage is not Stage.WAITING:
                     continue
-                if state.good:
+                if state.good or _is_good_in_part(state, dependant):
                     self._need_met(dependant)
                 else:
                     ending.append(_fallen(dependant, state, because))
@@ -127,12 +127,17 @@ class TaskGraph:
         return left
 
     def _listeners(self, need: Need) -> dict[str, list[TaskState]]:
-        return self._followers if need.per == "item" else self._dependants
+        return self._dependants if need.per == "all" else self._followers
 
     def _need_met(self, state: TaskState) -> None:
         state.needs_left -= 1
         if not state.needs_left and (self.phase is Phase.FINALLY or not state.final):
             self._openable.append(state)
+
+
+def _is_good_in_part(needed: TaskState, state: TaskState) -> bool:
+    """Whether each host of a task can go by how it did itself in the one before."""
+    return bool(needed.planned) and needed.task.on_hosts and state.task.on_hosts
 
 
 def _fallen(state: TaskState, needed: TaskState, because: str) -> TaskState:

@@ -10,18 +10,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
-from batchrun.errors import OperationError, UnitStoppedError
+from batchrun.errors import OperationError, UnitStoppedError, UnreachableError
 from batchrun.model.around import Around
 from batchrun.model.operation import Context, Done, Operation, OperationTable
-from batchrun.model.outcome import Cancelled, Failed, Outcome, Report, TimedOut
+from batchrun.model.outcome import Cancelled, Failed, Outcome, Report, TimedOut, Unreachable
 from batchrun.model.unit import Order
 
-__all__ = ["Raised", "defect_text", "find_table", "guarded", "run_unit"]
+__all__ = ["Raised", "Within", "defect_text", "find", "find_table", "guarded", "run_unit"]
 
 _MOST_WARNINGS = 20
 _NO_KWDS: Mapping[str, Any] = {}
+
+#: Runs an operation if its guards let it, and sees to its output file.
+Within: TypeAlias = Callable[[Around, Callable[[], Done], Any], Done]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +50,39 @@ def guarded(
 
 
 @cache
-def find_table(reference: str) -> OperationTable:
-    """Import the table of operations named by `package.module:ATTRIBUTE`, once.
+def find(reference: str) -> Any:
+    """Import what `package.module:ATTRIBUTE` names, once.
 
     Raises:
         ImportError, AttributeError: there is no such thing.
     """
     module, _, attribute = reference.partition(":")
-    table: OperationTable = getattr(import_module(module), attribute)
+    return getattr(import_module(module), attribute)
+
+
+def find_table(reference: str) -> OperationTable:
+    """Import the table of operations that a reference names (see `find`)."""
+    table: OperationTable = find(reference)
     return table
 
 
-def run_unit(order: Order, context: Context, table: OperationTable | str) -> Report:
+def run_unit(
+    order: Order,
+    context: Context,
+    table: OperationTable | str,
+    within: str = "batchrun.ops.around:within",
+) -> Report:
     """Run one attempt of a unit; never raises.
 
     Args:
         order: Which.
         context: What its operation sees of the runner.
-        table: The operations, or where to import them from (see `find_table`).
+        table: The operations, or where to import them from (see `find`).
+        within: Where to import the `Within` from that guards the operation.
     """
     started_at = time.time()
     began = time.monotonic()
-    result = guarded(_perform, (order, context, table))
+    result = guarded(_perform, (order, context, table, within))
     done = result if type(result) is Done else _ending_without_done(result, order)
     if order.secrets:
         done = _masked(done, order.secrets)
@@ -97,7 +111,7 @@ def _masked(done: Done, secrets: Mapping[str, str]) -> Done:
     return Done(outcome=Failed(message=message, retryable=False))
 
 
-def _perform(order: Order, context: Context, table: OperationTable | str) -> Done:
+def _perform(order: Order, context: Context, table: OperationTable | str, within: str) -> Done:
     """Look the operation up, build its parameters, call it."""
     unit = order.unit
     operations = find_table(table) if isinstance(table, str) else table
@@ -107,10 +121,10 @@ def _perform(order: Order, context: Context, table: OperationTable | str) -> Don
         raise OperationError(message, retryable=False)
     if unit.around is None and not order.secrets:
         return operation.function(operation.params(**unit.params), context)
-    return _perform_within(order, context, operation)
+    return _perform_within(order, context, operation, within)
 
 
-def _perform_within(order: Order, context: Context, operation: Operation) -> Done:
+def _perform_within(order: Order, context: Context, operation: Operation, within: str) -> Done:
     """Fill secrets in, ask the guards, set priorities, then call the operation."""
     params, around = order.unit.params, order.unit.around
     if order.secrets:
@@ -123,11 +137,11 @@ def _perform_within(order: Order, context: Context, operation: Operation) -> Don
 
     if around is None:
         return call()
-    from batchrun.ops.around import within  # noqa: PLC0415 - most units have nothing around them
-
-    if around.nice is None and around.ionice is None:
-        return within(around, call, context)
-    return _at_priority(around, partial(within, around, call, context))
+    guard: Within = find(within)  # most units have nothing around them
+    # On a host it is the host's process that has a priority, not a thread of ours.
+    if order.unit.place is not None or (around.nice is None and around.ionice is None):
+        return guard(around, call, context)
+    return _at_priority(around, partial(guard, around, call, context))
 
 
 def _at_priority(around: Around, function: Callable[[], Done]) -> Done:
@@ -170,6 +184,8 @@ def _outcome_of(error: BaseException, order: Order) -> Outcome:
             return TimedOut(limit_s=order.unit.timeout_s or 0.0)
         case UnitStoppedError():
             return Cancelled(was_running=True)
+        case UnreachableError():
+            return Unreachable(message=str(error), retryable=error.retryable)
         case OperationError():
             return Failed(message=str(error), errno=error.errno, retryable=error.retryable)
         case OSError():

@@ -50,14 +50,14 @@ class WaveKeeper:
 
     def planned(self, one: UnitState, waves: Waves) -> bool:
         """Count a planned unit into the wave under way; False: it was held for the next one."""
-        if waves.number and waves.full:
+        if waves.number and not waves.takes(one.unit):
             one.task.first_of_wave = one
             one.task.blocked.add(one)
             self.went_on(one.task, waves)
             return False
         if not waves.number:
             self._begin(one.task, waves)
-        waves.plan()
+        waves.plan(one.unit)
         return True
 
     def went_on(self, state: TaskState, waves: Waves) -> None:
@@ -108,7 +108,7 @@ class WaveKeeper:
         if one is not None:
             state.blocked.remove(one)
             self._begin(state, waves)
-            waves.plan()
+            waves.plan(one.unit)
             self._place(one)
 
     def _begin(self, state: TaskState, waves: Waves) -> None:

@@ -1,5 +1,7 @@
 """`batch`: the units of a task go in waves, each only after the one before; pure bookkeeping.
 
+Waves of a task on hosts are counted in hosts, each of which is there with all its units.
+
     planned ──► the wave under way ──all ended──► judged ──► pause, question ──► the next wave
                      │ full                         │
                      ▼                              ▼
@@ -16,6 +18,7 @@ from fractions import Fraction
 
 from batchrun.engine.fail_limit import exceeded, limit_text
 from batchrun.model.job import Batch, FailLimit, Job, Task, WaveSize
+from batchrun.model.unit import Unit
 
 __all__ = ["Between", "Waves", "count_waves", "unhurried", "wave_size"]
 
@@ -93,61 +96,80 @@ class Waves:
         self._task_id = task.id
         self._limit = task.max_fail or FailLimit(count=0)
         self._sizes = batch.sizes
+        self._on_hosts = task.on_hosts
         self.batch = batch
         #: What the task waits for now.
         self.between = Between.NOTHING
-        #: Units of the whole task, when that is known.
+        #: Units, or hosts, of the whole task, when that is known.
         self.total: int | None = None
         #: Which wave is under way, from 1; 0: none has begun.
         self.number = 0
         self.size = 0
-        # Units of earlier waves; of this one: planned, ended, and of these those that were ok,
-        # that count against the limit, and that did not end well at all.
+        # Units, or hosts, of earlier waves. Units of this one: planned, ended, and of these those
+        # that were ok, and that did not end well at all. What counts against the limit.
         self._before = 0
         self._planned = 0
         self._ended = 0
         self._ok = 0
-        self._failures = 0
         self._bad = 0
+        self._failures = 0
+        # The hosts of this wave, and those of which a unit counts against the limit.
+        self._hosts: set[str] = set()
+        self._failed_hosts: set[str] = set()
 
     @property
-    def full(self) -> bool:
-        """Whether the next unit belongs to the next wave."""
-        return self._planned == self.size
+    def _taken(self) -> int:
+        """How much of the wave is planned, in what its size is counted in."""
+        return len(self._hosts) if self._on_hosts else self._planned
+
+    def takes(self, unit: Unit) -> bool:
+        """Tell whether a planned unit belongs to this wave; else to the next one."""
+        return self._taken < self.size or unit.host in self._hosts
 
     @property
     def over(self) -> bool:
-        """Whether every unit of a full wave has ended."""
-        return self._planned == self._ended == self.size
+        """Whether every unit of a full wave has ended, those that may still come left aside."""
+        return self._planned == self._ended and self._taken == self.size
 
     def begin(self) -> None:
         """Begin the next wave."""
         self.between = Between.NOTHING
         self.number += 1
-        self._before += self._planned
+        self._before += self._taken
         self._planned = self._ended = self._ok = self._failures = self._bad = 0
+        self._hosts.clear()
+        self._failed_hosts.clear()
         self.size = wave_size(self._sizes, self.number, self.total)
 
-    def plan(self) -> None:
-        """Count a planned unit into the wave, which is not full."""
+    def plan(self, unit: Unit) -> None:
+        """Count a planned unit into the wave, which takes it."""
         self._planned += 1
+        if self._on_hosts:
+            self._hosts.add(unit.host)
+
+    def make_room(self) -> None:
+        """Let the wave take one more: for a host that is passed over (`pick`)."""
+        self.size += 1
 
     def exhausted(self) -> None:
         """Take note that no unit will come any more: the wave is as big as it has become."""
-        self.size = self._planned
-        self.total = self._before + self._planned
+        self.size = self._taken
+        self.total = self._before + self._taken
 
-    def end(self, *, ok: bool, failed: bool, bad: bool) -> None:
+    def end(self, unit: Unit, *, ok: bool, failed: bool, bad: bool) -> None:
         """Count a unit of the wave that has ended, for good.
 
         Args:
+            unit: Which.
             ok: It was ok.
             failed: It counts against `max_fail`.
             bad: It did not end well, and nothing excuses that.
         """
         self._ended += 1
         self._ok += ok
-        self._failures += failed
+        self._failures += failed and unit.host not in self._failed_hosts
+        if failed and self._on_hosts:
+            self._failed_hosts.add(unit.host)
         self._bad += bad
 
     def too_many(self) -> str:
@@ -172,10 +194,10 @@ class Waves:
     def describe(self) -> str:
         """Say which wave is under way, and how big it is as far as that is known."""
         if self.total is None:
-            return f"wave {self.number} ({_units(self.size, 'at most ')})"
+            return f"wave {self.number} (at most {self._sized(self.size)})"
         waves = max(count_waves(self._sizes, self.total), self.number)
         size = max(min(self.size, self.total - self._before), 1)
-        return f"wave {self.number} of {waves} ({_units(size)})"
+        return f"wave {self.number} of {waves} ({self._sized(size)})"
 
     def question(self) -> str:
         """Ask whether to go on, saying how the wave that is over went."""
@@ -183,6 +205,6 @@ class Waves:
         went = f"{self._ok} ok, {self._failures} failed"
         return f"`{self._task_id}`: wave {number} is over ({went}); begin wave {number + 1}?"
 
-
-def _units(count: int, most: str = "") -> str:
-    return f"{most}{count} unit{'' if count == 1 else 's'}"
+    def _sized(self, count: int) -> str:
+        what = "host" if self._on_hosts else "unit"
+        return f"{count} {what}{'' if count == 1 else 's'}"

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from batchrun.jobfile.options import LoadOptions, TaskDescription
+from batchrun.jobfile.places import Tables
 from batchrun.model.operation import OperationTable
 
 if TYPE_CHECKING:
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
 __all__ = ["LoadOptions", "TaskDescription", "json_schema", "load", "load_text"]
 
 _NO_OPTIONS = LoadOptions()
+_NO_OPERATIONS: OperationTable = {}
 
 
 def load(
-    source: str | os.PathLike[str], *, table: OperationTable, options: LoadOptions = _NO_OPTIONS
+    source: str | os.PathLike[str],
+    *,
+    table: OperationTable,
+    host_table: OperationTable = _NO_OPERATIONS,
+    options: LoadOptions = _NO_OPTIONS,
 ) -> "LoadedJob":
     """Load a job file; `-` is standard input.
+
+    Args:
+        source: Its path.
+        table: The operations that tasks may use on this machine.
+        host_table: Those that they may use on hosts.
+        options: What the command line adds.
 
     Raises:
         JobFileError: it has mistakes; all of them are in it, in the order of their lines.
@@ -32,7 +44,7 @@ def load(
     """
     from batchrun.jobfile.load import read_file  # noqa: PLC0415 - loads yaml, pydantic, jinja2
 
-    return read_file(source, table=table, options=options)
+    return read_file(source, tables=Tables(here=table, on_hosts=host_table), options=options)
 
 
 def load_text(
@@ -41,6 +53,7 @@ def load_text(
     file: str,
     base_dir: str,
     table: OperationTable,
+    host_table: OperationTable = _NO_OPERATIONS,
     options: LoadOptions = _NO_OPTIONS,
 ) -> "LoadedJob":
     """Load the text of a job file.
@@ -49,7 +62,8 @@ def load_text(
         text: UTF-8 when it is bytes.
         file: Its name, for messages.
         base_dir: Against which relative paths resolve.
-        table: The operations that tasks may use.
+        table: The operations that tasks may use on this machine.
+        host_table: Those that they may use on hosts.
         options: What the command line adds.
 
     Raises:
@@ -58,11 +72,19 @@ def load_text(
     """
     from batchrun.jobfile.load import read_text  # noqa: PLC0415 - loads yaml, pydantic, jinja2
 
-    return read_text(text, file=file, base_dir=base_dir, table=table, options=options)
+    return read_text(
+        text,
+        file=file,
+        base_dir=base_dir,
+        tables=Tables(here=table, on_hosts=host_table),
+        options=options,
+    )
 
 
-def json_schema(table: OperationTable) -> dict[str, Any]:
-    """Return the JSON Schema of a job file with these operations."""
+def json_schema(
+    table: OperationTable, host_table: OperationTable = _NO_OPERATIONS
+) -> dict[str, Any]:
+    """Return the JSON Schema of a job file with these operations, here and on hosts."""
     from batchrun.jobfile.exported import job_schema  # noqa: PLC0415 - loads pydantic
 
-    return job_schema(table)
+    return job_schema(Tables(here=table, on_hosts=host_table))

@@ -9,13 +9,15 @@ from pydantic import ValidationError
 
 from batchrun.jobfile.compiled import Constant
 from batchrun.jobfile.fields import Compiler
+from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.options import LoadOptions
+from batchrun.jobfile.places import Tables
 from batchrun.jobfile.problems import Path, Problems
 from batchrun.jobfile.schema import COMMAND_MODIFIERS, Modifiers, report
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.template import is_template
 from batchrun.model.job import Need
-from batchrun.model.operation import Operation, OperationTable
+from batchrun.model.operation import Operation
 
 __all__ = [
     "BROKEN",
@@ -35,7 +37,10 @@ MODIFIER_KEYS = frozenset(field.alias or name for name, field in Modifiers.model
 SECTIONS = ("steps", "rescue", "always")
 #: Modifiers that would be wrong, or the same mistake, for every task.
 NOT_IN_DEFAULTS = frozenset(
-    {"foreach", "id", "name", "needs", "output", "register", "rescue_ok", *SECTIONS}
+    {
+        *("foreach", "id", "name", "needs", "output", "register", "rescue_ok", "delegate_to"),
+        *SECTIONS,
+    }
 )
 #: What is looked at before a unit begins, and what its attempts are judged by.
 _LOOKED_AT = (
@@ -43,7 +48,7 @@ _LOOKED_AT = (
 )
 #: Modifiers whose templates are computed for each unit, not at load.
 PER_UNIT = frozenset(
-    {"foreach", "limit", "lock", "vars", *_LOOKED_AT, *SECTIONS, *COMMAND_MODIFIERS}
+    {"foreach", "hosts", "delegate_to", "limit", "lock", "vars", *_LOOKED_AT, *SECTIONS, *COMMAND_MODIFIERS}
 )
 
 
@@ -52,7 +57,7 @@ class TaskContext:
     """What all tasks of a file share."""
 
     problems: Problems
-    table: OperationTable
+    tables: Tables
     options: LoadOptions
     compiler: Compiler
     #: The scope at load: variables, `env`, `now`, `job`.
@@ -61,6 +66,8 @@ class TaskContext:
     defaults: Mapping[str, Any]
     variables: frozenset[str]
     limits: Mapping[str, int]
+    #: The hosts that are known.
+    fleet: Fleet
     #: What tasks say that others have said before; grows with the kinds, not with the tasks.
     kinds: dict[Hashable, "Kind"] = field(default_factory=dict)
     #: Numbers for the temporary names of `output`.
@@ -70,22 +77,22 @@ class TaskContext:
 
     def __post_init__(self) -> None:
         """Begin with nothing asked."""
-        object.__setattr__(self, "operations", Operations(self.table))
+        object.__setattr__(self, "operations", Operations(self.tables))
 
 
 class Operations(dict[str, bool]):
     """Which keys are operations.
 
-    The table is asked once for each key, and never for the language's own: what is not in it
-    makes it look through all installed packages.
+    The tables are asked once for each key, and never for the language's own: what is not in it
+    makes them look through all installed packages.
     """
 
-    def __init__(self, table: OperationTable) -> None:
+    def __init__(self, tables: Tables) -> None:
         super().__init__(dict.fromkeys((*MODIFIER_KEYS, *SECTIONS), False))
-        self._table = table
+        self._tables = tables
 
     def __missing__(self, key: str) -> bool:
-        found = self[key] = key in self._table
+        found = self[key] = key in self._tables
         return found
 
 
@@ -146,6 +153,11 @@ class Entry:
     def for_commands(self) -> tuple[str, ...]:
         """The modifiers that it has and that are parameters of commands."""
         return _for_commands(self.modifiers) if self.kind is None else self.kind.for_commands
+
+    @property
+    def on_hosts(self) -> bool:
+        """Whether its units are for hosts."""
+        return self.modifiers.hosts is not None
 
     @property
     def has_steps(self) -> bool:

@@ -8,11 +8,12 @@ from pydantic.fields import FieldInfo
 from batchrun.jobfile.entries import NOT_IN_DEFAULTS, SECTIONS
 from batchrun.jobfile.findfields import FIND_SHAPES
 from batchrun.jobfile.foreach import SOURCE_OPTIONS
+from batchrun.jobfile.places import Tables
 from batchrun.jobfile.schema import COMMAND_MODIFIERS, JobText, Modifiers
 from batchrun.jobfile.shapes import Parameter, Scalar, Shape, parameters_of
 from batchrun.jobfile.steps import STEP_KEYS
 from batchrun.jobfile.sudo import SUDO_SCHEMA
-from batchrun.model.operation import Operation, OperationTable
+from batchrun.model.operation import Operation
 from batchrun.model.values import Kind
 
 __all__ = ["job_schema"]
@@ -40,8 +41,9 @@ _BY_TYPE: dict[type[Any], dict[str, Any]] = {
 }
 
 
-def job_schema(table: OperationTable) -> dict[str, Any]:
+def job_schema(tables: Tables) -> dict[str, Any]:
     """Build the schema of a job file with these operations."""
+    table = tables.here
     job = _keys(JobText)
     modifiers = _keys(Modifiers)
     modifiers["foreach"] = {"description": modifiers["foreach"]["description"], **_foreach()}
@@ -51,7 +53,7 @@ def job_schema(table: OperationTable) -> dict[str, Any]:
         parameters = parameters_of(command)
         for key in parameters.keys() & set(COMMAND_MODIFIERS):
             modifiers[key] |= _taken(parameters[key])
-    operations = {name: _operation(operation) for name, operation in table.items()}
+    operations = {name: _placed(name, tables) for name in tables}
     job["defaults"] |= _mapping(
         {key: one for key, one in modifiers.items() if key not in NOT_IN_DEFAULTS}
     )
@@ -66,15 +68,25 @@ def job_schema(table: OperationTable) -> dict[str, Any]:
         "$defs": {
             "task": {
                 **_mapping({**modifiers, **operations}),
-                "oneOf": [{"required": [name]} for name in (*table, "steps")],
+                "oneOf": [{"required": [name]} for name in (*tables, "steps")],
                 "dependentRequired": _TOGETHER,
             },
             "step": {
                 **_mapping({**of_step, **operations}),
-                "oneOf": [{"required": [name]} for name in table],
+                "oneOf": [{"required": [name]} for name in tables],
             },
         },
     }
+
+
+def _placed(name: str, tables: Tables) -> dict[str, Any]:
+    """Return what an operation takes: here, on hosts, or either."""
+    forms = [_operation(table[name]) for table in (tables.here, tables.on_hosts) if name in table]
+    if len(forms) == 1 or forms[0] == forms[1]:
+        return forms[0]
+    here, there = forms
+    more = [one for one in there["anyOf"] if one not in here["anyOf"]]
+    return {**here, "anyOf": [*here["anyOf"], *more]}
 
 
 #: Modifiers that mean something only beside others.
@@ -83,6 +95,8 @@ _TOGETHER = {
     "always": ["steps"],
     "rescue_ok": ["steps", "rescue"],
     "pause": ["batch"],
+    "pick": ["hosts"],
+    "per_host": ["hosts"],
 }
 
 

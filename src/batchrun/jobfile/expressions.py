@@ -14,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from batchrun.jobfile.bounds import check_call, check_operator, guarded
 from batchrun.jobfile.chains import Chain, chains_in
 from batchrun.jobfile.filters import FILTERS
+from batchrun.jobfile.hostname import HostName
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.scope import Names
 
@@ -47,6 +48,8 @@ class _Undefined(StrictUndefined):
         if self._undefined_hint:
             return self._undefined_hint
         name, owner = f"`{self._undefined_name}`", self._undefined_obj
+        if isinstance(owner, HostName):
+            return f"the host `{owner}` has no {name}; give it one in `vars` of the inventory"
         if isinstance(owner, dict | list | str | int | float):
             is_filter = not isinstance(owner, dict) and self._undefined_name in FILTERS
             advice = f"; it is a filter: write `| {self._undefined_name}`" if is_filter else ""
@@ -65,7 +68,7 @@ def _kind_of(value: object) -> str:
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja2's sandbox, with batchrun's filters and bounds.
 
-    An entry of a mapping wins over a method of the same name.
+    An entry of a mapping, or of a host, wins over a method of the same name.
     """
 
     intercepted_binops = frozenset(["**", "*", "%"])
@@ -80,6 +83,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Look up `obj.attribute`."""
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
+        if isinstance(obj, HostName) and obj.has(attribute):
+            return obj.entry(attribute)
         return super().getattr(obj, attribute)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:

@@ -18,11 +18,12 @@ from batchrun.jobfile.compiled import (
 from batchrun.jobfile.expressions import Expression
 from batchrun.jobfile.members import VIAS, is_final_only, wrong_member
 from batchrun.jobfile.paths import PathRules, opened_pattern, path_renderer, pattern_renderer
+from batchrun.jobfile.places import is_local_parameter
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.readers import expected, read_scalar
 from batchrun.jobfile.records import Registration
 from batchrun.jobfile.scalars import Plain, is_null, resolve
-from batchrun.jobfile.scope import LATER, Names
+from batchrun.jobfile.scope import Names
 from batchrun.jobfile.secrets import IN_COMMAND, NOT_HERE, SecretNames, holds_secret, secret_text
 from batchrun.jobfile.shapes import Parameter, Scalar, Shape
 from batchrun.jobfile.shell import QUOTING_SHELLS, place, shell_renderer
@@ -53,7 +54,10 @@ class Compiler:
     """Compiles the values of one place of the file; mistakes go to `problems`."""
 
     problems: Problems
+    #: Against which relative paths resolve; empty: paths are those of a host.
     base_dir: str
+    #: Of what is compiled for a host: the directory of the job file.
+    job_dir: str = ""
     #: Names that templates here may use.
     known: frozenset[str]
     #: Names that exist but not here: why not.
@@ -78,8 +82,18 @@ class Compiler:
         """Return a compiler that knows more names."""
         return replace(self, known=self.known | frozenset(names))
 
+    def at(self, *, host: bool) -> "Compiler":
+        """Return a compiler whose paths are those of a host, or of this machine."""
+        if host == (not self.base_dir):
+            return self
+        if host:
+            return replace(self, base_dir="", job_dir=self.base_dir)
+        return replace(self, base_dir=self.job_dir, job_dir="")
+
     def of_parameter(self, parameter: Parameter, operation: Operation) -> "Compiler":
         """Return the compiler of one parameter: with its own rules for secrets and names."""
+        if self.job_dir and is_local_parameter(operation.name, parameter.key):
+            return self.at(host=False).of_parameter(parameter, operation)
         if parameter.key == "validate":
             return self.with_names({"new"})
         if not self.secrets.declared:
@@ -131,8 +145,6 @@ class Compiler:
             return self.elsewhere[name]
         if name == "new":
             return "`new`, the file before it gets its name, is known only in `validate`"
-        if name in LATER:
-            return f"`{name}` is not supported by this version of batchrun yet"
         if name in self.secrets.declared:
             return f"`{name}` is a secret; write `secrets.{name}`"
         if name in self.registered:

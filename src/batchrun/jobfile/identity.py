@@ -49,7 +49,9 @@ class Identifier:
         self._token = "" if output is None else output_token(run_id, output.number)
         self._slots, self._tail = _slots(plan)
 
-    def of(self, params: Mapping[str, Any], around: Around | None, key: str, index: int) -> bytes:
+    def of(
+        self, params: Mapping[str, Any], around: Around | None, key: str, index: int, host: str
+    ) -> bytes:
         """Return the identity of one unit.
 
         Args:
@@ -57,8 +59,10 @@ class Identifier:
             around: What stands around them.
             key: Which item it is of.
             index: Its position, which is part of temporary names.
+            host: Which host it is for; empty: none.
         """
-        text = ascii(key)
+        # No two of them write the same text: a name has no quote in it.
+        text = f"{host}{ascii(key)}" if host else ascii(key)
         for before, name in self._slots:
             text += before + _text(params[name])
         text += self._tail

@@ -16,11 +16,15 @@ from batchrun.jobfile.entries import (
     TaskContext,
 )
 from batchrun.jobfile.fields import Compiler
+from batchrun.jobfile.fleet import Fleet
+from batchrun.jobfile.hosts import check_left
 from batchrun.jobfile.include import with_includes
+from batchrun.jobfile.inventory import read_inventory
 from batchrun.jobfile.loaded import LoadedJob, Reading, program_names
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.order import find_needs, select, with_ids
 from batchrun.jobfile.overlap import note_overlaps
+from batchrun.jobfile.places import Tables
 from batchrun.jobfile.plan import TaskPlan, as_late
 from batchrun.jobfile.problems import Problems
 from batchrun.jobfile.records import Registration
@@ -31,6 +35,7 @@ from batchrun.jobfile.references import (
     find_registrations,
 )
 from batchrun.jobfile.schema import JobText
+from batchrun.jobfile.scope import Names
 from batchrun.jobfile.secrets import SecretNames
 from batchrun.jobfile.secretsource import Secrets, take_secrets
 from batchrun.jobfile.taking import take_entry
@@ -40,7 +45,6 @@ from batchrun.jobfile.toplevel import good_defaults, top_level, validated
 from batchrun.jobfile.trust import Trust
 from batchrun.jobfile.variables import job_variables, new_scope
 from batchrun.model.job import Job, Task
-from batchrun.model.operation import OperationTable
 
 __all__ = ["read_file", "read_text"]
 
@@ -55,7 +59,7 @@ _ELSEWHERE = {
 
 
 def read_file(
-    source: str | os.PathLike[str], *, table: OperationTable, options: LoadOptions
+    source: str | os.PathLike[str], *, tables: Tables, options: LoadOptions
 ) -> LoadedJob:
     """Read a job file; `-` is standard input, and paths are then those of the current directory.
 
@@ -68,14 +72,14 @@ def read_file(
     # Whoever hands us the job over standard input could as well have run it.
     text = sys.stdin.buffer.read() if name == "-" else trust.read_for_user(name)
     directory = os.getcwd() if name == "-" else os.path.dirname(os.path.abspath(name))
-    loaded = read_text(text, file=name, base_dir=directory, table=table, options=options)
+    loaded = read_text(text, file=name, base_dir=directory, tables=tables, options=options)
     loaded.path = name if name == "-" else os.path.abspath(name)
     return loaded
 
 
 @paused_collector()
 def read_text(
-    text: str | bytes, *, file: str, base_dir: str, table: OperationTable, options: LoadOptions
+    text: str | bytes, *, file: str, base_dir: str, tables: Tables, options: LoadOptions
 ) -> LoadedJob:
     """Read the text of a job file.
 
@@ -83,7 +87,7 @@ def read_text(
         text: UTF-8 when it is bytes.
         file: Its name, for messages and, without `name:`, for the job.
         base_dir: Against which relative paths resolve.
-        table: The operations that tasks may use.
+        tables: The operations that tasks may use.
         options: What the command line adds.
 
     Raises:
@@ -104,19 +108,19 @@ def read_text(
         trust=trust,
     )
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
-    return _Loading(data, compiler, table, options).job(file, raw)
+    return _Loading(data, compiler, tables, options).job(file, raw)
 
 
 class _Loading:
     """The steps of loading one file, in order."""
 
     def __init__(
-        self, data: dict[str, Any], compiler: Compiler, table: OperationTable, options: LoadOptions
+        self, data: dict[str, Any], compiler: Compiler, tables: Tables, options: LoadOptions
     ) -> None:
         self._data = data
         self._compiler = compiler
         self._problems = compiler.problems
-        self._table = table
+        self._tables = tables
         self._options = options
 
     def job(self, file: str, text: bytes) -> LoadedJob:
@@ -133,13 +137,14 @@ class _Loading:
             compiler = replace(compiler, secrets=known)
         context = TaskContext(
             problems=self._problems,
-            table=self._table,
+            tables=self._tables,
             options=self._options,
             compiler=compiler,
             names=names,
             defaults=good_defaults(top.defaults, self._problems),
             variables=frozenset(variables),
             limits=top.limits,
+            fleet=self._fleet(top, names),
         )
         entries, automatic = with_ids(self._entries(top, context), self._problems)
         before = len(self._problems)
@@ -160,6 +165,7 @@ class _Loading:
         self._problems.raise_if_any()
         chosen = select(entries, self._options)
         check_selected(compiler.references, entries, registered, chosen, self._problems)
+        check_left([plans[one.id].frame.hosts for one in entries if one.id in chosen], context.fleet)
         job = _job(
             top, name, compiler.base_dir, [plans[one.id] for one in entries if one.id in chosen]
         )
@@ -170,10 +176,16 @@ class _Loading:
             warnings=_warnings(top, entries, plans, self._problems),
             registered=registered,
             secrets=secrets,
+            fleet=context.fleet,
             file=file,
             text=text,
         )
         return LoadedJob(job, reading)
+
+    def _fleet(self, top: JobText, names: Names) -> Fleet:
+        """Read the inventory, and what the command line wants of it."""
+        inventory = read_inventory(top.inventory, self._compiler, names, self._options)
+        return Fleet.of(inventory, self._options)
 
     def _secrets(self, top: JobText, names: Any) -> Secrets | None:
         """Check the secrets; None: the job has none."""
@@ -207,14 +219,14 @@ class _Loading:
         references = self._compiler.references
         if not references:
             return plans
-        per_item = {
+        per_target = {
             (entry.id, need.task_id)
             for entry in entries
             if entry.id in plans
             for need in plans[entry.id].task.needs
-            if need.per == "item"
+            if need.per != "all"
         }
-        order = Order(needs, frozenset(per_item), (one.task_id for one in registered.values()))
+        order = Order(needs, frozenset(per_target), (one.task_id for one in registered.values()))
         late = check_references(references, entries, registered, order, self._problems)
         marked = {one: as_late(plans[one]) for one in late if one in plans}
         return {**plans, **marked}
@@ -258,6 +270,7 @@ def _job(top: JobText, name: str, base_dir: str, plans: Sequence[TaskPlan]) -> J
         max_fail=top.max_fail,
         deadline_s=top.deadline,
         procs=top.procs,
+        fanout=top.fanout,
         lock=top.lock,
         base_dir=base_dir,
         description=top.description or "",

@@ -8,6 +8,9 @@ from typing import Any
 from batchrun.errors import SourceError
 from batchrun.jobfile.compiled import Compiled
 from batchrun.jobfile.describe import describe
+from batchrun.jobfile.fleet import Fleet
+from batchrun.jobfile.hostitems import HostItems
+from batchrun.jobfile.hoststream import HostStream
 from batchrun.jobfile.options import TaskDescription
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.problems import Problems
@@ -21,7 +24,8 @@ from batchrun.jobfile.secretsource import Secrets
 from batchrun.jobfile.settled import Settled
 from batchrun.jobfile.sources import Items, Source, collected
 from batchrun.jobfile.spooled import is_read_once, kept_items, spool_path, spooled
-from batchrun.jobfile.stream import PlannedStream, unknown_items
+from batchrun.jobfile.stream import PlannedStream, one_item, unknown_items
+from batchrun.jobfile.units import UnitMaker
 from batchrun.jobfile.variables import new_scope
 from batchrun.model.event import Kept
 from batchrun.model.job import Job
@@ -79,6 +83,8 @@ class Reading:
     #: Who keeps a result, by its name.
     registered: Mapping[str, Registration] = field(default_factory=dict)
     secrets: Secrets | None = None
+    #: The hosts that are known.
+    fleet: Fleet = field(default_factory=Fleet)
     #: The name of the file as it was given, and its text.
     file: str = ""
     text: bytes = b""
@@ -108,9 +114,10 @@ class LoadedJob:
         self._variables = reading.variables
         self._problems = reading.problems
         self._registered = reading.registered
+        self._fleet = reading.fleet
         self._run: dict[str, Any] = {"id": ""}
         self._binding = Binding(run_id="", started_at=time.time())
-        self._per_item = _per_item(job)
+        self._per_target = _per_target(job)
         self._names = self._scope(self._binding.started_at)
         self._desk = self._new_desk()
 
@@ -130,6 +137,7 @@ class LoadedJob:
             earlier=binding.earlier,
             base_dir=self.job.base_dir,
             results=Results(self._registered),
+            fleet=self._fleet,
             limits=self.job.limits,
             where=self._problems.where,
         )
@@ -207,12 +215,17 @@ class LoadedJob:
             given["run"] = {**self._run, **given["run"]}
         given["results"] = self._desk.results.view
         names = new_scope(plan.frame.variables, given, outer=self._names)
-        settled = Settled(plan, self._desk, waker, hides=task_id not in self._per_item)
-        return PlannedStream(plan, names, self._items(plan, names, waker), self._desk, settled)
+        settled = Settled(plan, self._desk, waker, hides=task_id not in self._per_target)
+        maker = UnitMaker(plan, names, self._desk, settled)
+        if plan.frame.hosts is None:
+            return PlannedStream(plan, maker, self._items(plan, names, waker), settled)
+        hosts = plan.frame.hosts.open(names, self._fleet)
+        items = HostItems(self._items(plan, names, waker), readers=len(hosts))
+        return HostStream(plan, hosts, maker, items, settled)
 
-    def _items(self, plan: TaskPlan, names: Names, waker: Waker) -> Items | None:
+    def _items(self, plan: TaskPlan, names: Names, waker: Waker) -> Items:
         if plan.frame.source is None:
-            return None
+            return one_item()
         try:
             items = self._opened(plan, plan.frame.source, names, waker)
         except UnknownUntilRunError as error:
@@ -246,12 +259,12 @@ class LoadedJob:
         return spooled(items, spool_path(binding.items_dir, task_id))
 
 
-def _per_item(job: Job) -> frozenset[str]:
-    """Return the tasks whose units wait for those of the same item, or are waited for."""
+def _per_target(job: Job) -> frozenset[str]:
+    """Return the tasks whose units wait for those of the same item or host, or are waited for."""
     pairs = [
         (task.id, need.task_id)
         for task in (*job.tasks, *job.final_tasks)
         for need in task.needs
-        if need.per == "item"
+        if need.per != "all"
     ]
     return frozenset(one for pair in pairs for one in pair)

@@ -63,14 +63,13 @@ _UNIT = _Shape(
 _UNITS = _Shape("the list of units", {ONE_OF: _UNIT})
 _TASK = _Shape(
     "a result",
-    {**_only(TaskResult.entries), "units": _UNITS},
+    {**_only(TaskResult.entries), "units": _UNITS, "by_host": None},
     {
         **_INSTEAD,
         **dict.fromkeys(
             UnitResult.entries.keys() - TaskResult.entries.keys(),
             "each unit has its own; take `mine`, or go through `units`",
         ),
-        "by_host": "hosts come with a later version",
     },
 )
 _RUN = _Shape(

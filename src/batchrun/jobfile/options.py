@@ -28,6 +28,12 @@ class LoadOptions:
     retries: int | None = None
     #: Instead of every task's `timeout`, in seconds.
     timeout_s: float | None = None
+    #: The path of an inventory, instead of that of the file; empty: that of the file.
+    inventory: str = ""
+    #: Node sets (`-w`): each task keeps of its hosts only these; empty: all.
+    hosts: tuple[str, ...] = ()
+    #: Node sets (`-x`): no task keeps these.
+    exclude: tuple[str, ...] = ()
     #: As root, obey files that others can write as well.
     insecure_permissions: bool = False
 

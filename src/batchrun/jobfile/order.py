@@ -66,7 +66,7 @@ def find_needs(
                 if _is_possible(need.task_id, entry, known, automatic, problems)
             ]
         )
-        _check_per_item(entry, known, problems)
+        _check_per(entry, known, problems)
         if sequential and entry.final in before:
             found.setdefault(before[entry.final])
         before[entry.final] = entry.id
@@ -79,17 +79,17 @@ def find_needs(
     return needs
 
 
-def _check_per_item(entry: Entry, known: Mapping[str, Entry], problems: Problems) -> None:
-    """Note needs per item between a task with items and one without."""
+def _check_per(entry: Entry, known: Mapping[str, Entry], problems: Problems) -> None:
+    """Note needs per item, or per host, between a task that has them and one that has not."""
     for need in entry.needs:
         if need.per == "all" or (other := known.get(need.task_id)) is None:
             continue
-        with_items = [one for one in (entry, other) if one.modifiers.foreach is not None]
-        if len(with_items) == 1:
-            without = other if with_items[0] is entry else entry
+        key = "foreach" if need.per == "item" else "hosts"
+        without = [one for one in (entry, other) if getattr(one.modifiers, key) is None]
+        if len(without) == 1 or (without and need.per == "host"):
             message = (
-                f"`per: item` joins the items of two tasks, and `{without.id}` has no `foreach`; "
-                "take `per` away"
+                f"`per: {need.per}` joins the {need.per}s of two tasks, and `{without[0].id}` has "
+                f"no `{key}`; take `per` away"
             )
             problems.add((*entry.path, "needs"), message)
 

@@ -21,7 +21,8 @@ _SPECIAL = re.compile(r"([*?\[{},])")
 class PathRules:
     """How the paths of one parameter are read."""
 
-    #: Against which relative paths resolve; absolute.
+    #: Against which relative paths resolve; absolute. Empty: they are paths of a host, where
+    #: relative ones mean the login directory, and a `~` that is written is expanded there.
     base_dir: str
     #: No part of it may come out empty: what is named would be destroyed.
     fragile: bool = False
@@ -30,10 +31,13 @@ class PathRules:
 def absolute(base_dir: str, path: str) -> str:
     """Resolve a path against a directory, without looking at the disk.
 
-    A slash at the end is kept.
+    A slash at the end is kept. Without a directory it is a path of a host, and stays relative to
+    the login directory; a `~` at its start was not written, so it is a name.
 
     >>> absolute("/jobs", "a/"), absolute("/jobs", "/x"), absolute("/jobs", "./a")
     ('/jobs/a/', '/x', '/jobs/a')
+    >>> absolute("", "a/"), absolute("", "~x")
+    ('a/', './~x')
 
     Raises:
         ValueError: it is empty, or holds a NUL character.
@@ -46,6 +50,8 @@ def absolute(base_dir: str, path: str) -> str:
         raise ValueError(message)
     if path[0] == "/":
         return path
+    if not base_dir:
+        return f"./{path}" if path[0] == "~" else path
     while path.startswith("./"):
         path = path[2:].lstrip("/")
     if path in ("", "."):
@@ -53,20 +59,27 @@ def absolute(base_dir: str, path: str) -> str:
     return f"{base_dir.rstrip('/')}/{path}"
 
 
-def _home(parts: Sequence[Part]) -> list[Part]:
-    """Expand a `~` that is written at the start.
+def _is_home(parts: Sequence[Part]) -> bool:
+    """Tell whether a `~` is written at the start."""
+    return bool(parts) and isinstance(parts[0], str) and parts[0].startswith("~")
+
+
+def _home(parts: Sequence[Part], rules: PathRules) -> list[Part]:
+    """Expand a `~` that is written at the start; that of a host is left to the host.
 
     Raises:
         ValueError: there is no such user, or the name is computed.
     """
-    if not parts or not isinstance(parts[0], str) or not parts[0].startswith("~"):
+    if not _is_home(parts):
         return list(parts)
-    name, slash, rest = parts[0].partition("/")
+    name, slash, rest = str(parts[0]).partition("/")
     if not slash and len(parts) > 1:
         message = (
             "the user's name after `~` must be written out; or write ./~ for a file of that name"
         )
         raise ValueError(message)
+    if not rules.base_dir:
+        return list(parts)
     home = os.path.expanduser(name)
     if home == name:
         message = f"there is no user {name[1:]!r} whose home `{name}` could be; write ./{name} for "
@@ -76,10 +89,11 @@ def _home(parts: Sequence[Part]) -> list[Part]:
 
 def path_renderer(parts: Sequence[Part], rules: PathRules) -> str | Callable[[Names], str]:
     """Resolve a path now, or make the function that does so for each unit."""
-    parts = _home(parts)
+    parts = _home(parts, rules)
+    resolve = _resolver(parts, rules)
     if all(isinstance(part, str) for part in parts):
-        return absolute(rules.base_dir, "".join(str(part) for part in parts))
-    base_dir, fragile = rules.base_dir, rules.fragile
+        return resolve("".join(str(part) for part in parts))
+    fragile = rules.fragile
 
     def render(names: Names) -> str:
         inserted = [
@@ -89,9 +103,17 @@ def path_renderer(parts: Sequence[Part], rules: PathRules) -> str | Callable[[Na
         path = "".join(inserted)
         if path[:1] == "/" and "\0" not in path:
             return path
-        return absolute(base_dir, path)
+        return resolve(path)
 
     return render
+
+
+def _resolver(parts: Sequence[Part], rules: PathRules) -> Callable[[str], str]:
+    """Return what makes the text of a path complete."""
+    if not rules.base_dir and _is_home(parts):
+        # Checked as any other, and then as it is written: the host expands it.
+        return lambda path: absolute("", f"/{path}")[1:]
+    return lambda path: absolute(rules.base_dir, path)
 
 
 def _insert(expression: Expression, names: Names, *, fragile: bool) -> str:
@@ -112,7 +134,7 @@ def pattern_renderer(
 
     Without glob characters in the file, and without `| glob`, it is a path.
     """
-    parts = _home_escaped(parts)
+    parts = _home_escaped(parts, rules)
     opened = any(isinstance(part, Expression) and part.glob for part in parts)
     magic = has_magic("".join(part if isinstance(part, str) else "x" for part in parts))
     if not magic and not opened:
@@ -127,11 +149,13 @@ def pattern_renderer(
 def opened_pattern(text: str, rules: PathRules) -> str | Glob:
     """Read a computed text as a pattern, as `| glob` asks for."""
     path = absolute(rules.base_dir, text)
-    return _glob(text, rules.base_dir) if has_magic(text) else path
+    if not has_magic(text):
+        return path
+    return _glob(text if rules.base_dir else path, rules.base_dir)
 
 
-def _home_escaped(parts: Sequence[Part]) -> list[Part]:
-    expanded = _home(parts)
+def _home_escaped(parts: Sequence[Part], rules: PathRules) -> list[Part]:
+    expanded = _home(parts, rules)
     if parts and expanded[0] != parts[0] and has_magic(str(expanded[0])):
         before = str(parts[0]).partition("/")[2]
         home = str(expanded[0])[: len(str(expanded[0])) - len(before)]
@@ -154,7 +178,7 @@ def _refuse_in_brackets(parts: Sequence[Part]) -> None:
 
 
 def _glob(pattern: str, base_dir: str) -> Glob:
-    if not pattern.startswith("/"):
+    if base_dir and not pattern.startswith("/"):
         pattern = absolute(escape(base_dir), pattern)
     return Glob(pattern)
 
@@ -162,6 +186,8 @@ def _glob(pattern: str, base_dir: str) -> Glob:
 def _dynamic_pattern(
     parts: Sequence[Part], rules: PathRules, *, magic: bool
 ) -> Callable[[Names], str | Glob]:
+    resolve = _resolver(parts, rules)
+
     def render(names: Names) -> str | Glob:
         special = magic
         plain: list[str] = []
@@ -175,7 +201,11 @@ def _dynamic_pattern(
             special = special or (part.glob and has_magic(text))
             plain.append(text)
             pattern.append(text if part.glob else _SPECIAL.sub(r"[\1]", text))
-        path = absolute(rules.base_dir, "".join(plain))
-        return _glob("".join(pattern), rules.base_dir) if special else path
+        path = resolve("".join(plain))
+        if not special:
+            return path
+        # What is inserted at the start of a path on a host is a name, also when it begins with `~`.
+        start = "./" if path.startswith("./~") and plain[0][:1] == "~" else ""
+        return _glob(start + "".join(pattern), rules.base_dir)
 
     return render

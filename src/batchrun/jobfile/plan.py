@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from batchrun.jobfile.compiled import Compiled, Render
 from batchrun.jobfile.entries import Entry
+from batchrun.jobfile.hosts import HostPlan, HostText
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.sources import Source
 from batchrun.model.job import RetryPolicy, Task
@@ -92,6 +93,10 @@ class Work:
     computed: tuple[Computed, ...] = ()
     #: Names of the secrets in its parameters, sorted, each once.
     secrets: tuple[str, ...] = ()
+    #: It is taken from the table of operations on hosts: its paths are those of the host.
+    on_host: bool = False
+    #: Of a step: where it runs instead of on the unit's host; None: there.
+    delegate: HostText | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +129,8 @@ class StepsPlan:
 class TaskFrame(Frame):
     """What stands around the units of a task; tasks that say the same share it."""
 
+    #: The hosts that its units are for; None: for none.
+    hosts: HostPlan | None = None
     source: Source | None = None
     #: No item at all is an error.
     require: bool = False
@@ -165,7 +172,7 @@ class TaskPlan(Work):
     def needs_total(self) -> bool:
         """Whether all items must be known before the first unit: for shares of them."""
         batch = self.task.batch
-        return batch is not None and any(one.percent is not None for one in batch.sizes)
+        return not self.task.on_hosts and batch is not None and any(one.percent is not None for one in batch.sizes)
 
 
 def as_late(plan: TaskPlan) -> TaskPlan:

@@ -10,6 +10,7 @@ from batchrun.jobfile.records import Lookup, Origin, UnitResult, empty_result
 from batchrun.jobfile.rendering import Desk, Rendered, Rendering
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.secrets import named_in
+from batchrun.model.host import Host
 from batchrun.model.outcome import Outcome, Report, Skipped
 from batchrun.model.steps import PlannedStep, Section, StepFailure
 from batchrun.model.unit import Unit
@@ -33,6 +34,8 @@ class Target:
     task_id: str
     origin: Origin
     desk: Desk
+    #: Its host; None: it is for none.
+    place: Host | None = None
     #: Its own scope: nobody else puts names into it.
     scope: Names = field(repr=False)
 
@@ -44,6 +47,8 @@ class Target:
             label=self.origin.label,
             key=self.origin.key,
             operation=operation,
+            host=self.origin.host,
+            place=self.place if work.delegate is None else rendered.place,
             params=rendered.params,
             around=rendered.around,
             verdict=rendered.verdict,

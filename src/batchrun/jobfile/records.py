@@ -41,12 +41,28 @@ class Registration:
 
     name: str
     task_id: str
-    #: The task has exactly one unit.
-    single: bool
+    #: The task has a unit for each item, or for each host, or for both; neither: it has one.
+    with_items: bool = False
+    on_hosts: bool = False
     #: The task stands under `finally`.
     final: bool = False
     #: Its section and position, when a step registers it.
     step: tuple[str, int] | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether the task has exactly one unit."""
+        return not (self.with_items or self.on_hosts)
+
+    @property
+    def same(self) -> str:
+        """Say what `mine` means: of the same what."""
+        words = ["host"] * self.on_hosts + ["item"] * self.with_items
+        return " and ".join(words)
+
+    def target(self, key: str, host: str) -> tuple[str, str]:
+        """Return which of its units is of an item and a host."""
+        return (key if self.with_items else ""), (host if self.on_hosts else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +73,13 @@ class Origin:
     item: Any = None
     label: str = ""
     key: str = ""
+    #: The name of its host; empty: it is for none.
+    host: str = ""
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Return what tells it from other units of its task, also in other tasks."""
+        return self.key, self.host
 
 
 class _Record(Mapping[str, Any]):
@@ -106,7 +129,7 @@ class UnitResult(_Record):
 
     def __str__(self) -> str:
         """Say which unit it is of, for the name of a unit whose item it is."""
-        return self._origin.label or str(self._origin.index)
+        return self._origin.label or self._origin.host or str(self._origin.index)
 
     def as_kept(self, name: str) -> Kept | None:
         """Return it for the record of the run, under its name; None: it is not known."""
@@ -118,9 +141,14 @@ class UnitResult(_Record):
         return self._origin.index
 
     @property
-    def key(self) -> str:
-        """Which item it is of."""
-        return self._origin.key
+    def target(self) -> tuple[str, str]:
+        """Which item and host it is of."""
+        return self._origin.target
+
+    @property
+    def host(self) -> str:
+        """The name of its host; empty: it is for none."""
+        return self._origin.host
 
     @property
     def kind(self) -> str:
@@ -156,6 +184,7 @@ class UnitResult(_Record):
         "item": lambda self: self._origin.item,
         "index": lambda self: self._origin.index,
         "label": lambda self: self._origin.label,
+        "host": lambda self: self._origin.host,
         "outcome": lambda self: self.kind,
         "changed": lambda self: getattr(self.known, "changed", False),
         "failed": lambda self: self.kind not in _GOOD,
@@ -217,6 +246,11 @@ class TaskResult(_Record):
         return self._sorted
 
     @property
+    def by_host(self) -> Mapping[str, UnitResult]:
+        """The results of its units by the name of their host; of several items the last one."""
+        return {unit.host: unit for unit in self.units if unit.host}
+
+    @property
     def kind(self) -> str:
         """The worst outcome among them; none at all: `skipped`."""
         kinds = {unit.kind for unit in self.units}
@@ -236,12 +270,13 @@ class TaskResult(_Record):
         message = (
             f"`results.{registration.name}.{name}` is for exactly one unit, and "
             f"`{registration.task_id}` has {len(units)}; take `mine.{registration.name}` for that "
-            f"of the same item, or go through `results.{registration.name}.units`"
+            f"of the same {registration.same}, or go through `results.{registration.name}.units`"
         )
         raise ValueError(message)
 
     entries: ClassVar[Mapping[str, Callable[["TaskResult"], Any]]] = {
         "units": lambda self: self.units,
+        "by_host": lambda self: self.by_host,
         "outcome": lambda self: self.kind,
         "changed": lambda self: any(unit["changed"] for unit in self.units),
         "failed": lambda self: any(unit["failed"] for unit in self.units),

@@ -1,7 +1,7 @@
 """Which results templates use, and whether they can be there: checked when all tasks are known."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchrun.jobfile.entries import SECTIONS, Entry
 from batchrun.jobfile.fields import Reference
@@ -35,11 +35,18 @@ def find_registrations(entries: Iterable[Entry], problems: Problems) -> dict[str
 
 def _registered_in(entry: Entry) -> Iterable[tuple[Registration, Path]]:
     """List the names that a task and its steps register; most have none."""
-    single = entry.modifiers.foreach is None
     own = entry.modifiers.registers
+    if own is None and not entry.has_steps:
+        return
+    plain = Registration(
+        name=own or "",
+        task_id=entry.id,
+        with_items=entry.modifiers.foreach is not None,
+        on_hosts=entry.on_hosts,
+        final=entry.final,
+    )
     if own is not None:
-        one = Registration(name=own, task_id=entry.id, single=single, final=entry.final)
-        yield one, entry.path
+        yield plain, entry.path
     if not entry.has_steps:
         return
     for section in SECTIONS:
@@ -48,10 +55,7 @@ def _registered_in(entry: Entry) -> Iterable[tuple[Registration, Path]]:
             name = raw.get("register") if isinstance(raw, dict) else None
             if isinstance(name, str):
                 place = (section, at)
-                one = Registration(
-                    name=name, task_id=entry.id, single=single, final=entry.final, step=place
-                )
-                yield one, (*entry.path, *place)
+                yield replace(plain, name=name, step=place), (*entry.path, *place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +64,8 @@ class _Before:
 
     #: Every unit of these.
     complete: int = 0
-    #: Of these, the unit with the same item.
-    same_item: int = 0
+    #: Of these, the unit with the same item, or on the same host.
+    same_target: int = 0
 
 
 class Order:
@@ -69,18 +73,18 @@ class Order:
 
     Args:
         needs: The ids that each task needs.
-        per_item: Pairs of a task and one that it needs per item only.
+        per_target: Pairs of a task and one that it needs per item, or per host, only.
         registering: The tasks that register something.
     """
 
     def __init__(
         self,
         needs: Mapping[str, Sequence[str]],
-        per_item: frozenset[tuple[str, str]],
+        per_target: frozenset[tuple[str, str]],
         registering: Iterable[str],
     ) -> None:
         self._needs = needs
-        self._per_item = per_item
+        self._per_target = per_target
         self._bits = {task_id: 1 << at for at, task_id in enumerate(registering)}
         self._known: dict[str, _Before] = {}
 
@@ -88,9 +92,9 @@ class Order:
         """Tell whether all of a task has ended when another one begins."""
         return bool(self._before(task_id).complete & self._bits[earlier])
 
-    def is_same_item(self, earlier: str, task_id: str) -> bool:
-        """Tell whether a task's unit with the same item has ended when one of another begins."""
-        return bool(self._before(task_id).same_item & self._bits[earlier])
+    def is_same_target(self, earlier: str, task_id: str) -> bool:
+        """Tell whether a task's unit of the same item or host has ended when one of another begins."""
+        return bool(self._before(task_id).same_target & self._bits[earlier])
 
     def _before(self, task_id: str) -> _Before:
         """Compute bottom up, without recursion: chains may be as long as the file."""
@@ -113,15 +117,15 @@ class Order:
         return self._known[task_id]
 
     def _joined(self, task_id: str) -> _Before:
-        complete = same_item = 0
+        complete = same_target = 0
         for need in self._needs.get(task_id, ()):
             before = self._known.get(need, _Before())  # a circle has been noted already
             complete |= before.complete
-            if (task_id, need) in self._per_item:
-                same_item |= before.same_item | self._bits.get(need, 0)
+            if (task_id, need) in self._per_target:
+                same_target |= before.same_target | self._bits.get(need, 0)
             else:
                 complete |= self._bits.get(need, 0)
-        return _Before(complete=complete, same_item=same_item)
+        return _Before(complete=complete, same_target=same_target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,8 +197,8 @@ def _uses(
 
 
 _TOO_EARLY = (
-    "this is computed before the unit with the same item has ended; need its task without "
-    "`per: item`"
+    "this is computed before the unit with the same item or host has ended; need its task without "
+    "`per`"
 )
 
 
@@ -257,22 +261,35 @@ def _why_not(use: _Use, order: Order) -> str:
     name, earlier = registration.name, registration.task_id
     if earlier == entry.id:
         return _why_not_own(use)
-    has_items = entry.modifiers.foreach is not None
-    if use.via == "mine" and registration.single == has_items:
-        if has_items:
-            return f"`{earlier}` has no items, so nothing of it is `mine`; write `results.{name}`"
-        return (
-            f"`mine.{name}` is for the same item, and this task has no `foreach`; write "
-            f"`results.{name}`"
-        )
-    if not _has_ended(use, order) and not order.is_same_item(earlier, entry.id):
+    if use.via == "mine" and (message := _why_not_mine(registration, entry)):
+        return message
+    if not _has_ended(use, order) and not order.is_same_target(earlier, entry.id):
         return f"`{use.via}.{name}` is the result of `{earlier}`; add `needs: [{earlier}]`"
     if use.via == "results" and not _has_ended(use, order):
         return (
-            f"`{earlier}` may not have ended here: write `mine.{name}` for the same item, or need "
-            "it without `per: item`"
+            f"`{earlier}` may not have ended here: write `mine.{name}` for the same "
+            f"{registration.same or 'item'}, or need it without `per`"
         )
     return ""
+
+
+def _why_not_mine(registration: Registration, entry: Entry) -> str:
+    """Say why no unit of another task is that of the same item or host; empty: one is."""
+    name, earlier = registration.name, registration.task_id
+    if registration.single:
+        what = "hosts" if entry.on_hosts and entry.modifiers.foreach is None else "items"
+        return f"`{earlier}` has no {what}, so nothing of it is `mine`; write `results.{name}`"
+    if registration.with_items and entry.modifiers.foreach is None:
+        missing = "`foreach`"
+    elif registration.on_hosts and not entry.on_hosts:
+        missing = "`hosts`"
+    else:
+        return ""
+    instead = f"results.{name}" + (".by_host" if registration.on_hosts else "")
+    return (
+        f"`mine.{name}` is for the same {registration.same}, and this task has no {missing}; write "
+        f"`{instead}`"
+    )
 
 
 def _why_not_own(use: _Use) -> str:

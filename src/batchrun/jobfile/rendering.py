@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchrun.jobfile.compiled import Compiled, Constant
+from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.paths import absolute
 from batchrun.jobfile.plan import Condition, OutputPlan, Work
 from batchrun.jobfile.problems import Path
@@ -13,6 +14,7 @@ from batchrun.jobfile.records import UnknownUntilRunError
 from batchrun.jobfile.results import Results
 from batchrun.jobfile.scope import Names
 from batchrun.model.around import Around, OutputFile
+from batchrun.model.host import Host
 from batchrun.model.outcome import Failed, Skipped
 from batchrun.model.ports import Earlier
 
@@ -33,6 +35,8 @@ class Desk:
     dry_run: bool
     base_dir: str
     results: Results
+    #: The hosts that are known.
+    fleet: Fleet
     #: The semaphores of the job.
     limits: Mapping[str, int]
     #: Writes `FILE:LINE: PATH`, for templates that fail.
@@ -49,6 +53,8 @@ class Rendered:
 
     params: Mapping[str, Any] = field(default_factory=dict)
     around: Around | None = None
+    #: Of a step with `delegate_to`: where it runs; None: on this machine.
+    place: Host | None = None
     verdict: Skipped | Failed | None = None
 
 
@@ -72,11 +78,19 @@ class Rendering:
                 return Rendered(verdict=skipped)
             output = self.output(names, index)
             params = self.params(names)
-            return Rendered(params=params, around=self.around(names, params, output))
+            around = self.around(names, params, output)
+            return Rendered(params=params, around=around, place=self._delegated(names))
         except ValueError as error:
             return Rendered(verdict=self.failed(error))
         except UnknownUntilRunError as error:
             return Rendered(verdict=skipped_unknown(error))
+
+    def _delegated(self, names: Names) -> Host | None:
+        delegate = self._work.delegate
+        if delegate is None:
+            return None
+        self.place = delegate.place
+        return delegate.find(names, self._desk.fleet.inventory)
 
     def failed(self, error: ValueError) -> Failed:
         """Say what could not be resolved, and where it is written."""
@@ -134,7 +148,7 @@ class Rendering:
         item = names["item"] if "item" in names else None  # noqa: SIM401 - see above
         if not isinstance(item, str) or not item or "\0" in item:
             return ()
-        return (absolute(self._desk.base_dir, item),)
+        return (absolute("" if self._work.on_host else self._desk.base_dir, item),)
 
     def around(
         self, names: Names, params: Mapping[str, Any], output: OutputFile | None

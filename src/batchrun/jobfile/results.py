@@ -35,7 +35,8 @@ class Results:
     def __init__(self, registered: Mapping[str, Registration]) -> None:
         self._registered = registered
         self._units: dict[str, dict[int, UnitResult]] = {name: {} for name in registered}
-        self._by_key: dict[str, dict[str, list[int]]] = {
+        #: By item and host.
+        self._by_key: dict[str, dict[tuple[str, str], list[int]]] = {
             name: defaultdict(list) for name in registered
         }
         self._tasks = {name: TaskResult(one, self._units[name]) for name, one in registered.items()}
@@ -86,7 +87,7 @@ class Results:
         units = self._units[name]
         before = units.get(result.index)
         if before is None:
-            self._by_key[name][result.key].append(result.index)
+            self._by_key[name][result.target].append(result.index)
         else:
             self._bytes -= before.size_bytes
         units[result.index] = result
@@ -97,7 +98,7 @@ class Results:
         gone = self._units[name].pop(origin.index, None)
         if gone is not None:
             self._bytes -= gone.size_bytes
-            self._by_key[name][origin.key].remove(origin.index)
+            self._by_key[name][origin.target].remove(origin.index)
 
     def of_unit(self, name: str, index: int) -> UnitResult:
         """Return what was kept of a unit, which must have been."""
@@ -110,20 +111,25 @@ class Results:
             raise ValueError(message)
         return found
 
-    def mine(self, name: str, key: str) -> UnitResult:
-        """Return the result of the unit with the same item.
+    def mine(self, name: str, key: str, host: str) -> UnitResult:
+        """Return the result of the unit with the same item and host.
+
+        Of a task that is for no hosts, or has no items, this does not count.
 
         Raises:
             ValueError: there is not exactly one.
         """
-        task_id = self._of_task(name) and self._registered[name].task_id
-        indices = self._by_key[name].get(key, ())
+        self._of_task(name)
+        registration = self._registered[name]
+        indices = self._by_key[name].get(registration.target(key, host), ())
         if len(indices) == 1:
             return self._units[name][indices[0]]
-        if not indices and (not key or self._registered[name].step is not None):
-            return empty_result(Origin(index=1, key=key))
+        if not indices and (registration.single or registration.step is not None):
+            return empty_result(Origin(index=1, key=key, host=host))
         found = f"{len(indices)} units" if indices else "no unit"
-        message = f"`mine.{name}`: `{task_id}` has {found} with the item {key!r}"
+        of = f" with the item {key!r}" if registration.with_items else ""
+        of += f" on {host}" if registration.on_hosts else ""
+        message = f"`mine.{name}`: `{registration.task_id}` has {found}{of}"
         raise ValueError(message)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import PlainValidator, WithJsonSchema
 
@@ -15,7 +15,9 @@ from batchrun.model.values import parse_duration
 __all__ = [
     "ASK",
     "Batches",
+    "Delegate",
     "Guard",
+    "Hosts",
     "IoPriority",
     "LockName",
     "Locks",
@@ -66,6 +68,9 @@ def _choice(raw: object, known: tuple[str, ...]) -> str:
     return text
 
 
+_PERS: tuple[Literal["all", "host", "item"], ...] = ("all", "host", "item")
+
+
 def _needs(raw: object) -> tuple[Need, ...]:
     return tuple(_need(one) for one in _listed(raw))
 
@@ -74,16 +79,17 @@ def _need(raw: object) -> Need:
     if not isinstance(raw, dict):
         return Need(task_id=_text(raw))
     if "task" not in raw or not set(raw) <= {"task", "per"}:
-        message = "write the id of a task, or {task: ID, per: item}"
+        message = "write the id of a task, or {task: ID, per: host} (or item)"
         raise ValueError(message)
     per = _text(raw["per"]) if "per" in raw else "all"
-    if per == "host":
-        message = "`per: host` is for tasks with `hosts`, which come with a later version"
-        raise ValueError(message)
-    if per not in ("all", "item"):
-        message = f"write `per: item`, or leave `per` away to wait for all of it, not {per!r}"
-        raise ValueError(message)
-    return Need(task_id=_text(raw["task"]), per="item" if per == "item" else "all")
+    for one in _PERS:
+        if per == one:
+            return Need(task_id=_text(raw["task"]), per=one)
+    message = (
+        "write `per: host` or `per: item`, or leave `per` away to wait for all of it, not "
+        f"{per!r}"
+    )
+    raise ValueError(message)
 
 
 def _locks(raw: object) -> tuple[LockName, ...]:
@@ -179,6 +185,23 @@ def _result_name(raw: object) -> str:
     return text
 
 
+def _hosts(raw: object) -> Any:
+    if is_null(raw) or raw in ("", []):
+        message = "names no host; write a node set, such as web[1-3] or \"@web\", or a list of them"
+        raise ValueError(message)
+    if isinstance(raw, dict):
+        message = "write a node set, such as web[1-3], or a list of them; settings of hosts belong "
+        raise ValueError(message + "into `inventory`")
+    return raw
+
+
+def _delegate(raw: object) -> Any:
+    if isinstance(raw, dict | list) or is_null(raw) or raw == "":
+        message = "write the name of one host, or local"
+        raise ValueError(message)
+    return raw
+
+
 def _guard(raw: object) -> Any:
     if is_null(raw) or raw == []:
         message = "has no value; write it, or take the key away"
@@ -205,7 +228,7 @@ def _one_or_many(one: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [one, {"type": "array", "items": one}]}
 
 
-_NEED = {"anyOf": [_TEXT, _object("task", task=_TEXT, per={"enum": ["all", "item"]})]}
+_NEED = {"anyOf": [_TEXT, _object("task", task=_TEXT, per={"enum": list(_PERS)})]}
 _LOCK = {"anyOf": [_TEXT, _object("name", name=_TEXT, scope={"enum": ["run", "machine"]})]}
 _WAVE = {
     "anyOf": [
@@ -256,6 +279,8 @@ ResultName: TypeAlias = Annotated[
 ]
 StepList: TypeAlias = Annotated[list[Any], PlainValidator(_steps), WithJsonSchema(_STEPS)]
 Guard: TypeAlias = Annotated[Any, PlainValidator(_guard), WithJsonSchema(_TEXTS)]
+Hosts: TypeAlias = Annotated[Any, PlainValidator(_hosts), WithJsonSchema(_TEXTS)]
+Delegate: TypeAlias = Annotated[Any, PlainValidator(_delegate), WithJsonSchema(_TEXT)]
 Print: TypeAlias = Annotated[
     str,
     PlainValidator(lambda raw: _choice(raw, ("failed", "always"))),

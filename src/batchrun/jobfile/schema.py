@@ -28,7 +28,9 @@ from batchrun.jobfile.modifiers import (
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.richvalues import (
     Batches,
+    Delegate,
     Guard,
+    Hosts,
     IoPriority,
     Locks,
     Needs,
@@ -52,32 +54,10 @@ __all__ = [
     "report",
 ]
 
-#: Keys of the language that this version does not know yet; the modifiers all need `hosts`.
-LATER_TOP = frozenset({"hosts", "notify", "reports"})
-LATER_MODIFIERS = frozenset(
-    {
-        "at",
-        "bwlimit",
-        "connect_timeout",
-        "delegate_to",
-        "hosts",
-        "ignore_unreachable",
-        "local",
-        "per_host",
-        "pick",
-    }
-)
-LATER_OPERATIONS = frozenset(
-    {
-        "compare",
-        "download",
-        "prune",
-        "reboot",
-        "sync",
-        "upload",
-        "wait_for",
-    }
-)
+#: Keys of the language that this version does not know yet.
+LATER_TOP = frozenset({"notify", "reports"})
+LATER_MODIFIERS = frozenset({"bwlimit"})
+LATER_OPERATIONS = frozenset({"compare", "prune", "sync"})
 #: Modifiers that are parameters of commands.
 COMMAND_MODIFIERS = (
     "env",
@@ -131,9 +111,9 @@ class JobText(BaseModel):
     defaults: Block = Field({}, description="Modifiers for every task.")
     limits: Limits = Field({}, description="Named semaphores and how many may hold each.")
     order: Order = Field("concurrent", description="sequential: each task needs the one before.")
-    inventory: Inventory = Field(None, description="The hosts; no task uses them yet.")
-    fanout: Count | None = Field(None, description="Most hosts at once; no task has hosts yet.")
-    host_key: HostKey | None = Field(None, description="Unknown hosts; no task has hosts yet.")
+    inventory: Inventory = Field(None, description="The hosts: a file, a mapping, or a command.")
+    fanout: Count | None = Field(None, description="Most hosts at once.")
+    host_key: HostKey | None = Field(None, description="What becomes of hosts whose key is not known.")
     procs: CountOrZero | None = Field(None, description="Worker processes; 0: in this process.")
     max_fail: Share | None = Field(None, description="More failures than this stop the run.")
     deadline: Duration | None = Field(None, description="Wall time of the whole run.")
@@ -153,6 +133,16 @@ class Modifiers(BaseModel):
     overlap: Overlap | None = Field(None, description="allow: paths of other tasks may be meant.")
     when: Anything = Field(None, description="Jinja2 expression; false: skipped.")
     foreach: Foreach = Field(None, description="One unit per item: a list or a source of items.")
+    hosts: Hosts = Field(None, description="Where it runs: a node set, or a list of them.")
+    pick: Count | None = Field(None, description="Only the first so many that can be reached.")
+    per_host: Count = Field(1, description="Units of this task for one host at once.")
+    connect_timeout: Duration | None = Field(None, description="Time to connect to a host.")
+    ignore_unreachable: Flag = Field(
+        default=False, description="Hosts that are not reached are shown, fail nothing."
+    )
+    delegate_to: Delegate = Field(
+        None, description="Of a step: runs on this host instead, or here (`local`)."
+    )
     vars: Block = Field({}, description="Variables of this task, computed per unit.")
     timeout: Duration | None = Field(None, description="Wall time of one attempt.")
     retries: CountOrZero = Field(0, description="Further attempts after the first.")

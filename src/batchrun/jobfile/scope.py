@@ -9,17 +9,15 @@ from typing import Any, TypeAlias
 from batchrun.jobfile.bounds import check_value
 from batchrun.model.values import parse_duration
 
-__all__ = ["BUILT_IN", "LATER", "Definition", "Names", "environment_variable", "make_now"]
+__all__ = ["BUILT_IN", "Definition", "Names", "environment_variable", "make_now"]
 
 #: Names that the program gives, and that `vars` may not take.
 BUILT_IN = frozenset(
     {
         *("item", "index", "job", "run", "env", "now", "results", "mine", "output", "failed"),
-        *("secrets", "new"),
+        *("secrets", "new", "host"),
     }
 )
-#: Names of the language that this version does not know yet.
-LATER = frozenset({"host"})
 
 _DAY_S = 86400.0
 

@@ -1,5 +1,6 @@
 """`steps`, `rescue` and `always` of a task, compiled: each step as a small task of its own."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,12 @@ from batchrun.jobfile.entries import (
 )
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.guards import AROUND_KEYS
+from batchrun.jobfile.hosts import compile_delegate
+from batchrun.jobfile.places import HERE
 from batchrun.jobfile.plan import Frame, StepPlan, StepsPlan
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.schema import COMMAND_MODIFIERS, LATER_MODIFIERS
-from batchrun.jobfile.taking import later_message, split_entry
+from batchrun.jobfile.taking import later_message, operation_for, split_entry
 from batchrun.jobfile.works import FRAGILE, compile_frame, compile_given, retry_policy, shell_of
 from batchrun.model.steps import Section
 
@@ -24,7 +27,7 @@ __all__ = ["STEP_KEYS", "check_beside_steps", "compile_steps"]
 #: What may stand beside the operation of a step.
 STEP_KEYS = frozenset(
     {
-        *("name", "when", "register", "timeout", "ignore_errors", "changed_when"),
+        *("name", "when", "register", "timeout", "ignore_errors", "changed_when", "delegate_to"),
         *("retries", "retry_delay", "retry_backoff", "retry_on"),
         *COMMAND_MODIFIERS,
         *AROUND_KEYS,
@@ -83,7 +86,8 @@ def _step(
         return None
     kept = {key: value for key, value in raw.items() if not _is_of_task(key, path, context)}
     name, written = split_entry(kept, path, context)
-    operation = context.table.get(name)
+    on_host = _runs_on_host(kept, task)
+    operation = operation_for(name, path, context, on_host=on_host)
     if operation is None:
         return None
     outer, origins = _inherited(path, task, context)
@@ -98,7 +102,12 @@ def _step(
         final=task.final,
         origins=origins,
     )
-    compiler = replace(compiler, shell=shell_of(entry, context), fragile=operation.name in FRAGILE)
+    delegate = compile_delegate(entry, compiler, context.fleet.inventory)
+    compiler = replace(
+        compiler.at(host=on_host),
+        shell=shell_of(entry, context),
+        fragile=operation.name in FRAGILE,
+    )
     modifiers = entry.modifiers
     fields = compile_frame(entry, operation, compiler, context)
     given = compile_given(entry, operation, compiler)
@@ -114,12 +123,20 @@ def _step(
             modifiers, modifiers.retries, [(operation, given.constants)], repeat_lost=False
         ),
         ignore_errors=modifiers.ignore_errors,
+        on_host=on_host,
+        delegate=delegate,
     )
+
+
+def _runs_on_host(raw: Mapping[str, Any], task: Entry) -> bool:
+    """Tell whether a step runs on a host: on another one, or on that of its unit."""
+    delegate = raw.get("delegate_to")
+    return task.on_hosts if delegate is None else delegate != HERE
 
 
 def _is_of_task(key: str, path: Path, context: TaskContext) -> bool:
     """Note a modifier that only a whole task has."""
-    if key in STEP_KEYS or key in context.table or key not in _TASK_ONLY:
+    if key in STEP_KEYS or key in context.tables or key not in _TASK_ONLY:
         return False
     if key in LATER_MODIFIERS:
         message = later_message(key)

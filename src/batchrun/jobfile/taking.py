@@ -25,7 +25,7 @@ from batchrun.jobfile.template import is_template
 from batchrun.model.job import Need
 from batchrun.model.operation import Operation
 
-__all__ = ["later_message", "split_entry", "take_entry"]
+__all__ = ["later_message", "operation_for", "split_entry", "take_entry"]
 
 
 def take_entry(raw: Any, path: Path, context: TaskContext) -> Entry | None:
@@ -74,7 +74,7 @@ def _taken(
     if not written.keys().isdisjoint(_STEP_KEYS):
         name = _check_steps(name, raw, path, context)
     modifiers = merged_modifiers(written, context.defaults, path, context)
-    operation = context.table.get(name)
+    operation = operation_for(name, path, context, on_host=modifiers.hosts is not None)
     kind: Kind | None = None
     if said is not None and operation is not None and len(context.problems) == before:
         kind = context.kinds.get(said)
@@ -95,6 +95,17 @@ def _taken(
         final=path[0] == "finally",
         kind=kind,
     )
+
+
+def operation_for(
+    name: str, path: Path, context: TaskContext, *, on_host: bool
+) -> Operation | None:
+    """Return the operation for the place where it runs; None: there is none (said, or said now)."""
+    misplaced = context.tables.misplaced(name, on_host=on_host)
+    if misplaced:
+        context.problems.add((*path, name), misplaced)
+        return None
+    return context.tables.of(on_host=on_host).get(name)
 
 
 #: Modifiers that are each task's own.
@@ -187,8 +198,6 @@ def _check_steps(name: str, raw: Mapping[str, Any], path: Path, context: TaskCon
 
 def later_message(key: str) -> str:
     """Say that a key of the language is not known yet."""
-    if key in LATER_MODIFIERS and key != "hosts":
-        return f"`{key}` is for tasks with `hosts`, which come with a later version of batchrun"
     instead = f"; {_INSTEAD[key]}" if key in _INSTEAD else ""
     return f"`{key}` is not supported by this version of batchrun yet{instead}"
 
@@ -199,7 +208,6 @@ _INSTEAD = {
     "prune": '`foreach: {find: {path: DIR, older_than: 30d}}` with `delete: "{{ item }}"` deletes '
     "by age",
     "sync": "`copy: {src: A, dest: B}` brings what is new or different, and deletes nothing",
-    "wait_for": "a `run` that looks, with `retries`, `retry_delay` and `retry_backoff: 1`, waits",
 }
 
 
@@ -224,7 +232,7 @@ def _unknown_key(key: str, raw: Mapping[str, Any], path: Path, context: TaskCont
     elif key in _SOURCES and "foreach" not in raw and len(path) == 2:
         message = f"`{key}` is a source of items; write `foreach: {{{key}: ...}}`"
     else:
-        owner = context.table[operations[0]] if len(operations) == 1 else None
+        owner = context.tables.any(operations[0]) if len(operations) == 1 else None
         message = f"`{key}` is not a key here{_meant_here(key, raw, owner, context)}"
     context.problems.add((*path, key), message)
 
@@ -240,7 +248,7 @@ def _meant_here(
         owner: Its operation; None: it has none, or several.
         context: What all tasks share.
     """
-    known = MODIFIER_KEYS if owner is not None else MODIFIER_KEYS | set(context.table)
+    known = MODIFIER_KEYS if owner is not None else MODIFIER_KEYS | set(context.tables)
     meant = None if slip_in(key) else key_meant_by(key, known)
     if owner is not None and key in parameters_of(owner):
         example = f"{owner.main.removesuffix('_')}: ..., {key}: ..."
@@ -257,14 +265,14 @@ def _meant_here(
 
 def _no_operation(raw: Mapping[str, Any], path: Path, context: TaskContext) -> None:
     unknown = [key for key in raw if key not in MODIFIER_KEYS and key not in LATER_MODIFIERS]
-    operations = context.table
+    operations = tuple(context.tables)
     if any(key_meant_by(key, operations) or did_you_mean(key, operations) for key in unknown):
         return  # said already, with what is meant
     if "shell" in raw:
         message = "`shell` says which shell runs a command; the command itself is `run: COMMAND`"
         context.problems.add((*path, "shell"), message)
         return
-    listed = ", ".join(context.table)
+    listed = ", ".join(context.tables)
     kind = _kind(path)
     context.problems.add(path, f"the {kind} has no operation; add one of {listed}")
 

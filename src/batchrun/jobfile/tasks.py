@@ -13,6 +13,7 @@ from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.entries import Entry, Kind, TaskContext
 from batchrun.jobfile.fields import Compiler, Reference
 from batchrun.jobfile.foreach import compile_source, items_required
+from batchrun.jobfile.hosts import compile_hosts
 from batchrun.jobfile.plan import StepsPlan, TaskFrame, TaskPlan
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.richvalues import ASK
@@ -39,6 +40,7 @@ __all__ = ["TaskCompiler"]
 
 _TEXT = Shape(scalars=(Scalar(type=str),))
 _NO_ITEM = {name: f"`{name}` is known only in a task with `foreach`" for name in ("item", "index")}
+_NO_HOST = {"host": "`host` is known only in a task with `hosts`"}
 _NOT_HERE = {
     "output": "`output` is known only in a command with `output: PATH` beside it",
     "failed": "`failed` is known only in `rescue` and `always`",
@@ -91,6 +93,7 @@ class TaskCompiler:
             constants=given.constants,
             computed=given.computed,
             secrets=given.secrets,
+            on_host=entry.on_hosts,
             uses_mine=uses.mine,
             uses_results=uses.results,
         )
@@ -117,6 +120,7 @@ class TaskCompiler:
         context, modifiers, operation = self._context, entry.modifiers, entry.operation
         outer, inner = self._compilers_of(entry)
         source = _source(entry, outer)
+        hosts = compile_hosts(entry, outer, context.names, context.fleet)
         held = _held(entry, inner)
         variables = compile_variables(
             check_names(modifiers.vars, context.problems, context.variables, (*entry.path, "vars")),
@@ -138,6 +142,7 @@ class TaskCompiler:
         frame = TaskFrame(
             **work,
             timeout_s=modifiers.timeout if given_s is None else given_s,
+            hosts=hosts,
             source=source,
             require=items_required(modifiers.foreach),
             variables=variables,
@@ -157,23 +162,24 @@ class TaskCompiler:
         """Return the compiler of what is computed once, and that of what each unit computes."""
         context, operation = self._context, entry.operation
         fragile = operation is not None and operation.name in FRAGILE
-        with_items = entry.modifiers.foreach is not None
+        with_items, on_hosts = entry.modifiers.foreach is not None, entry.on_hosts
         shell = shell_of(entry, context)
         variables = frozenset(map(str, entry.modifiers.vars))
-        key = (entry.final, fragile, with_items, shell, variables)
+        key = (entry.final, fragile, with_items, on_hosts, shell, variables)
         if key not in self._compilers:
             known = {"run", "run.summary", "results"} if entry.final else {"run", "results"}
             outer = replace(
-                context.compiler.with_names(known), elsewhere={**_NO_ITEM, **_NOT_IN_FOREACH}
+                context.compiler.with_names(known), elsewhere={**_NO_ITEM, **_NO_HOST, **_NOT_IN_FOREACH}
             )
-            names = variables | {"item", "index"} if with_items else variables
+            own = {*(_NO_ITEM if with_items else ()), *(_NO_HOST if on_hosts else ())}
+            told = {**_NO_ITEM, **_NO_HOST, **_NOT_HERE}
             inner = replace(
-                outer.with_names({*names, "mine"}),
-                elsewhere=_NOT_HERE if with_items else {**_NO_ITEM, **_NOT_HERE},
+                outer.with_names({*variables, *own, "mine"}),
+                elsewhere={name: why for name, why in told.items() if name not in own},
                 fragile=fragile,
                 shell=shell,
             )
-            self._compilers[key] = (outer, inner)
+            self._compilers[key] = (outer, inner.at(host=on_hosts))
         return self._compilers[key]
 
     def _retry(self, entry: Entry, common: _Common, constants: Mapping[str, Any]) -> RetryPolicy:
@@ -283,8 +289,12 @@ def _check_limits(limits: Sequence[Compiled], entry: Entry, context: TaskContext
 def _check_batch(entry: Entry, context: TaskContext) -> None:
     """Note waves of a task that has no units to divide."""
     modifiers = entry.modifiers
-    if modifiers.batch is not None and modifiers.foreach is None and "batch" in entry.written:
-        message = "`batch` divides the items of a task in waves; this task has no `foreach`"
+    divided = modifiers.foreach is not None or entry.on_hosts
+    if modifiers.batch is not None and not divided and "batch" in entry.written:
+        message = (
+            "`batch` divides the hosts or the items of a task in waves; this task has neither "
+            "`hosts` nor `foreach`"
+        )
         context.problems.add((*entry.path, "batch"), message)
     if modifiers.pause is not None and modifiers.batch is None and "pause" in entry.written:
         message = "`pause` is between the waves of a `batch`; write `batch` too"
@@ -306,7 +316,11 @@ def _task_like(
         slots=modifiers.slots,
         batch=_batch(entry),
         ignore_errors=modifiers.ignore_errors,
-        single=modifiers.foreach is None,
+        single=modifiers.foreach is None and modifiers.hosts is None,
+        on_hosts=modifiers.hosts is not None,
+        per_host=modifiers.per_host,
+        pick=modifiers.pick,
+        ignore_unreachable=modifiers.ignore_unreachable,
         is_command=any(one.is_command for one, _ in done)
         or (operation is not None and operation.is_command),
         reviewed=modifiers.registers is not None or modifiers.changed_when is not None,
@@ -329,6 +343,10 @@ def _task(entry: Entry, needs: tuple[str, ...], like: Task, retry: RetryPolicy) 
         batch=like.batch,
         ignore_errors=like.ignore_errors,
         single=like.single,
+        on_hosts=like.on_hosts,
+        per_host=like.per_host,
+        pick=like.pick,
+        ignore_unreachable=like.ignore_unreachable,
         is_command=like.is_command,
         reviewed=like.reviewed,
         registers=like.registers,
@@ -347,7 +365,7 @@ def _needs(entry: Entry, needs: tuple[str, ...]) -> tuple[Need, ...]:
 
 def _batch(entry: Entry) -> Batch | None:
     modifiers = entry.modifiers
-    if modifiers.batch is None or modifiers.foreach is None:
+    if modifiers.batch is None or (modifiers.foreach is None and modifiers.hosts is None):
         return None
     asked = modifiers.pause == ASK
     pause_s = 0.0 if asked or modifiers.pause is None else float(modifiers.pause)

@@ -13,7 +13,7 @@ from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.recording import WITHHELD, from_record
 from batchrun.jobfile.scalars import Plain, is_null, resolve, resolve_word
-from batchrun.jobfile.scope import BUILT_IN, LATER, Definition, Names
+from batchrun.jobfile.scope import BUILT_IN, Definition, Names
 from batchrun.jobfile.template import is_template, split
 from batchrun.jobfile.trust import Trust
 
@@ -99,7 +99,7 @@ def check_names(
     for name, raw in written.items():
         if not _NAME.fullmatch(name) or name in _WORDS:
             message = f"`{name}` cannot be a variable; write letters, digits and `_`"
-        elif name in BUILT_IN or name in LATER:
+        elif name in BUILT_IN:
             message = f"`{name}` is a name of batchrun's own; choose another"
         elif name in outer:
             message = f"`{name}` is a variable of the job already; a task may not shadow it"

@@ -167,13 +167,13 @@ class Recorded:
         """
         return self._told(self._attempts.ended(which))
 
-    def unwell(self) -> Iterator[UnitEnded]:
+    def unwell(self, which: UnitFilter = ANY_UNIT) -> Iterator[UnitEnded]:
         """Give the units that ended neither ok nor skipped, without reading the others.
 
         Raises:
             JournalError: the record is damaged.
         """
-        return self._told(self._attempts.unwell())
+        return self._told(self._attempts.unwell(which))
 
     def slowest(self) -> list[UnitEnded]:
         """Return the units of which the last attempt took longest, at most ten.

@@ -4,7 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Batch", "FailLimit", "Job", "Need", "RetryPolicy", "Task", "WaveSize"]
+__all__ = [
+    "DEFAULT_FANOUT",
+    "Batch",
+    "FailLimit",
+    "Job",
+    "Need",
+    "RetryPolicy",
+    "Task",
+    "WaveSize",
+]
+
+#: Most hosts at once, when nobody says.
+DEFAULT_FANOUT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +140,7 @@ class Job:
     deadline_s: float | None = None
     #: What the author of the file asks for; the command line overrides.
     procs: int | None = None
-    #: Most hosts at once.
+    #: Most hosts at once; None: `DEFAULT_FANOUT`.
     fanout: int | None = None
     #: At most one run of this job at a time.
     lock: bool = False

@@ -18,6 +18,7 @@ __all__ = [
     "RunnerEvent",
     "SecretSource",
     "Settlement",
+    "Silent",
     "Sink",
     "Started",
     "Ticker",
@@ -45,6 +46,10 @@ class UnitStream(Protocol):
     @property
     def total(self) -> int | None:
         """How many units there will be in all, when that is known without reading the source."""
+
+    @property
+    def hosts(self) -> int | None:
+        """For how many hosts there will be units; None: for none, or that is not known."""
 
     @property
     def done_before(self) -> int:
@@ -170,7 +175,20 @@ class Returned:
     attempt: int
 
 
-RunnerEvent: TypeAlias = Started | Report | Returned | UnitOutput | UnitProgress | UnitStaged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """A runner's word that nothing was heard of a running unit for long."""
+
+    number: int
+    #: What it did when it was last heard of.
+    stage: str
+    #: For how long, in seconds.
+    silent_s: float
+
+
+RunnerEvent: TypeAlias = (
+    Started | Report | Returned | Silent | UnitOutput | UnitProgress | UnitStaged
+)
 
 
 class Runner(Protocol):

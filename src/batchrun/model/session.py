@@ -112,6 +112,13 @@ class HostContext(Context, Protocol):
     def stage(self, words: str) -> None:
         """Say what it does now, in one or two words: `sending`, `waiting for port 443`."""
 
+    def heard(self) -> None:
+        """Take note of a sign of life, such as output: a host that gives none for long is named."""
+
+    @property
+    def insisted(self) -> bool:
+        """Whether it was told to stop a second time: what runs there gets no grace any more."""
+
 
 class Connector(Protocol):
     """Makes connections, and keeps them as long as they are of use; for many threads."""
@@ -122,6 +129,9 @@ class Connector(Protocol):
 
     def connect(self, host: Host, context: Context, stage: Stage) -> HostSession:
         """Return the connection to a host for the caller's thread alone; make it if need be.
+
+        No thread holds two at a time, so one may be let wait until another gives back what it
+        has. Each stage has a time limit of its own; that of the unit is not counted meanwhile.
 
         Raises:
             UnreachableError: there is none to be had.

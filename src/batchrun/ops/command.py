@@ -15,7 +15,20 @@ from batchrun.model.values import Doc, PathText, ShellText
 from batchrun.ops.launch import CommandFields, execute, shell_argv
 from batchrun.ops.watch import Ending, Listening
 
-__all__ = ["OPERATIONS", "CommandFields", "Run", "Script", "run", "script", "signal_name"]
+__all__ = [
+    "OPERATIONS",
+    "CommandFields",
+    "Run",
+    "Script",
+    "check_command",
+    "check_run",
+    "listening_for",
+    "outcome_of",
+    "run",
+    "script",
+    "signal_name",
+    "would_run",
+]
 
 _NOTE_CHARACTERS = 80
 
@@ -50,7 +63,7 @@ def run(params: Run, context: Context) -> Done:
         argv = params.command
         shown = shlex.join(argv)
     if context.settings.dry_run and not params.readonly:
-        return _would_run(shown)
+        return would_run(shown)
     return _perform(argv, params, context)
 
 
@@ -58,7 +71,7 @@ def script(params: Script, context: Context) -> Done:
     """Run a script file."""
     path = os.path.join(os.path.abspath(context.settings.base_dir), params.file)
     if context.settings.dry_run and not params.readonly:
-        return _would_run(shlex.join((params.file, *params.args)))
+        return would_run(shlex.join((params.file, *params.args)))
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
@@ -74,7 +87,7 @@ def script(params: Script, context: Context) -> Done:
     return _perform(argv, params, context)
 
 
-def _would_run(shown: str) -> Done:
+def would_run(shown: str) -> Done:
     """Answer for a dry run."""
     if len(shown) > _NOTE_CHARACTERS:
         shown = shown[: _NOTE_CHARACTERS - 3] + "..."
@@ -84,18 +97,18 @@ def _would_run(shown: str) -> Done:
 def _perform(argv: Sequence[str], params: CommandFields, context: Context) -> Done:
     """Start a command, wait for it, and say how it ended."""
     try:
-        ending = execute(argv, params, context, _listening(params, context))
+        ending = execute(argv, params, context, listening_for(params, context))
     except OperationError as error:
         failed = Failed(message=str(error), errno=error.errno, retryable=error.retryable)
         return Done(outcome=failed)
     return Done(
-        outcome=_outcome(ending, params, context.terms.timeout_s or 0.0),
+        outcome=outcome_of(ending, params, context.terms.timeout_s or 0.0),
         output=ending.output,
         warnings=ending.warnings,
     )
 
 
-def _listening(params: CommandFields, context: Context) -> Listening:
+def listening_for(params: CommandFields, context: Context) -> Listening:
     """Say what becomes of the command's output."""
     settings, whole = context.settings, context.terms.capture_bytes
     usual = (settings.head_bytes, settings.tail_bytes)
@@ -109,7 +122,7 @@ def _listening(params: CommandFields, context: Context) -> Listening:
     )
 
 
-def _outcome(ending: Ending, params: CommandFields, limit_s: float) -> Outcome:
+def outcome_of(ending: Ending, params: CommandFields, limit_s: float) -> Outcome:
     """Turn a command's ending into an outcome."""
     if ending.stopped is not None:
         return _stopped_outcome(ending, ending.stopped, params, limit_s)
@@ -155,15 +168,15 @@ def signal_name(number: int) -> str:
         return ""
 
 
-def _check_run(given: Mapping[str, Any]) -> list[str]:
+def check_run(given: Mapping[str, Any]) -> list[str]:
     """Refuse an empty command and exit statuses that do not exist."""
     command = given.get("command")
     empty = command is not None and not (command.strip() if isinstance(command, str) else command)
     problems = ["the command is empty; write what is to be run"] if empty else []
-    return problems + _check_common(given)
+    return problems + check_command(given)
 
 
-def _check_common(given: Mapping[str, Any]) -> list[str]:
+def check_command(given: Mapping[str, Any]) -> list[str]:
     """Refuse what no command can be given."""
     problems = [
         f"{code} is not an exit status; they go from 0 to 255"
@@ -201,7 +214,7 @@ OPERATIONS: dict[str, Operation] = {
         params=Run,
         function=run,
         main="command",
-        check=_check_run,
+        check=check_run,
         is_command=True,
         repeatable=False,
         example="""\
@@ -216,7 +229,7 @@ timeout: 10m
         params=Script,
         function=script,
         main="file",
-        check=_check_common,
+        check=check_command,
         is_command=True,
         repeatable=False,
         uses=(PathUse(field="file", effect="reads", whole=False),),

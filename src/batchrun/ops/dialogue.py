@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 
 __all__ = ["Dialogue", "Speaker", "Words"]
 
@@ -105,6 +106,11 @@ class Dialogue:
         return self._stage >= _Stage.READY
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the command itself runs: from here on nothing is listened for."""
+        return self._stage is _Stage.BEGUN
+
+    @property
     def wants_to_speak(self) -> bool:
         """Whether there is something to be written."""
         return bool(self._due)
@@ -116,21 +122,21 @@ class Dialogue:
 
     def hear(self, data: bytes) -> bytes:
         """Take a piece of standard error; return what is to be seen of it."""
-        if self._has_begun():
+        if self.has_begun:
             return data
         self._heard_at = self._clock()
         if self._stage is _Stage.ANSWERED and not self._held:
             data = data.removeprefix(b"\n")  # some end the line of the prompt themselves
         self._held += data
         seen: list[bytes] = []
-        while not self._has_begun() and (found := self._pattern.search(self._held)):
+        while not self.has_begun and (found := self._pattern.search(self._held)):
             before, self._held = self._held[: found.start()], self._held[found.end() :]
             seen.append(self._lines(before)[0])
             if found[1]:
                 self._asked()
             else:
                 self._at_shell()
-        if self._has_begun():
+        if self.has_begun:
             rest, self._held = self._held, b""
         else:
             rest, self._held = self._lines(self._held)
@@ -163,12 +169,16 @@ class Dialogue:
             )
         return True
 
-    def speak(self, fd: int) -> None:
-        """Write what is due, as far as a pipe that does not block takes it."""
+    def speak(self, write: Callable[[memoryview], int]) -> None:
+        """Write what is due, as far as it is taken.
+
+        Args:
+            write: Takes some of a piece and returns how much; raises `BlockingIOError` when there
+                is no room now, `BrokenPipeError` when nobody reads any more.
+        """
         try:
             while self._due:
-                written = os.write(fd, self._due[0][:_PIECE_BYTES])
-                self._due[0] = self._due[0][written:]
+                self._due[0] = self._due[0][write(self._due[0][:_PIECE_BYTES]) :]
                 if not self._due[0]:
                     self._due.popleft()
         except BlockingIOError:
@@ -176,9 +186,6 @@ class Dialogue:
         except BrokenPipeError:  # nobody reads any more
             self._due.clear()
             self._over = True
-
-    def _has_begun(self) -> bool:
-        return self._stage is _Stage.BEGUN
 
     def _asked(self) -> None:
         """Give the password, the first time."""
@@ -249,7 +256,7 @@ class Speaker:
         """
         if self._fd < 0:
             return
-        self.dialogue.speak(self._fd)
+        self.dialogue.speak(partial(os.write, self._fd))
         if self.dialogue.is_over:
             self.close()
         elif not self.dialogue.wants_to_speak:

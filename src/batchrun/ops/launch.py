@@ -17,7 +17,7 @@ from batchrun.ops.watch import Ending, Listening, watch
 if TYPE_CHECKING:
     from batchrun.ops.elevated import Wanted
 
-__all__ = ["CommandFields", "execute", "shell_argv"]
+__all__ = ["CommandFields", "execute", "given_env", "shell_argv", "stdin_bytes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +105,10 @@ def _launch(argv: Sequence[str], fields: CommandFields, context: Context, mark: 
     """
     return Launch(
         argv=_words(argv),
-        env=_inherited(context) | _given(fields.env) | _ours(context, mark),
+        env=_inherited(context) | given_env(fields.env) | _ours(context, mark),
         cwd=_directory(fields, context),
         shell=encode(fields.shell, "The name of the shell"),
-        stdin=None if fields.stdin is None else _stdin(fields.stdin),
+        stdin=None if fields.stdin is None else stdin_bytes(fields.stdin),
     )
 
 
@@ -123,11 +123,11 @@ def _wanted(argv: Sequence[str], fields: CommandFields, context: Context, mark: 
     ours = _ours(context, mark)
     return Wanted(
         argv=_words(argv),
-        env=_given(fields.env) | ours,
+        env=given_env(fields.env) | ours,
         outer_env=_inherited(context) | ours,
         cwd=os.path.abspath(_directory(fields, context)),
         outer_cwd=encode(context.settings.base_dir, "The job's directory"),
-        stdin=b"" if fields.stdin is None else _stdin(fields.stdin),
+        stdin=b"" if fields.stdin is None else stdin_bytes(fields.stdin),
         cookie=mark,
     )
 
@@ -154,7 +154,7 @@ def _inherited(context: Context) -> dict[bytes, bytes]:
     return environment
 
 
-def _given(added: Mapping[str, str]) -> dict[bytes, bytes]:
+def given_env(added: Mapping[str, str]) -> dict[bytes, bytes]:
     """Encode what the job file adds to the environment."""
     environment: dict[bytes, bytes] = {}
     for name, value in added.items():
@@ -196,7 +196,7 @@ def _ours(context: Context, mark: str) -> dict[bytes, bytes]:
     return environment
 
 
-def _stdin(text: str) -> bytes:
+def stdin_bytes(text: str) -> bytes:
     """Encode standard input, which may hold NUL."""
     try:
         return os.fsencode(text)

@@ -24,7 +24,7 @@ from batchrun.errors import OperationError
 from batchrun.ops.dialogue import Words
 from batchrun.ops.spawn import encode
 
-__all__ = ["Sudo", "SudoValue", "prelude", "refusal", "sudo_argv", "sudo_of"]
+__all__ = ["Sudo", "SudoValue", "prelude", "refusal", "sudo_argv", "sudo_by", "sudo_of"]
 
 #: What a job file says: whether, as whom, or with the password of which secret.
 SudoValue: TypeAlias = bool | str | Mapping[str, str]
@@ -77,13 +77,22 @@ def sudo_of(value: SudoValue, environment: Mapping[bytes, bytes]) -> Sudo:
     Raises:
         OperationError: sudo is not there, or the password is none that it can read.
     """
+    return sudo_by(value, _find_sudo(environment))
+
+
+def sudo_by(value: SudoValue, program: bytes) -> Sudo:
+    """Read the parameter of a command, for a sudo that was found already, or is somewhere else.
+
+    Raises:
+        OperationError: the password is none that sudo can read.
+    """
     name = value if isinstance(value, str) else "root"
     password = None
     if isinstance(value, Mapping):
         name = value.get("user", name)
         password = _line(value["password"]) if "password" in value else None
     user = encode(name, "The user in `sudo`")
-    return Sudo(user=user, password=password, program=_find_sudo(environment))
+    return Sudo(user=user, password=password, program=program)
 
 
 def _line(password: str) -> bytes:

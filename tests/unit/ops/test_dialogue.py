@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -32,7 +33,7 @@ class Stage:
     def hear(self, data: bytes) -> bytes:
         """Say something as sudo would; return the answer."""
         self.seen += self.dialogue.hear(data)
-        self.dialogue.speak(self.pipe[1])
+        self.dialogue.speak(partial(os.write, self.pipe[1]))
         return self.said()
 
     def state(self) -> tuple[bool, bool]:
@@ -156,7 +157,7 @@ def test_a_reader_who_has_gone_ends_it(stage: Stage) -> None:
     reading, stage.pipe = stage.pipe[0], (os.open(os.devnull, os.O_RDONLY), stage.pipe[1])
     os.close(reading)
     stage.dialogue.hear(PROMPT)
-    stage.dialogue.speak(stage.pipe[1])
+    stage.dialogue.speak(partial(os.write, stage.pipe[1]))
     assert stage.dialogue.is_over
 
 
@@ -168,7 +169,7 @@ def test_a_long_input_goes_as_fast_as_it_is_read(stage: Stage) -> None:
     assert 0 < len(pieces[0]) < len(long)
     while stage.dialogue.wants_to_speak:
         assert stage.state() == (True, False)
-        stage.dialogue.speak(stage.pipe[1])
+        stage.dialogue.speak(partial(os.write, stage.pipe[1]))
         pieces.append(stage.said())
     assert b"".join(pieces) == long
     assert stage.state() == (True, True)

@@ -1,0 +1,74 @@
+"""The hosts that a job knows, and which of them the command line wants."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from batchrun.errors import NodeSetError
+from batchrun.jobfile.options import LoadOptions
+from batchrun.model.host import Host
+from batchrun.nodes.inventory import Inventory
+
+__all__ = ["Fleet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """The hosts that are known, and which of them the command line wants."""
+
+    inventory: Inventory = field(default_factory=Inventory.empty)
+    #: Of `-w`: only these, by name; None: all.
+    only: Mapping[str, Host] | None = None
+    #: Of `-x`: none of these.
+    excluded: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, inventory: Inventory, options: LoadOptions) -> "Fleet":
+        """Make the fleet of a job.
+
+        Raises:
+            NodeSetError: a node set of the command line cannot be read.
+        """
+        only = None
+        if options.hosts:
+            only = {host.name: host for host in inventory.select_all(options.hosts)}
+        excluded = [host.name for host in inventory.select_all(options.exclude)]
+        _check_excluded(excluded, only, inventory)
+        return cls(inventory=inventory, only=only, excluded=frozenset(excluded))
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the command line leaves hosts out."""
+        return self.only is not None or bool(self.excluded)
+
+    def select(self, texts: Iterable[str]) -> tuple[Host, ...]:
+        """Return the hosts that node sets mean and the command line wants.
+
+        Raises:
+            NodeSetError: a node set cannot be read, refers to what there is not, or means no host.
+        """
+        found = self.inventory.select_all(texts)
+        only = self.only
+        if only is not None:
+            found = tuple(_as(only[host.name], host) for host in found if host.name in only)
+        return tuple(host for host in found if host.name not in self.excluded)
+
+
+def _as(wanted: Host, host: Host) -> Host:
+    """Take over the login user that `-w user@host` says."""
+    return replace(host, user=wanted.user) if wanted.user != host.user and wanted.user else host
+
+
+def _check_excluded(
+    excluded: Sequence[str], only: Mapping[str, Host] | None, inventory: Inventory
+) -> None:
+    """Refuse to exclude what nobody knows: it would have been another host.
+
+    Raises:
+        NodeSetError: there is such a name.
+    """
+    if not inventory.all_hosts() and only is None:
+        return
+    for name in excluded:
+        if not inventory.knows(name) and (only is None or name not in only):
+            message = f"`{name}` is to be excluded, but no source knows it; is it a slip?"
+            raise NodeSetError(message)

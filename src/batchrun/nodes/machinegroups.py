@@ -1,0 +1,105 @@
+"""The groups that this machine's own ClusterShell configuration knows."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from batchrun.errors import NodeSetError
+
+__all__ = ["MachineGroups"]
+
+
+class MachineGroups:
+    """Asks ClusterShell for groups; its configuration is read when it is first asked."""
+
+    def members(self, name: str, source: str = "") -> list[str]:
+        """Return the hosts of a group, groups in it written out; empty: there is no such group.
+
+        Raises:
+            NodeSetError: there is no such source, or it cannot be asked.
+        """
+        self._check(source)
+        known = self.names(source)
+        if known is not None and name not in known:
+            return []
+        prefix = f"{source}:" if source else ""
+        return self._asked(lambda: list(self._node_set(f"@{prefix}{name}")), missing=[])
+
+    def names(self, source: str = "") -> list[str] | None:
+        """Return the names of the groups; None: the source cannot list them."""
+        self._check(source)
+        return self._asked(lambda: list(self._resolver.grouplist(source or None)), missing=None)
+
+    def all(self, source: str = "") -> list[str]:
+        """Return every host that a source knows.
+
+        Raises:
+            NodeSetError: there is no such source, or it cannot be asked.
+        """
+        if not source and not self._sources:
+            return []
+        self._check(source)
+        return self._asked(lambda: list(self._node_set(f"@{source}:*" if source else "@*")), [])
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """The names of the sources."""
+        return self._sources
+
+    def _check(self, source: str) -> None:
+        if source and source not in self._sources:
+            listed = ", ".join(self._sources)
+            advice = f"there are {listed}" if listed else "this machine has none"
+            message = f"there is no source of groups `{source}`; {advice}"
+            raise NodeSetError(message)
+
+    @cached_property
+    def _resolver(self) -> Any:
+        from ClusterShell.NodeUtils import GroupResolverConfig  # noqa: PLC0415 - rarely needed
+
+        return GroupResolverConfig(_config_files())
+
+    @cached_property
+    def _sources(self) -> list[str]:
+        return self._asked(lambda: list(self._resolver.sources()), missing=[])
+
+    def _node_set(self, text: str) -> Any:
+        from ClusterShell.NodeSet import NodeSet  # noqa: PLC0415 - rarely needed
+
+        return NodeSet(text, resolver=self._resolver)
+
+    def _asked(self, ask: Callable[[], Any], missing: Any) -> Any:
+        """Ask; a group, or a way to list them, that is not there gives `missing`.
+
+        Raises:
+            NodeSetError: the configuration cannot be read.
+        """
+        from ClusterShell.NodeSet import NodeSetException  # noqa: PLC0415 - rarely needed
+        from ClusterShell.NodeUtils import (  # noqa: PLC0415 - rarely needed
+            GroupResolverConfigError,
+            GroupResolverError,
+            GroupSourceError,
+        )
+
+        try:
+            return ask()
+        except GroupResolverConfigError as error:
+            message = f"the machine's groups cannot be read: {error}"
+            raise NodeSetError(message) from None
+        except (GroupResolverError, GroupSourceError, NodeSetException):
+            return missing
+
+
+def _config_files() -> list[str]:
+    """Return where ClusterShell looks, but for what its package brings along as an example."""
+    from ClusterShell.Defaults import config_paths  # noqa: PLC0415 - rarely needed
+
+    examples = {os.path.join(sys.prefix, "etc"), os.path.expanduser("~/.local/etc")} - {"/etc"}
+    chosen = os.environ.get("CLUSTERSHELL_CFGDIR", "")
+    return [
+        path
+        for path in config_paths("groups.conf")
+        if os.path.dirname(path) == chosen or os.path.dirname(os.path.dirname(path)) not in examples
+    ]

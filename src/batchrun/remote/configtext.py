@@ -1,0 +1,95 @@
+"""How OpenSSH cuts the lines of its configuration into words; three ways of it are in use."""
+
+__all__ = ["next_word", "split_line", "split_words"]
+
+_WHITE = " \t\r\n"
+_ESCAPED = frozenset("'\"\\")
+
+
+def split_line(line: str) -> tuple[str, str] | None:
+    """Return the keyword of a line, in lower case, and what follows; None: there is none.
+
+    >>> split_line("  HostName = a.example "), split_line('"User"ann'), split_line("# no")
+    (('hostname', 'a.example'), ('user', 'ann'), None)
+
+    Raises:
+        ValueError: a quote is not closed.
+    """
+    word, rest = next_word(line.rstrip(_WHITE + "\f"))
+    if not word:  # white space before the keyword ends an empty word
+        word, rest = next_word(rest)
+    if not word or word.startswith("#"):
+        return None
+    return word.lower(), rest.lstrip(_WHITE)
+
+
+def next_word(text: str) -> tuple[str, str]:
+    """Return the first word of a text, and the rest; words end at white space, `=` and quotes.
+
+    >>> next_word("host=a b"), next_word('"a b" c'), next_word("")
+    (('host', 'a b'), ('a b', 'c'), ('', ''))
+
+    Raises:
+        ValueError: a quote is not closed.
+
+    Source: strdelim() of OpenSSH 9.2.
+    """
+    at = next((at for at, sign in enumerate(text) if sign in _WHITE or sign in '"='), len(text))
+    if text[at : at + 1] == '"':
+        inside, closed, rest = text[at + 1 :].partition('"')
+        if not closed:
+            message = "a quote is not closed"
+            raise ValueError(message)
+        return text[:at] + inside, rest.lstrip(_WHITE)
+    rest = text[at + 1 :].lstrip(_WHITE)
+    if text[at : at + 1] not in ("", "=") and rest.startswith("="):
+        rest = rest[1:].lstrip(_WHITE)
+    return text[:at], rest
+
+
+def split_words(text: str) -> list[str]:
+    r"""Return the words of a value, up to a comment.
+
+    >>> split_words(r'a "b c" d\ e#f # g'), split_words("''")
+    (['a', 'b c', 'd e#f'], [''])
+
+    Raises:
+        ValueError: a quote is not closed.
+
+    Source: argv_split() of OpenSSH 9.2.
+    """
+    words: list[str] = []
+    at = 0
+    while at < len(text):
+        if text[at] in " \t":
+            at += 1
+        elif text[at] == "#":
+            break
+        else:
+            word, at = _quoted_word(text, at)
+            words.append(word)
+    return words
+
+
+def _quoted_word(text: str, at: int) -> tuple[str, int]:
+    """Return the word that begins at a place, and where it ends."""
+    signs: list[str] = []
+    quote = ""
+    while at < len(text):
+        sign, after = text[at], text[at + 1 : at + 2]
+        if sign == "\\" and (after in _ESCAPED or (after == " " and not quote)):
+            signs.append(after)
+            at += 1
+        elif not quote and sign in " \t":
+            break
+        elif not quote and sign in "'\"":
+            quote = sign
+        elif sign == quote:
+            quote = ""
+        else:
+            signs.append(sign)
+        at += 1
+    if quote:
+        message = "a quote is not closed"
+        raise ValueError(message)
+    return "".join(signs), at

@@ -1,0 +1,227 @@
+"""Makes connections, through bastions where need be, from a name to a login.
+
+    settings ──► way there: TCP, ProxyCommand, or a channel of a bastion's link (shared)
+             ──► its turn (`Ramp`) ──► banner, key exchange, host key ──► login ──► `Link`
+
+Each thread makes its own connections; bastions are made by the first that needs them while others
+wait. Every stage has a deadline; whatever goes wrong or is stopped leaves nothing open.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from batchrun.errors import UnreachableError
+from batchrun.model.host import Host
+from batchrun.model.session import Stage
+from batchrun.remote.auth import Password, log_in
+from batchrun.remote.bastions import Asking, Bastions
+from batchrun.remote.channels import Wire
+from batchrun.remote.dial import ProxyProgram
+from batchrun.remote.handshake import BannerError, shake_hands
+from batchrun.remote.keyring import Keyring
+from batchrun.remote.patience import Patience
+from batchrun.remote.ramp import Ramp
+from batchrun.remote.resolve import Resolver
+from batchrun.remote.standin import KnownHosts, SettingsFor, SshSettings
+from batchrun.remote.ways import BastionWay, DirectWay, ProxyWay, Way
+
+__all__ = ["Link", "LinkMaker", "Limits", "Parts"]
+
+#: How long closing may take in all.
+_CLOSE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long the stages may take that the SSH configuration says nothing of."""
+
+    #: From the end of the key exchange: a server may look names up before it answers.
+    login_s: float = 30.0
+    #: Opening a channel on a connection that is there.
+    channel_s: float = 15.0
+    #: Waits after the drops of a server that has too many logins at once; then it is given up.
+    backoff_s: tuple[float, ...] = (0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 5.0)
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Link:
+    """An open connection to a host, logged in; any thread may close it."""
+
+    wire: Wire
+    proxy: ProxyProgram | None = None
+    #: It runs over a channel of a bastion: closing it may have to wait for that.
+    behind: bool = False
+    _closed: Callable[["Link"], None] = field(repr=False)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is open, as far as is known."""
+        return bool(self.wire.is_active())
+
+    def hang_up(self) -> None:
+        """End the connection; its threads and processes end soon."""
+        self.wire.close()
+        if self.proxy is not None:
+            self.proxy.hang_up()
+
+    def close(self) -> None:
+        """End the connection and what belongs to it."""
+        self.hang_up()
+        self.wait(_CLOSE_S)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until its thread and its process have ended."""
+        if self.wire.is_alive():
+            self.wire.join(timeout_s)
+        if self.proxy is not None:
+            self.proxy.close()
+        self._closed(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What all connections of a fleet share."""
+
+    settings_for: SettingsFor
+    known_hosts: KnownHosts
+    password: Password | None = None
+    limits: Limits = field(default_factory=Limits)
+    keyring: Keyring = field(default_factory=Keyring)
+    resolver: Resolver = field(default_factory=Resolver)
+    ramp: Ramp = field(default_factory=Ramp)
+    random: Callable[[], float] = random.random
+
+
+class LinkMaker:
+    """Makes connections; for any number of threads."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._open: set[Link] = set()
+        self._over = False
+        self._bastions = Bastions(self.make)
+
+    def make(self, host: Host, asking: Asking) -> Link:
+        """Make a connection.
+
+        Raises:
+            UnreachableError: it cannot be made.
+            UnitStoppedError: the unit was stopped meanwhile.
+        """
+        settings = self._parts.settings_for(host)
+        began = time.monotonic()
+        for backoff_s in self._parts.limits.backoff_s:
+            try:
+                return self._attempt(host, settings, asking)
+            except BannerError:
+                asking.stage("backing off")
+                # Not all at the same time again.
+                seconds = backoff_s * (0.5 + self._parts.random())
+                Patience.of(seconds, asking.check).pause(seconds)
+        try:
+            return self._attempt(host, settings, asking)
+        except BannerError as error:
+            raise self._throttled(time.monotonic() - began) from error
+
+    def _attempt(self, host: Host, settings: SshSettings, asking: Asking) -> Link:
+        """Make a connection; BannerError: dropped, another attempt may well succeed."""
+        way = self._way(host, settings, asking)
+        asking.stage("waiting its turn")
+        with self._parts.ramp.turn(way.server, asking.check) as turn:
+            patience = Patience.of(settings.connect_timeout_s, asking.check)
+            asking.stage("connecting")
+            try:
+                link = self._link(way, patience)
+                self._log_in(link, settings, patience, asking.stage)
+            except BannerError as error:
+                explained = way.explain(error)
+                turn.dropped = explained is error
+                raise explained from error
+        return link
+
+    def _way(self, host: Host, settings: SshSettings, asking: Asking) -> Way:
+        if settings.proxy_jump:
+            bastion = _bastion(settings.proxy_jump)
+            link = self._bastions.get(bastion, asking.through(host))
+            return BastionWay(
+                bastion=bastion.name,
+                wire=link.wire,
+                hostname=settings.hostname,
+                port=settings.port,
+            )
+        if settings.proxy_command:
+            return ProxyWay(command=settings.proxy_command)
+        asking.stage("resolving")
+        patience = Patience.of(settings.connect_timeout_s, asking.check)
+        resolver = self._parts.resolver
+        return DirectWay(addresses=resolver.addresses(settings.hostname, settings.port, patience))
+
+    def _link(self, way: Way, patience: Patience) -> Link:
+        wire = Wire(way.open(patience))
+        link = Link(
+            wire=wire, proxy=way.proxy, behind=isinstance(way, BastionWay), _closed=self._closed
+        )
+        with self._lock:
+            self._open.add(link)
+            over = self._over
+        if over:
+            link.close()
+            raise UnreachableError("connect: the run is ending.", retryable=False)
+        return link
+
+    def _log_in(self, link: Link, settings: SshSettings, patience: Patience, stage: Stage) -> None:
+        parts = self._parts
+        try:
+            shake_hands(link.wire, settings, parts.known_hosts, patience, stage)
+            stage("login")
+            calm = Patience.of(parts.limits.login_s, patience.check)
+            log_in(link.wire, settings, parts.keyring, parts.password, calm)
+            link.wire.alive(settings.alive_interval_s, settings.alive_count)
+        except BaseException:
+            link.close()
+            raise
+
+    def _throttled(self, seconds: float) -> UnreachableError:
+        times = len(self._parts.limits.backoff_s) + 1
+        return UnreachableError(
+            "banner: the server closes new connections before it says anything"
+            f" ({times} times in {seconds:.0f} s); too many log in at once for `MaxStartups` in its"
+            " sshd_config: raise that, or lower --fanout."
+        )
+
+    def _closed(self, link: Link) -> None:
+        with self._lock:
+            self._open.discard(link)
+
+    def close(self) -> None:
+        """Close all connections, side by side; those being made, too."""
+        with self._lock:
+            self._over = True
+            links = sorted(self._open, key=lambda link: link.behind)
+        # Bastions first: what goes through them ends by itself, without waiting for them.
+        for link in links:
+            link.hang_up()
+        end = time.monotonic() + _CLOSE_S
+        for link in links:
+            link.wait(max(0.0, end - time.monotonic()))
+        self._parts.keyring.close()
+
+
+def _bastion(hops: tuple[str, ...]) -> Host:
+    """Return the last of several jump hosts, reached by way of those before it."""
+    user, _, where = hops[-1].rpartition("@")
+    name, port = _split_port(where)
+    return Host(name=name, port=port, user=user, jump=",".join(hops[:-1]))
+
+
+def _split_port(where: str) -> tuple[str, int | None]:
+    """Split `host:port`, `[address]:port`, or a bare address of IPv6."""
+    name, colon, port = where.rpartition(":")
+    if colon and port.isdigit() and (name.endswith("]") or ":" not in name):
+        return name.strip("[]"), int(port)
+    return where.strip("[]"), None

@@ -1,0 +1,243 @@
+"""A connection to a host as operations see it: commands and files, one thread at a time."""
+
+import contextlib
+import struct
+import time
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import paramiko
+
+from batchrun.errors import OperationError, UnreachableError
+from batchrun.model.host import Host
+from batchrun.model.operation import Context
+from batchrun.remote.channels import SafeChannel
+from batchrun.remote.links import Link
+from batchrun.remote.patience import Patience
+
+__all__ = ["Channel", "Session"]
+
+#: Bytes in one packet at most; more is refused by some servers.
+_PACKET: Final = 32_000
+#: Waits for a place when the host says that it opens no more sessions: it may not have noticed yet
+#: that those before have ended.
+_CROWDED_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+#: While the network takes no more, there is nobody who would wake us.
+_FULL_S: Final = 0.02
+
+Reopen: TypeAlias = Callable[[Host, Context], Link]
+
+
+class Channel:
+    """One command on a host; see `batchrun.model.session.HostChannel`."""
+
+    def __init__(self, channel: SafeChannel) -> None:
+        channel.settimeout(0)
+        self._channel = channel
+        self._said_end = [False, False]
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the command ended; None: it has not, or by a signal."""
+        status: int = self._channel.exit_status
+        return None if status == -1 else status
+
+    @property
+    def exit_signal(self) -> str:
+        """The signal that ended it, without `SIG`; empty: none that we know of."""
+        return self._channel.exit_signal
+
+    @property
+    def ended(self) -> bool:
+        """Whether the host has closed the channel, or the connection is gone."""
+        return bool(self._channel.closed)
+
+    @property
+    def broken(self) -> str:
+        """Why the connection is gone; empty: it is not."""
+        return self._channel.broken
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send as much as there is room for, and return how much."""
+        channel = self._channel
+        if channel.broken:
+            raise ConnectionError(channel.broken)
+        if channel.closed or channel.deaf or channel.eof_sent:
+            raise BrokenPipeError
+        if not data or not self._room():
+            return 0
+        with contextlib.suppress(TimeoutError):
+            return int(channel.send(bytes(data[:_PACKET])))
+        return 0
+
+    def _room(self) -> bool:
+        return self._channel.out_window_size > 0 and self._channel.transport.writable()
+
+    def end_input(self) -> None:
+        """Let the command read the end of its standard input."""
+        self._channel.shutdown_write()
+
+    def read(self, size: int) -> bytes | None:
+        """Read what has come on standard output; empty: its end; None: nothing now."""
+        return self._read(0, self._channel.recv, size)
+
+    def read_stderr(self, size: int) -> bytes | None:
+        """Read what has come on standard error; empty: its end; None: nothing now."""
+        return self._read(1, self._channel.recv_stderr, size)
+
+    def _read(self, number: int, receive: Callable[[int], bytes], size: int) -> bytes | None:
+        try:
+            data = receive(size)
+        except TimeoutError:
+            return None
+        if not data:
+            self._said_end[number] = True
+        return data
+
+    def wait(self, timeout_s: float, *, to_send: bool = False) -> None:
+        """Return when there is something to read, the channel has ended, or time is over."""
+        end = time.monotonic() + timeout_s
+        while True:
+            left = max(0.0, end - time.monotonic())
+            if to_send and self._channel.out_window_size > 0:
+                if self._channel.transport.writable():
+                    return
+                left = min(left, _FULL_S)
+            self._channel.wait_for(lambda: self._ready(to_send=to_send), left)
+            if self._readable() or time.monotonic() >= end:
+                return
+
+    def _ready(self, *, to_send: bool) -> bool:
+        return self._readable() or (to_send and self._channel.out_window_size > 0)
+
+    def _readable(self) -> bool:
+        channel = self._channel
+        if (
+            channel.closed
+            or channel.in_buffer.read_ready()
+            or channel.in_stderr_buffer.read_ready()
+        ):
+            return True
+        return bool(channel.eof_received) and not all(self._said_end)
+
+    def signal(self, name: str) -> None:
+        """Ask the host to send the command a signal, such as `TERM`."""
+        self._channel.request("signal", reply=False, body=_string(name))
+
+    def close(self) -> None:
+        """Let go of it; what runs on the host is not ended by that."""
+        self._channel.close()
+
+
+class Session:
+    """An open connection to a host; see `batchrun.model.session.HostSession`.
+
+    Args:
+        host: Whose.
+        link: The connection.
+        reopen: Makes a new one.
+        channel_s: How long opening a channel may take.
+    """
+
+    def __init__(self, host: Host, link: Link, reopen: Reopen, channel_s: float) -> None:
+        self._host = host
+        self.link = link
+        self._reopen = reopen
+        self._channel_s = channel_s
+
+    @property
+    def host(self) -> Host:
+        """Whose."""
+        return self._host
+
+    def open_channel(self, command: str, context: Context) -> Channel:
+        """Begin a command: the login shell of the host gets this text.
+
+        A connection that had died before is made again, because nothing was sent yet. When it dies
+        later, the channel is `broken`, and the command may have run.
+
+        Raises:
+            UnreachableError: the connection had died before, and could not be made again.
+            OperationError: the host refuses it.
+            UnitStoppedError: the unit was stopped meanwhile.
+        """
+        channel = self._open(context)
+        # Not answered in time: it may run all the same, so its own deadline has to do.
+        self._request(channel, "exec", command, context)
+        if channel.closed and not channel.broken and not channel.agreed:
+            raise OperationError("channel: the host refuses to run commands.", retryable=False)
+        return Channel(channel)
+
+    def open_files(self, context: Context) -> paramiko.SFTPClient:
+        """Return a client for files without a shell (SFTP).
+
+        Raises:
+            UnreachableError, OperationError, UnitStoppedError: as `open_channel`.
+        """
+        channel = self._open(context)
+        agreed = self._request(channel, "subsystem", "sftp", context)
+        if channel.broken:
+            raise UnreachableError(f"channel: {channel.broken}.")
+        if not agreed:
+            channel.close()
+            message = "channel: the host has no SFTP; see `Subsystem sftp` in its sshd_config."
+            raise OperationError(message, retryable=False)
+        channel.settimeout(self._channel_s)
+        try:
+            return paramiko.SFTPClient(channel)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            channel.close()
+            message = f"channel: the host speaks no SFTP: {error or 'it ended'}."
+            raise OperationError(message) from error
+
+    def _request(self, channel: SafeChannel, name: str, text: str, context: Context) -> bool:
+        """Send a request and wait for the answer; False: refused, or there is none in time."""
+        try:
+            channel.request(name, reply=True, body=_string(text))
+            Patience.of(self._channel_s, context.check).wait(channel.event)
+        except BaseException:
+            channel.close()
+            raise
+        return channel.agreed
+
+    def _open(self, context: Context) -> SafeChannel:
+        """Open a channel, on a new connection when the old one is dead."""
+        if self.link.alive:
+            channel = self._try(context)
+            if channel is not None:
+                return channel
+            self.link.hang_up()
+        self.link = self._reopen(self._host, context)
+        channel = self._try(context)
+        if channel is None:
+            raise UnreachableError(f"channel: {self.link.wire.reason()}.")
+        return channel
+
+    def _try(self, context: Context) -> SafeChannel | None:
+        """Open a channel; None: the connection is dead."""
+        refusal = ""
+        for pause_s in (0.0, *_CROWDED_S):
+            Patience.of(pause_s, context.check).pause(pause_s)
+            channel = self._ask(context)
+            if channel is None or channel.active:
+                return channel
+            refusal = channel.refusal[1] if channel.refusal else ""
+        message = (
+            f"channel: the host opens no more sessions on a connection ({refusal or 'refused'});"
+            " raise `MaxSessions` in its sshd_config, or lower `per_host`."
+        )
+        raise OperationError(message)
+
+    def _ask(self, context: Context) -> SafeChannel | None:
+        channel = self.link.wire.begin("session")
+        try:
+            answered = Patience.of(self._channel_s, context.check).wait(channel.answered)
+        except BaseException:
+            self.link.wire.abandon(channel)
+            raise
+        return None if not answered or channel.broken else channel
+
+
+def _string(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogateescape")
+    return struct.pack(">I", len(data)) + data

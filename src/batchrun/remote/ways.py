@@ -1,0 +1,128 @@
+"""The three ways to a host: directly, by a program (ProxyCommand), through a bastion (ProxyJump)."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from batchrun.errors import UnreachableError
+from batchrun.remote.channels import SafeChannel, Wire
+from batchrun.remote.dial import ProxyProgram, dial, run_proxy
+from batchrun.remote.handshake import BannerError
+from batchrun.remote.patience import Patience
+from batchrun.remote.resolve import Address
+
+__all__ = ["BastionWay", "DirectWay", "ProxyWay", "Way"]
+
+#: Codes of a refused channel (RFC 4254, 5.1).
+_FORBIDDEN: Final = 1
+_FAILED: Final = 2
+
+
+class Way(Protocol):
+    """A way to one server; for one attempt to log in there."""
+
+    @property
+    def server(self) -> Hashable:
+        """Tells servers apart that may drop connections when there are too many."""
+
+    @property
+    def proxy(self) -> ProxyProgram | None:
+        """The program that stands for the connection."""
+
+    def open(self, patience: Patience) -> Any:
+        """Return what a `Wire` can run over.
+
+        Raises:
+            UnreachableError: there is no way.
+        """
+
+    def explain(self, error: UnreachableError) -> UnreachableError:
+        """Say more about an error that came later, when the way knows more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectWay:
+    """A TCP connection to one of these addresses."""
+
+    addresses: list[Address]
+    proxy: None = None
+
+    @property
+    def server(self) -> Hashable:
+        return self.addresses[0].where[:2]
+
+    def open(self, patience: Patience) -> Any:
+        return dial(self.addresses, patience)
+
+    def explain(self, error: UnreachableError) -> UnreachableError:
+        return error
+
+
+@dataclass(slots=True, kw_only=True)
+class ProxyWay:
+    """A program's standard input and output."""
+
+    command: str
+    proxy: ProxyProgram | None = None
+
+    @property
+    def server(self) -> Hashable:
+        return self.command
+
+    def open(self, patience: Patience) -> Any:
+        del patience
+        self.proxy = run_proxy(self.command)
+        return self.proxy.sock
+
+    def explain(self, error: UnreachableError) -> UnreachableError:
+        words = self.proxy.last_words() if self.proxy is not None else ""
+        if not isinstance(error, BannerError):
+            return error
+        said = f", it says {ascii(words)}" if words else ""
+        return UnreachableError(f"connect: the ProxyCommand has ended without a connection{said}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BastionWay:
+    """A channel of the connection to a bastion, which connects to the host."""
+
+    bastion: str
+    wire: Wire
+    hostname: str
+    port: int
+    proxy: None = None
+
+    @property
+    def server(self) -> Hashable:
+        return (self.bastion, self.hostname, self.port)
+
+    def open(self, patience: Patience) -> Any:
+        channel = self.wire.begin("direct-tcpip", self.hostname, self.port, "127.0.0.1", 0)
+        try:
+            answered = patience.wait(channel.answered)
+        except BaseException:
+            self.wire.abandon(channel)
+            raise
+        if not answered:
+            self.wire.abandon(channel)
+            message = f"connect: no answer in time by way of {self.bastion}; is the host up?"
+            raise UnreachableError(message)
+        if channel.refusal or channel.broken:
+            raise self._refused(channel)
+        return channel
+
+    def _refused(self, channel: SafeChannel) -> UnreachableError:
+        if channel.refusal is None:
+            return UnreachableError(f"connect: {self.bastion} is gone: {channel.broken}.")
+        code, text = channel.refusal
+        if code == _FORBIDDEN:
+            message = (
+                f"connect: {self.bastion} forbids it ({text}); see `AllowTcpForwarding` and"
+                " `PermitOpen` in its sshd_config."
+            )
+            return UnreachableError(message, retryable=False)
+        reason = text or ("it could not connect" if code == _FAILED else f"refused with {code}")
+        return UnreachableError(f"connect: by way of {self.bastion}: {reason}.")
+
+    def explain(self, error: UnreachableError) -> UnreachableError:
+        return error

@@ -1,0 +1,188 @@
+"""Commands on a host made by hand: what the wrapper, the reading and the ending do."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_context import when
+from local_host import LocalHost, LocalSession, local_host
+from support import processes_with_environ, wait_until
+
+from batchrun.model.operation import Done, Terms
+from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, TimedOut, Unreachable
+from batchrun.model.secret import Mask
+from batchrun.model.unit import RunSettings
+from batchrun.remote.launch import mark_of
+
+HOSTILE = "it's \"q\" $HOME `id` \\ ! * \n-x\tü " + os.fsdecode(b"\xff\xfe")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[LocalHost]:
+    with local_host(tmp_path) as made:
+        yield made
+
+
+def stdout(done: Done) -> bytes:
+    assert isinstance(done.outcome, Ok), (done.outcome, done.output)
+    return done.output.stdout.head
+
+
+def assert_nothing_runs(host: LocalHost) -> None:
+    assert processes_with_environ(mark_of(host)) == []
+
+
+def test_a_text_runs_in_the_login_directory(host: LocalHost) -> None:
+    done = host.do("run", command="pwd; echo oops >&2; exit 3", ok_codes=(3,))
+    assert done.outcome == Ok(changed=True, exit_status=3)
+    assert done.output.stdout.head == os.fsencode(host.home) + b"\n"
+    assert done.output.stderr.head == b"oops\n"
+
+
+def test_an_exit_status_that_is_not_ok_fails(host: LocalHost) -> None:
+    outcome = host.do("run", command="exit 9").outcome
+    assert outcome == Failed(message="exit status 9", exit_status=9)
+
+
+def test_a_signal_on_the_host_is_told_apart_from_an_exit_status(host: LocalHost) -> None:
+    outcome = host.do("run", command="kill -KILL $$").outcome
+    assert outcome == Failed(message="killed by signal 9 (SIGKILL)", signal=9)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash", "busybox sh", "fish", "tcsh", "csh"])
+def test_hostile_words_arrive_whole_whatever_the_login_shell(host: LocalHost, shell: str) -> None:
+    program, *more = shell.split()
+    assert shutil.which(program), f"{program} is missing; `make test` installs it"
+    host.session.shell = (program, *more)
+    words = ("printf", "%s|", HOSTILE, "", "-n", "a b")
+    done = host.do("run", command=words, env={"X": HOSTILE}, stdin=HOSTILE)
+    assert stdout(done) == os.fsencode(HOSTILE) + b"||-n|a b|"
+    done = host.do("run", command='printf %s "$X"; cat', env={"X": HOSTILE}, stdin=HOSTILE)
+    assert stdout(done) == 2 * os.fsencode(HOSTILE)
+
+
+def test_what_files_of_the_login_shell_print_is_dropped(host: LocalHost) -> None:
+    host.session.noise = "echo Welcome; echo Beware >&2; printf 'no line end'; printf x >&2"
+    done = host.do("run", command="echo out; echo err >&2")
+    assert stdout(done) == b"out\n"
+    assert done.output.stderr.head == b"err\n"
+
+
+def test_nothing_of_the_environment_is_in_the_arguments_of_a_process(host: LocalHost) -> None:
+    look = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -c ZQ[X]9 || :"
+    assert stdout(host.do("run", command=look, env={"A": "ZQX9"}, stdin="ZQX9")) == b"0\n"
+    assert not any("ZQX9" in text for text in host.session.texts)
+
+
+def test_a_command_knows_its_run_task_item_host_and_attempt(host: LocalHost) -> None:
+    host.label, host.attempt = "a b", 2
+    done = host.do("run", command="env | grep ^BATCHRUN_ | sort")
+    assert stdout(done).decode().splitlines() == [
+        "BATCHRUN_ATTEMPT=2",
+        "BATCHRUN_HOST=web1",
+        "BATCHRUN_ITEM=a b",
+        f"BATCHRUN_RUN={host.settings.run_id}",
+        "BATCHRUN_TASK=task",
+        f"BATCHRUN_UNIT={host.settings.run_id}-1-2",
+    ]
+
+
+def test_cwd_is_entered_there(host: LocalHost) -> None:
+    (host.home / "-in it's").mkdir()
+    assert stdout(host.do("run", command="pwd", cwd="-in it's")).endswith(b"/-in it's\n")
+    assert stdout(host.do("run", command="pwd", cwd="~")) == os.fsencode(host.home) + b"\n"
+    assert stdout(host.do("run", command="pwd", cwd="/")) == b"/\n"
+
+
+def test_a_cwd_that_is_not_there_begins_nothing_and_says_so(host: LocalHost) -> None:
+    outcome = host.do("run", command="touch begun", cwd="/no/such").outcome
+    assert isinstance(outcome, Failed)
+    assert "not begun" in outcome.message and "/no/such" in outcome.message
+    assert not outcome.retryable
+    assert not (host.home / "begun").exists()
+
+
+def test_without_stdin_a_command_reads_nothing(host: LocalHost) -> None:
+    assert stdout(host.do("run", command="cat; echo end")) == b"end\n"
+
+
+def test_a_command_that_does_not_read_what_it_is_given_ends_well(host: LocalHost) -> None:
+    assert stdout(host.do("run", command="echo end", stdin="x" * 1_000_000)) == b"end\n"
+
+
+def test_a_host_without_a_shell_is_said_to_have_none(host: LocalHost) -> None:
+    host.session.shell = ("/bin/sh", "-c", "echo This account is not available.; exit 1")
+    outcome = host.do("run", command="true").outcome
+    assert isinstance(outcome, Failed)
+    assert "This account is not available" in outcome.message
+
+
+def test_much_on_one_stream_while_the_other_is_silent(host: LocalHost) -> None:
+    done = host.do("run", command="head -c 4194304 /dev/zero | tr '\\0' x >&2; echo end")
+    assert stdout(done) == b"end\n"
+    assert done.output.stderr.size_bytes == 4_194_304
+
+
+def test_a_daemon_that_keeps_standard_output_open_does_not_hold_the_unit(host: LocalHost) -> None:
+    began = time.monotonic()
+    done = host.do("run", command="sleep 60 & echo $!")
+    assert time.monotonic() - began < 30
+    assert any("still holds its standard output" in warning for warning in done.warnings)
+    os.kill(int(stdout(done)), 9)
+
+
+@pytest.mark.timeout(60)
+def test_a_timeout_leaves_no_process_on_the_host(tmp_path: Path) -> None:
+    with local_host(tmp_path, timeout_s=1.0, kill_grace_s=0.3) as host:
+        text = "trap '' TERM; setsid sleep 61 & sleep 62 & echo begun; wait; sleep 63"
+        done = host.do("run", command=text)
+        assert done.outcome == TimedOut(limit_s=1.0)
+        assert done.output.stdout.head == b"begun\n"
+        assert_nothing_runs(host)
+
+
+@pytest.mark.timeout(60)
+def test_endless_output_ends_at_the_timeout(tmp_path: Path) -> None:
+    with local_host(tmp_path, timeout_s=1.0) as host:
+        done = host.do("run", command="yes; echo never")
+        assert done.outcome == TimedOut(limit_s=1.0)
+        assert done.output.stdout.omitted_bytes > 0
+        assert_nothing_runs(host)
+
+
+@pytest.mark.timeout(60)
+def test_silence_ends_a_command_with_idle_timeout(host: LocalHost) -> None:
+    done = host.do("run", command="echo a; sleep 60", idle_timeout=0.5)
+    assert done.outcome == TimedOut(limit_s=0.5, idle=True)
+    assert_nothing_runs(host)
+
+
+@pytest.mark.timeout(60)
+def test_a_stop_leaves_no_process_on_the_host(host: LocalHost) -> None:
+    with when(lambda: (host.home / "begun").exists(), host.stop):
+        done = host.do("run", command="touch begun; sleep 60")
+    assert done.outcome == Cancelled(was_running=True)
+    assert_nothing_runs(host)
+
+
+@pytest.mark.timeout(60)
+def test_a_stop_without_a_second_channel_says_what_it_knows(host: LocalHost) -> None:
+    host.session.refuses_after = 1
+    host.settings = RunSettings(run_id="r", base_dir="/", kill_grace_s=0.3)
+    with when(lambda: (host.home / "begun").exists(), host.stop):
+        done = host.do("run", command="trap '' TERM; touch begun; while :; do sleep 1; done")
+    assert done.outcome == Cancelled(was_running=True)
+    assert done.warnings == ()
+    assert_nothing_runs(host)
+
+
+@pytest.mark.timeout(60)
+def test_a_connection_that_breaks_while_a_command_runs_is_lost(host: LocalHost) -> None:
+    with when((host.home / "begun").exists, lambda: host.session.channels[0].cut()):
+        done = host.do("run", command="echo so far; touch begun; sleep 60")
+    assert isinstance(done.outcome, Lost)
+    assert "the connection" in done.outcome.message and "web1" in done.outcome.message
+    assert done.output.stdout.head == b"so far\n"
