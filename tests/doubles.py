@@ -107,6 +107,7 @@ class Play:
         *tasks: Task,
         plans: Mapping[str, Plan] | None = None,
         totals: Mapping[str, int] | None = None,
+        hosts: Mapping[str, int] | None = None,
         slots: int = 2,
         random: float = 0.5,
         machine: LockTable | None = None,
@@ -127,6 +128,7 @@ class Play:
         self.forgotten: list[str] = []
         self.drawn = Counter[str]()
         self._totals = totals or {}
+        self._hosts = hosts or {}
         given = plans or {}
         self._plans = {
             one.id: iter(given.get(one.id, units(one.id, 1)))
@@ -237,7 +239,8 @@ class Play:
         match command:
             case Open(task_id=task_id):
                 self.opened.append(task_id)
-                self.scheduler.opened(task_id, self._totals.get(task_id))
+                totals, hosts = self._totals, self._hosts
+                self.scheduler.opened(task_id, totals.get(task_id), hosts.get(task_id))
             case Close(task_id=task_id):
                 self.closed.append(task_id)
             case Order():

@@ -2,7 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
+from typing import Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from batchrun.engine.scheduler import (
     WINDOW,
     AskPause,
     Close,
+    Forget,
     Open,
     Scheduler,
     StopUnit,
@@ -19,6 +22,7 @@ from batchrun.engine.scheduler import (
 from batchrun.engine.stops import StopKind
 from batchrun.engine.waves import wave_size
 from batchrun.model.event import TaskEnded, UnitEnded, UnitRetried
+from batchrun.model.host import Host
 from batchrun.model.job import Batch, FailLimit, Job, Need, RetryPolicy, Task, WaveSize
 from batchrun.model.outcome import (
     Cancelled,
@@ -29,29 +33,37 @@ from batchrun.model.outcome import (
     Report,
     Skipped,
     TimedOut,
+    Unreachable,
 )
 from batchrun.model.unit import Order, Unit
 
 NAMES = ("a", "b", "c")
 LIMITS = {"x": 1, "y": 2}
 SLOTS = 3
+FANOUT = 4
+HOSTS = tuple(f"h{number}" for number in range(9))
 
 
 def some_tasks(rng: Random, prefix: str) -> list[Task]:
     """A few tasks, each needing some of those before it."""
     made: list[Task] = []
     for index in range(rng.randint(0, 4)):
-        needed = [task.id for task in made if rng.random() < 0.4]
+        needed = [task for task in made if rng.random() < 0.4]
+        on_hosts = rng.random() < 0.4
         limit = rng.choice([None, None, 0, 1, 2, 3])
         made.append(
             Task(
                 id=f"{prefix}{index}",
                 name=f"{prefix}{index}",
                 operation="noop",
-                needs=tuple(Need(task_id=name, per=rng.choice(["all", "item"])) for name in needed),
+                needs=tuple(some_need(rng, one, on_hosts=on_hosts) for one in needed),
+                on_hosts=on_hosts,
+                per_host=rng.choice([1, 1, 2, 3]),
+                pick=rng.choice([None, 1, 2, 4]) if on_hosts else None,
+                ignore_unreachable=rng.random() < 0.2,
                 retry=RetryPolicy(
                     retries=rng.randint(0, 2),
-                    kinds=frozenset({"failed", "timed_out"}),
+                    kinds=frozenset({"failed", "timed_out", "unreachable"}),
                     repeat_lost=rng.random() < 0.5,
                 ),
                 max_fail=None
@@ -61,11 +73,19 @@ def some_tasks(rng: Random, prefix: str) -> list[Task]:
                 slots=rng.choice([1, 1, 1, 2, 3, 9]),
                 batch=some_batch(rng) if rng.random() < 0.3 else None,
                 ignore_errors=rng.random() < 0.3,
-                single=rng.random() < 0.3,
+                single=not on_hosts and rng.random() < 0.3,
                 is_command=rng.random() < 0.5,
             )
         )
     return made
+
+
+def some_need(rng: Random, needed: Task, *, on_hosts: bool) -> Need:
+    """A need of the whole task, or of what two tasks have in common."""
+    both: tuple[Literal["all", "item", "host"], ...] = ("all", "item", "host")
+    return Need(
+        task_id=needed.id, per=rng.choice(both if on_hosts and needed.on_hosts else both[:2])
+    )
 
 
 def some_batch(rng: Random) -> Batch:
@@ -78,8 +98,26 @@ def some_batch(rng: Random) -> Batch:
     )
 
 
+def some_targets(rng: Random, task: Task) -> list[tuple[str, str]]:
+    """Hosts and items: host by host in waves, else item by item."""
+    hosts = rng.sample(HOSTS, rng.randint(0, len(HOSTS)))
+    items = [""] if rng.random() < 0.5 else [f"k{number}" for number in range(rng.randint(1, 4))]
+    if task.batch is not None:
+        return [(host, item) for host in hosts for item in items]
+    return [(host, item) for item in items for host in hosts]
+
+
 def some_units(rng: Random, task: Task) -> list[Unit]:
-    count = 1 if task.single else rng.choice([0, 1, 3, 12, 90])
+    if task.on_hosts:
+        targets = some_targets(rng, task)
+        return [
+            replace(unit, host=host, place=Host(name=host), key=key)
+            for unit, (host, key) in zip(local_units(rng, task, len(targets)), targets, strict=True)
+        ]
+    return local_units(rng, task, 1 if task.single else rng.choice([0, 1, 3, 12, 90]))
+
+
+def local_units(rng: Random, task: Task, count: int) -> list[Unit]:
     verdicts: list[Skipped | Failed | None] = [None] * 6
     verdicts += [Skipped(because="when"), Failed(message="template")]
     # Other tasks come to the same items in another order; some give one twice.
@@ -104,6 +142,7 @@ def some_units(rng: Random, task: Task) -> list[Unit]:
 
 
 ENDS_WELL = {"ok", "skipped"}
+REACHED = {"ok", "failed", "timed_out", "lost"}
 AGAINST_LIMIT = {"failed", "timed_out", "unreachable", "lost"}
 OUTCOMES: list[Outcome] = [
     Ok(changed=True),
@@ -112,6 +151,8 @@ OUTCOMES: list[Outcome] = [
     Failed(message="never", retryable=False),
     TimedOut(limit_s=1.0),
     Lost(message="killed"),
+    Unreachable(message="refused"),
+    Unreachable(message="wrong key", retryable=False),
 ]
 
 
@@ -151,6 +192,7 @@ class World:
             tasks=tuple(normal),
             final_tasks=tuple(final),
             limits=LIMITS,
+            fanout=FANOUT,
             max_fail=rng.choice([None, FailLimit(count=rng.randint(0, 9))]),
             # A run that nobody ends must end by itself.
             deadline_s=None if calm else rng.choice([None, 50.0]),
@@ -168,6 +210,8 @@ class World:
         self.done: dict[int, UnitEnded] = {}
         self.ids: dict[tuple[str, int], int] = {}
         self.totals: dict[str, int | None] = {}
+        self.host_totals: dict[str, int | None] = {}
+        self.forgotten: list[str] = []
         self.asked: dict[str, None] = {}
         self.given_back: dict[int, Order] = {}
         self.open: set[str] = set()
@@ -231,7 +275,9 @@ class World:
                     shares = batch is not None and any(size.percent for size in batch.sizes)
                     known = task_id not in self.breaks and (shares or self.rng.random() < 0.5)
                     self.totals[task_id] = total if known else None
-                    self.scheduler.opened(task_id, self.totals[task_id])
+                    hosts = {unit.host for unit in self.sources[task_id]}
+                    self.host_totals[task_id] = len(hosts) if known else None
+                    self.scheduler.opened(task_id, self.totals[task_id], self.host_totals[task_id])
                 case Close(task_id=task_id):
                     self.open.remove(task_id)
                     self.held_back.discard(task_id)
@@ -255,6 +301,8 @@ class World:
                     self.tasks_ended.append(command)
                 case UnitRetried():
                     assert command.delay_s >= 0
+                case Forget(host=host):
+                    self.check_forgotten(host.name)
                 case _:
                     pass
         return opened
@@ -274,6 +322,7 @@ class World:
             if task.max_parallel is not None:
                 assert holders[f"task:{task.id}"] <= task.max_parallel
         self.check_slots()
+        self.check_hosts()
         both = (*self.in_flight.values(), *self.given_back.values())
         wanted = [name for one in both for name in one.unit.machine_locks]
         assert sorted(wanted) == sorted(self.locks.held)
@@ -287,7 +336,8 @@ class World:
 
     def check_slots(self) -> None:
         """Nothing is queued ahead beside a wide unit, and little beside others."""
-        flying = list(self.in_flight.values())
+        everybody = self.in_flight.values()
+        flying = [order for order in everybody if not order.unit.host]
         heavy = [order for order in flying if order.expected_s is None]
         assert len(heavy) <= 2 * SLOTS
         named = [order for order in heavy if order.unit.locks or order.unit.limits]
@@ -295,37 +345,88 @@ class World:
         if any(self.width(order) > 1 for order in flying):
             assert sum(self.width(order) for order in flying) <= SLOTS
 
+    def check_hosts(self) -> None:
+        """Fanout, one unit at a time on a host, and no more hosts than are picked."""
+        far = [order.unit for order in self.in_flight.values() if order.unit.host]
+        assert len(far) <= FANOUT
+        on_hosts = [task for task in self.tasks.values() if task.on_hosts]
+        most = max((task.per_host for task in on_hosts), default=1)
+        assert all(number <= most for number in Counter(unit.host for unit in far).values())
+        for (task_id, _), number in Counter((unit.task_id, unit.host) for unit in far).items():
+            assert number <= self.tasks[task_id].per_host
+        for task in on_hosts:
+            if task.pick is not None:
+                trying = {unit.host for unit in far if unit.task_id == task.id}
+                reached = {
+                    end.unit.host
+                    for end in self.ended
+                    if end.unit.task_id == task.id and end.report.outcome.kind in REACHED
+                }
+                assert len(trying | reached) <= task.pick
+
+    def check_forgotten(self, host: str) -> None:
+        """A host is let go once, when no unit of it is left, and none will come."""
+        assert host not in self.forgotten
+        self.forgotten.append(host)
+        planned = [unit for given in self.given.values() for unit in given if unit.host == host]
+        ended = [end for end in self.ended if end.unit.host == host]
+        assert len(planned) == len(ended)
+        assert not [task_id for task_id in self.open if self.tasks[task_id].on_hosts]
+
     def check_begun(self, order: Order) -> None:
         """A unit begins only after its item in what it needs, and in its own wave."""
         unit = order.unit
         task = self.tasks[unit.task_id]
         if task.batch is not None:
             self.check_wave(task, unit)
+        assert unit.host not in self.forgotten
         for need in task.needs:
-            if need.per == "item":
-                self.check_item(self.tasks[need.task_id], unit, first=order.attempt == 1)
+            needed = self.tasks[need.task_id]
+            both = task.on_hosts and needed.on_hosts
+            if both and need.per != "item":
+                self.check_host(needed, unit, first=order.attempt == 1)
+            elif need.per == "item":
+                self.check_item(needed, unit, both=both, first=order.attempt == 1)
 
-    def check_item(self, needed: Task, unit: Unit, *, first: bool) -> None:
-        same = [one for one in self.given[needed.id] if one.key == unit.key]
+    def check_host(self, needed: Task, unit: Unit, *, first: bool) -> None:
+        """All units of the host that are planned by then have ended well."""
+        same = [one for one in self.given[needed.id] if one.host == unit.host]
+        if first:
+            self.check_well(needed, same)
+
+    def check_item(self, needed: Task, unit: Unit, *, both: bool, first: bool) -> None:
+        given = [(one.host if both else "", one.key) for one in self.given[needed.id]]
+        wanted = (unit.host if both else "", unit.key)
+        same = [
+            one
+            for one, target in zip(self.given[needed.id], given, strict=True)
+            if target == wanted
+        ]
         if not same:
             assert needed.ignore_errors
             assert needed.id in self.breaks
-        elif first and len({one.key for one in self.given[needed.id]}) == len(
-            self.given[needed.id]
-        ):
-            ends = [self.done[self.ids[needed.id, one.index]] for one in same]
-            assert all(end.ignored or end.report.outcome.kind in ENDS_WELL for end in ends)
+        elif first and len(set(given)) == len(given):
+            self.check_well(needed, same)
+
+    def check_well(self, needed: Task, same: list[Unit]) -> None:
+        ends = [self.done[self.ids[needed.id, one.index]] for one in same]
+        assert all(end.ignored or end.report.outcome.kind in ENDS_WELL for end in ends)
 
     def check_wave(self, task: Task, unit: Unit) -> None:
         """All earlier waves have ended, each with something ok and no failure too many."""
         assert task.batch is not None
         begin, number = 0, 0
+        if task.pick is not None:
+            return  # then the hosts of a wave are those that were picked
+        given = self.given[task.id]
+        targets: list[object] = [*dict.fromkeys(one.host or one.index for one in given)]
+        total = (self.host_totals if task.on_hosts else self.totals)[task.id]
         while True:
             number += 1
-            end = begin + wave_size(task.batch.sizes, number, self.totals[task.id])
-            if unit.index <= end:
+            end = begin + wave_size(task.batch.sizes, number, total)
+            if targets.index(unit.host or unit.index) < end:
                 return
-            wave = self.given[task.id][begin:end]
+            wave = [one for one in given if (one.host or one.index) in targets[begin:end]]
             outcomes = [self.done[self.ids[task.id, one.index]] for one in wave]
             kinds = Counter(event.report.outcome.kind for event in outcomes)
             bad = [event for event in outcomes if event.report.outcome.kind not in ENDS_WELL]
@@ -335,10 +436,9 @@ class World:
                 if not event.ignored and event.report.outcome.kind in AGAINST_LIMIT
             ]
             limit = task.max_fail or FailLimit(count=0)
-            most = (
-                limit.count if limit.count is not None else (limit.percent or 0) * len(wave) / 100
-            )
-            assert len(failed) <= most
+            size = len(targets[begin:end])
+            most = limit.count if limit.count is not None else (limit.percent or 0) * size / 100
+            assert len({event.unit.host or event.unit.index for event in failed}) <= most
             assert kinds["ok"] or all(event.ignored for event in bad)
             begin = end
 
@@ -427,7 +527,7 @@ def test_a_task_ends_after_all_its_units_and_before_those_that_need_it(
         end = log.index(("task", task.id))
         assert ("unit", task.id) not in log[end:]
         for need in task.needs:
-            if need.per == "item":
+            if need.per != "all":
                 continue
             needed_end = log.index(("task", need.task_id))
             assert ("unit", task.id) not in log[:needed_end]

@@ -17,6 +17,7 @@ from typing import Any
 from batchrun.api.config import RunConfig
 from batchrun.api.continuing import Continuation, Wanted
 from batchrun.api.continuing import continuation as _continuation
+from batchrun.api.fleet import Fleet
 from batchrun.api.recording import Words, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
@@ -138,7 +139,8 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or _free_run_id(started_at)
-    described = _described(loaded.job, config)
+    fleet = Fleet(_described(loaded.job, config), config)
+    described = fleet.job
     procs = _procs(procs, described.procs)
     summary = Summary()
     queue: SimpleQueue[Any] = SimpleQueue()
@@ -153,6 +155,7 @@ def run(
         stack.enter_context(signals_to(queue) if config.handle_signals else nullcontext())
         if loaded.secrets is not None:
             stack.callback(loaded.secrets.close)
+        runner = fleet.routed(_runner(procs, settings, queue), settings, queue)
         options = RunOptions(
             run_id=run_id,
             procs=procs,
@@ -165,12 +168,17 @@ def run(
             grace_s=config.grace_s,
             tickers=(*(one for one in behind if isinstance(one, Behind)), *config.tickers),
             final_scope=_final_scope(summary),
-            notes=(*loaded.warnings, *(config.goes_on.notes if config.goes_on else ())),
+            forget=runner.forget,
+            notes=(
+                *loaded.warnings,
+                *fleet.notes,
+                *(config.goes_on.notes if config.goes_on else ()),
+            ),
             secrets=loaded.secrets,
             ask=config.ask,
             machine_locks=machine_locks,
         )
-        return Run(described, loaded, _runner(procs, settings, queue), queue, options).execute()
+        return Run(described, loaded, runner, queue, options).execute()
 
 
 def _described(job: Job, config: RunConfig) -> Job:
@@ -312,7 +320,7 @@ def _procs(wanted: int | None, of_job: int | None) -> int:
 
 
 def _runner(procs: int, settings: RunSettings, queue: "SimpleQueue[Any]") -> Runner:
-    """Make who runs the units."""
+    """Make who runs the units on this machine."""
     if settings.dry_run:
         return DryRunner(settings, queue, REFERENCE)
     if procs == 0:

@@ -9,6 +9,7 @@ from batchrun.engine.lockfile import RunLock
 from batchrun.model.access import HostAccess
 from batchrun.model.job import FailLimit
 from batchrun.model.ports import Sink, Ticker
+from batchrun.model.session import Connector
 
 __all__ = ["RunConfig"]
 
@@ -37,6 +38,9 @@ class RunConfig:
     #: Instead of the job's own.
     max_fail: FailLimit | None = None
     deadline_s: float | None = None
+    fanout: int | None = None
+    #: Makes what connects to hosts; called at most once. None: connections over SSH.
+    connector: Callable[[], Connector] | None = None
     #: Sinks that want to be called when nothing happens.
     tickers: Sequence[Ticker] = ()
     #: SIGINT, SIGTERM, SIGHUP and SIGUSR1 mean what they mean on the command line.

@@ -110,7 +110,7 @@ class Endings:
         state.bad += hurt
         if state.keys:
             self.targets.ended(one, well=not hurt)
-        if state.waves is not None:
+        if state.waves is not None and one.in_wave:
             failed = hurt and kind in _COUNTS_AGAINST_LIMIT
             state.waves.end(one.unit, ok=kind == "ok", failed=failed, bad=hurt)
         if state.task.on_hosts:

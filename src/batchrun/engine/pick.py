@@ -8,6 +8,7 @@ At most N hosts are tried or reached at a time. The first unit of a host shows w
 reached; its other units wait for that.
 """
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -82,9 +83,18 @@ class Pick:
         one.task.blocked.add(one)
         self.held.setdefault(one.unit.host, []).append(one)
 
-    def let_go(self, host: str) -> "list[UnitState]":
-        """Return those that wait for a host, and that nobody has stopped, in order."""
-        waiting = [one for one in self.held.pop(host, ()) if one in one.task.blocked]
-        for one in waiting:
-            one.task.blocked.remove(one)
-        return waiting
+    def first_of(self, host: str) -> "UnitState":
+        """Let the first of those go that wait for a host."""
+        one = self.held[host].pop(0)
+        one.task.blocked.remove(one)
+        return one
+
+    def let_go(self, host: str) -> "Iterator[UnitState]":
+        """Let those go that wait for a host, and that nobody has stopped meanwhile, in order.
+
+        One after the other: a task of which nothing waits any more may end.
+        """
+        for one in self.held.pop(host, ()):
+            if one in one.task.blocked:
+                one.task.blocked.remove(one)
+                yield one

@@ -104,10 +104,7 @@ class Picker:
     def _try(self, host: str, pick: Pick) -> None:
         """Take a host that was held, with its first unit; the others wait on."""
         pick.choose(host, Choice.TRIED)
-        first, *others = pick.let_go(host)
-        for other in others:
-            pick.hold(other)
-        self._admit(first)
+        self._admit(pick.first_of(host))
 
     def _replaced(self, one: UnitState, pick: Pick) -> None:
         """End the units of a host that was not reached, as another takes its place."""

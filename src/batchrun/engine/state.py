@@ -55,7 +55,7 @@ class UnitState:
     """A unit between its planning and its end."""
 
     __slots__ = (
-        "attempt", "expected_s", "last_word", "losses", "number", "polled", "resources",
+        "attempt", "expected_s", "in_wave", "last_word", "losses", "number", "polled", "resources",
         "stopping", "task", "tries", "unit", "waits_for", "woken_by",
     )  # fmt: skip
 
@@ -78,6 +78,8 @@ class UnitState:
         self.polled = False
         #: Why we asked the runner to stop it; empty: we did not.
         self.stopping = ""
+        #: It belongs to a wave that has begun.
+        self.in_wave = False
         #: How it ended, while it is not known whether another host takes its place (`pick`).
         self.last_word: Report | None = None
         #: What the order said about its duration.

@@ -57,13 +57,15 @@ class WaveKeeper:
             return False
         if not waves.number:
             self._begin(one.task, waves)
-        waves.plan(one.unit)
+        self._plan(one, waves)
         return True
 
     def went_on(self, state: TaskState, waves: Waves) -> None:
         """Take note that a unit was planned or has ended: the wave may be over."""
         if not waves.over or state.first_of_wave is None or state.stopped:
             return
+        if waves.between is not Between.NOTHING:
+            return  # what has ended was no part of a wave
         because = waves.nothing_ok()
         if because:
             self._endings.hit_limit(state, because)
@@ -108,8 +110,12 @@ class WaveKeeper:
         if one is not None:
             state.blocked.remove(one)
             self._begin(state, waves)
-            waves.plan(one.unit)
+            self._plan(one, waves)
             self._place(one)
+
+    def _plan(self, one: UnitState, waves: Waves) -> None:
+        one.in_wave = True
+        waves.plan(one.unit)
 
     def _begin(self, state: TaskState, waves: Waves) -> None:
         waves.begin()

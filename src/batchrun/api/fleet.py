@@ -1,0 +1,60 @@
+"""Who runs units on hosts: made when a job has hosts, and not before."""
+
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import Any
+
+from batchrun.api.config import RunConfig
+from batchrun.engine.routing import Routing
+from batchrun.engine.threads import SshThreads
+from batchrun.engine.unit import find
+from batchrun.model.job import DEFAULT_FANOUT, Job
+from batchrun.model.ports import Runner
+from batchrun.model.session import Connector
+from batchrun.model.unit import RunSettings
+
+__all__ = ["Fleet"]
+
+#: Makes the connector, when the caller brings none; imported with the first host.
+_CONNECTOR = "batchrun.remote.fleet:connector"
+#: The operations on hosts.
+_TABLE = "batchrun.remote:OPERATIONS"
+
+
+class Fleet:
+    """What a run needs for its hosts; a job without any makes and imports nothing.
+
+    Args:
+        job: Whose tasks may be on hosts.
+        config: How it is run.
+    """
+
+    def __init__(self, job: Job, config: RunConfig) -> None:
+        self._config = config
+        self._connector: Connector | None = None
+        wanted = config.fanout or job.fanout or DEFAULT_FANOUT
+        self._fanout = wanted
+        if any(task.on_hosts for task in (*job.tasks, *job.final_tasks)):
+            self._fanout = min(wanted, self._connect().most)
+        #: The job, with the number of hosts that can be had at once.
+        self.job = replace(job, fanout=self._fanout)
+        #: What people should know of it.
+        self.notes: tuple[str, ...] = ()
+        if self._fanout < wanted:
+            why = "this process may not have more open files (`ulimit -n`)"
+            self.notes = (f"{self._fanout} hosts at once instead of {wanted}: {why}",)
+
+    def routed(self, local: Runner, settings: RunSettings, queue: "SimpleQueue[Any]") -> Routing:
+        """Put the runner for hosts beside the one for this machine."""
+
+        def make() -> SshThreads:
+            return SshThreads(settings, queue, _TABLE, self._connect(), self._fanout)
+
+        return Routing(local, make)
+
+    def _connect(self) -> Connector:
+        """Make the connector, once."""
+        if self._connector is None:
+            make = self._config.connector or find(_CONNECTOR)
+            self._connector = make()
+        return self._connector
