@@ -19,7 +19,7 @@ import resource, sys, time
 form, file, what = sys.argv[1:]
 text = open(file, encoding="utf-8").read()
 import yaml, json
-from batchrun.jobfile import LoadOptions
+from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile.document import parse
 from batchrun.jobfile.load import read_text
 from batchrun.ops import OPERATIONS
@@ -33,7 +33,7 @@ elif what == "parser":
 elif what == "document":
     parse(text, file)
 else:
-    read_text(text, file=file, base_dir="/", table=OPERATIONS, options=LoadOptions())
+    read_text(text, file=file, base_dir="/", tables=Tables(here=OPERATIONS), options=LoadOptions())
 took = time.process_time() - began
 print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

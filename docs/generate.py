@@ -17,7 +17,7 @@ import typer
 
 from batchrun.cli.app import app
 from batchrun.cli.listing import described
-from batchrun.jobfile import json_schema
+from batchrun.jobfile import Tables, json_schema
 from batchrun.jobfile.entries import NOT_IN_DEFAULTS
 from batchrun.jobfile.filters import FILTERS
 from batchrun.jobfile.schema import JobText, Modifiers
@@ -25,6 +25,7 @@ from batchrun.jobfile.steps import STEP_KEYS
 from batchrun.model.exitcode import EXIT_CODES
 from batchrun.model.operation import Operation
 from batchrun.ops import OPERATIONS
+from batchrun.remote import OPERATIONS as HOST_OPERATIONS
 from batchrun.report.manual import Described, notes_of
 from batchrun.report.recordschema import document_schema, event_schema
 
@@ -89,15 +90,27 @@ def operations_page() -> str:
     """Write every operation with its parameters and its example."""
     rows = ((f"[`{name}`](#{name})", one.summary) for name, one in OPERATIONS.items())
     table = _table(("operation", "what it does"), rows)
-    return "\n".join([_OPERATIONS, table, *map(_operation, OPERATIONS.values())])
+    pages = [_OPERATIONS, table, *map(_operation, OPERATIONS.values())]
+    if HOST_OPERATIONS:
+        on_hosts = [_operation(one, " (on hosts)") for one in HOST_OPERATIONS.values()]
+        pages += [_ON_HOSTS, *on_hosts]
+    return "\n".join(pages)
 
 
-def _operation(operation: Operation) -> str:
+_ON_HOSTS = """\
+# Operations on hosts
+
+A task with `hosts`, and a step with `delegate_to`, takes its operation from these. Paths are those
+of the host, unless they are said to be of this machine: relative ones mean the login directory.
+"""
+
+
+def _operation(operation: Operation, place: str = "") -> str:
     main_key = operation.main.removesuffix("_")
     rows = (_parameter(one, main_key) for one in described(operation))
     notes = "".join(f"- {note}\n" for note in notes_of(operation))
     return (
-        f"## {operation.name}\n\n{operation.summary}\n\n"
+        f"## {operation.name}{place}\n\n{operation.summary}\n\n"
         + _table(("parameter", "takes", "default", "meaning"), rows)
         + f"\n{notes}\n```yaml\n{operation.example.strip()}\n```\n"
     )
@@ -113,9 +126,11 @@ def _parameter(one: Described, main_key: str) -> tuple[str, ...]:
 
 def job_file_page() -> str:
     """Write every key of a job file."""
-    schema = json_schema(OPERATIONS)
+    schema = json_schema(Tables(here=OPERATIONS, on_hosts=HOST_OPERATIONS))
     task = schema["$defs"]["task"]["properties"]
-    modifiers = {key: one for key, one in task.items() if key not in OPERATIONS}
+    modifiers = {
+        key: one for key, one in task.items() if key not in {*OPERATIONS, *HOST_OPERATIONS}
+    }
     foreach = modifiers["foreach"]
     return _JOB_FILE.format(
         top=_keys(schema["properties"], JobText),

@@ -19,7 +19,7 @@ import pytest
 from batchrun import api
 from batchrun.api.continuing import Continuation, Wanted, continuation
 from batchrun.engine.run import Message, Run, RunOptions, RunResult
-from batchrun.jobfile import LoadOptions, load
+from batchrun.jobfile import LoadOptions, Tables, load
 from batchrun.jobfile.loaded import LoadedJob
 from batchrun.journal.sink import JournalSink
 from batchrun.model.event import Event, TaskEnded, UnitEnded
@@ -185,7 +185,7 @@ class Chain:
 
     def go_on(self, wanted: Wanted, cut: Cut | None = None) -> Seen:
         """Resume or rerun."""
-        goes_on = continuation(wanted, TABLE)
+        goes_on = continuation(wanted, Tables(here=TABLE))
         return self._execute(goes_on.loaded, goes_on, cut)
 
     def resume(self, run_id: str, cut: Cut | None = None) -> Seen:

@@ -280,5 +280,3 @@ def local_host(
             channel.close()
         for fd in context.control:
             os.close(fd)
-
-

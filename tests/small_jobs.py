@@ -3,11 +3,11 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from batchrun.errors import JobFileError
-from batchrun.jobfile import LoadOptions, load_text
+from batchrun.jobfile import LoadOptions, Tables, load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.operation import Context, Done, Operation, OperationTable
 from batchrun.model.outcome import Failed
@@ -25,7 +25,7 @@ from batchrun.model.values import (
 )
 from support import wait_until
 
-__all__ = ["BASE", "TABLE", "Waker", "drawn", "loaded", "mistakes", "only_unit", "units"]
+__all__ = ["BASE", "HOST_TABLE", "TABLE", "TABLES", "Waker", "drawn", "loaded", "mistakes", "only_unit", "units"]
 
 BASE = "/base/dir"
 
@@ -93,6 +93,16 @@ TABLE: OperationTable = {
 }
 
 
+#: On hosts: what is there too, and what is only there.
+HOST_TABLE: OperationTable = {
+    "run": TABLE["run"],
+    "delete": TABLE["delete"],
+    "upload": replace(TABLE["copy"], name="upload", check=None),
+    "download": replace(TABLE["copy"], name="download", check=None),
+}
+TABLES = Tables(here=TABLE, on_hosts=HOST_TABLE)
+
+
 class Waker:
     """Counts how often a stream called."""
 
@@ -108,7 +118,7 @@ def loaded(
     *,
     base_dir: str = BASE,
     options: LoadOptions | None = None,
-    table: OperationTable = TABLE,
+    table: OperationTable | Tables = TABLES,
 ) -> LoadedJob:
     job = load_text(
         text, file="job.yml", base_dir=base_dir, table=table, options=options or LoadOptions()

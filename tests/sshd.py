@@ -122,7 +122,8 @@ def running_sshd(
         key = key or make_key(directory / "id").with_suffix("")
         shutil.copyfile(f"{key}.pub", directory / "authorized_keys")
         marker = f"BATCHRUN_TEST_SSHD={directory.name}"
-        _write_config(directory, public, (*lines, f"SetEnv {marker}"))
+        # bash must not read the start-up files of whoever runs the tests: they may take long.
+        _write_config(directory, public, (*lines, f"SetEnv {marker} SHLVL=1"))
         with _listening(directory) as (process, port):
             server = Sshd(
                 port=port,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchrun.errors import SourceError
-from batchrun.jobfile.secretcommand import SecretCommands
+from batchrun.jobfile.quietcommand import QuietCommands
 from batchrun.jobfile.secretsource import CommandSecret, Secrets
 from program import Program
 from support import processes_with_environ, wait_until
@@ -67,10 +67,10 @@ def test_a_program_that_gives_no_value_is_told_with_the_reason(
 
 
 def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
-    commands = SecretCommands(str(tmp_path), patience_s=0.5)
+    commands = QuietCommands(str(tmp_path), patience_s=0.5)
 
     with pytest.raises(SourceError, match=r"`db` did not end within 0\.5 s"):
-        commands.read("db", shell("echo hunter22; setsid sleep 1000 & sleep 1000"))
+        commands.read("the secret `db`", shell("echo hunter22; setsid sleep 1000 & sleep 1000"))
 
     assert processes_with_environ(f"PWD={tmp_path}") == []
 

@@ -20,10 +20,18 @@ from batchrun.engine.scheduler import (
     Withdraw,
 )
 from batchrun.engine.stops import StopKind
-from batchrun.engine.waves import wave_size
 from batchrun.model.event import TaskEnded, UnitEnded, UnitRetried
 from batchrun.model.host import Host
-from batchrun.model.job import Batch, FailLimit, Job, Need, RetryPolicy, Task, WaveSize
+from batchrun.model.job import (
+    Batch,
+    FailLimit,
+    Job,
+    Need,
+    RetryPolicy,
+    Task,
+    WaveSize,
+    wave_size,
+)
 from batchrun.model.outcome import (
     Cancelled,
     Failed,

@@ -18,6 +18,7 @@ from batchrun.api.config import RunConfig
 from batchrun.api.continuing import Continuation, Wanted
 from batchrun.api.continuing import continuation as _continuation
 from batchrun.api.fleet import Fleet
+from batchrun.api.hosts import HostList, find_hosts, look_up
 from batchrun.api.recording import Words, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
@@ -27,13 +28,14 @@ from batchrun.engine.presence import Presence, presence_path
 from batchrun.engine.run import Run, RunOptions, RunResult, RunSoFar
 from batchrun.engine.serial import DryRunner, SerialRunner
 from batchrun.errors import JournalError
-from batchrun.jobfile import LoadOptions
+from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.journal.behind import Behind
 from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.sink import JournalSink
+from batchrun.model.access import HostAccess
 from batchrun.model.job import Job
 from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink
@@ -45,6 +47,8 @@ from batchrun.report.spool import SpoolCleaner
 
 __all__ = [
     "Continuation",
+    "HostAccess",
+    "HostList",
     "LoadOptions",
     "LoadedJob",
     "RunConfig",
@@ -52,8 +56,8 @@ __all__ = [
     "Wanted",
     "Words",
     "continuation",
-    "load",
     "host_operations",
+    "load",
     "load_text",
     "new_run_id",
     "operations",
@@ -89,8 +93,7 @@ def load_text(
         text,
         file=file,
         base_dir=base_dir,
-        table=operations(),
-        host_table=host_operations(),
+        table=Tables(here=operations(), on_hosts=host_operations()),
         options=options or LoadOptions(),
     )
 
@@ -107,8 +110,7 @@ def load(path: str | os.PathLike[str], options: LoadOptions | None = None) -> Lo
     """
     return _load(
         path,
-        table=operations(),
-        host_table=host_operations(),
+        table=Tables(here=operations(), on_hosts=host_operations()),
         options=options or LoadOptions(),
     )
 
@@ -139,7 +141,7 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or _free_run_id(started_at)
-    fleet = Fleet(_described(loaded.job, config), config)
+    fleet = Fleet(_described(loaded.job, config), config, loaded.host_key)
     described = fleet.job
     procs = _procs(procs, described.procs)
     summary = Summary()
@@ -239,7 +241,7 @@ def continuation(wanted: Wanted) -> Continuation:
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
-    return _continuation(wanted, operations())
+    return _continuation(wanted, Tables(here=operations(), on_hosts=host_operations()))
 
 
 def _locks(

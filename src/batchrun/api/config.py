@@ -38,6 +38,7 @@ class RunConfig:
     #: Instead of the job's own.
     max_fail: FailLimit | None = None
     deadline_s: float | None = None
+    #: Most hosts at once; None: as the job says.
     fanout: int | None = None
     #: Makes what connects to hosts; called at most once. None: connections over SSH.
     connector: Callable[[], Connector] | None = None
@@ -51,7 +52,7 @@ class RunConfig:
     #: What `engine.lockfile.hold` gave for this run: it lasts as long as anything of the run.
     lock: RunLock | None = None
     #: How hosts are reached, where that is not left to the job file and the SSH configuration.
-    access: HostAccess = HostAccess()
+    access: HostAccess = field(default_factory=HostAccess)
     #: The password of the login on hosts that ask for one; empty: nobody has typed any.
     password: str = field(default="", repr=False)
     run_id: str | None = None

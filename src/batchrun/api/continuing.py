@@ -9,7 +9,7 @@ from typing import Any
 
 from batchrun.engine.presence import alive, holders_text, presence_path
 from batchrun.errors import JournalError, LockHeldError, UsageError
-from batchrun.jobfile import LoadOptions
+from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
@@ -25,7 +25,6 @@ from batchrun.journal.earlier import (
 from batchrun.journal.history import LAST, History
 from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.recorded import Recorded
-from batchrun.model.operation import OperationTable
 from batchrun.model.record import Continues, RunRecord
 
 __all__ = ["Continuation", "Wanted", "continuation"]
@@ -49,6 +48,12 @@ class Wanted:
     retries: int | None = None
     timeout_s: float | None = None
     insecure_permissions: bool = False
+    #: Instead of the inventory of the first time; empty: that one.
+    inventory: str = ""
+    #: Node sets: each task keeps of its hosts only these, of those that it had the first time.
+    hosts: tuple[str, ...] = ()
+    #: Node sets: no task keeps these.
+    exclude: tuple[str, ...] = ()
     #: How long what a killed run has started may still take to end, in seconds.
     patience_s: float = 30.0
 
@@ -72,6 +77,8 @@ class Continuation:
     items_dir: str = ""
     #: Every run that does the same job, oldest first.
     family: tuple[str, ...] = ()
+    #: Hosts are left out that the first run had.
+    narrowed: bool = False
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -101,7 +108,8 @@ class Continuation:
 
     def last_words(self) -> Sequence[str]:
         """Say what was done before and is no longer planned; nothing, if that cannot be read."""
-        if self.how != "resume" or not len(self.earlier.ok):
+        # What is left out on purpose this time is still planned.
+        if self.how != "resume" or self.narrowed or not len(self.earlier.ok):
             return ()
         job = self.loaded.job
         task_ids = [task.id for task in (*job.tasks, *job.final_tasks)]
@@ -114,7 +122,7 @@ class Continuation:
         return (sentence,) if sentence else ()
 
 
-def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
+def continuation(wanted: Wanted, tables: Tables) -> Continuation:
     """Find a run, load its job once more, and find out what is left of it.
 
     Raises:
@@ -133,11 +141,11 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
         records = {one.run.run_id: one.record for one in family}
         asked, first = records[run_id], records[ids[0]]
         options = _options(asked, wanted)
-        loaded, notes = _job(asked, _load_options(options, first), wanted, table)
+        loaded, notes = _job(asked, _load_options(options, first), wanted, tables)
         items_dir = os.fspath(history.state.run(ids[0]).items)
         if not asked.job_file:
             _use_kept_items(loaded, items_dir)
-        earlier = _earlier(run_id, family, wanted, table)
+        earlier = _earlier(run_id, family, wanted, tables)
         return Continuation(
             how=wanted.how,
             previous=run_id,
@@ -148,6 +156,7 @@ def continuation(wanted: Wanted, table: OperationTable) -> Continuation:
             options=options,
             items_dir=items_dir,
             family=tuple(ids),
+            narrowed=bool(wanted.hosts or wanted.exclude),
         )
 
 
@@ -198,19 +207,19 @@ def _await_rest(state: StateDir, run_ids: Sequence[str], patience_s: float) -> N
 
 
 def _earlier(
-    run_id: str, family: Sequence[Recorded], wanted: Wanted, table: OperationTable
+    run_id: str, family: Sequence[Recorded], wanted: Wanted, tables: Tables
 ) -> EarlierRuns:
     if wanted.how == "rerun":
         return rerun(run_id, family, wanted.kinds)
 
     def is_command(operation: str) -> bool:
-        return operation not in table or table[operation].is_command
+        return operation not in tables or tables.any(operation).is_command
 
     return resume(run_id, family, boot_id=current_boot_id(), is_command=is_command)
 
 
 def _job(
-    asked: RunRecord, options: LoadOptions, wanted: Wanted, table: OperationTable
+    asked: RunRecord, options: LoadOptions, wanted: Wanted, tables: Tables
 ) -> tuple[LoadedJob, tuple[str, ...]]:
     """Load the job; returns it and what people should know of it."""
     is_file = asked.job_file not in ("", "-")
@@ -219,7 +228,7 @@ def _job(
             asked.text,
             file=asked.job_file or asked.job_name,
             base_dir=asked.base_dir,
-            table=table,
+            table=tables,
             options=options,
         )
         loaded.path = asked.job_file
@@ -230,7 +239,7 @@ def _job(
             f"{asked.run_id} --recorded` uses its text as it was"
         )
         raise UsageError(message)
-    loaded = _load(asked.job_file, table=table, options=options)
+    loaded = _load(asked.job_file, table=tables, options=options)
     if loaded.text == asked.text:
         return loaded, ()
     return loaded, (f"the job file {asked.job_file} has changed since run {asked.run_id}",)
@@ -247,6 +256,13 @@ def _options(asked: RunRecord, wanted: Wanted) -> dict[str, Any]:
     load["insecure_permissions"] = wanted.insecure_permissions or bool(
         given.get("insecure_permissions")
     )
+    if wanted.inventory:
+        load["inventory"] = wanted.inventory
+    # What was left out the first time is left out of everything that goes on with it.
+    load["exclude"] = [*given.get("exclude", ()), *wanted.exclude]
+    if wanted.hosts:
+        load["within"] = [*given.get("within", ()), list(given.get("hosts", ()))]
+        load["hosts"] = list(wanted.hosts)
     return {**asked.options, "load": load}
 
 
@@ -257,6 +273,10 @@ def _load_options(options: Mapping[str, Any], first: RunRecord) -> LoadOptions:
         task_ids=tuple(given.get("task_ids", ())),
         tags=tuple(given.get("tags", ())),
         skip_tags=tuple(given.get("skip_tags", ())),
+        inventory=given.get("inventory", ""),
+        hosts=tuple(given.get("hosts", ())),
+        within=tuple(tuple(some) for some in given.get("within", ()) if some),
+        exclude=tuple(given.get("exclude", ())),
         retries=given.get("retries"),
         timeout_s=given.get("timeout_s"),
         insecure_permissions=given["insecure_permissions"],

@@ -16,7 +16,7 @@ from batchrun.model.unit import RunSettings
 __all__ = ["Fleet"]
 
 #: Makes the connector, when the caller brings none; imported with the first host.
-_CONNECTOR = "batchrun.remote.fleet:connector"
+_CONNECTOR = "batchrun.remote.connecting:connector"
 #: The operations on hosts.
 _TABLE = "batchrun.remote:OPERATIONS"
 
@@ -27,10 +27,12 @@ class Fleet:
     Args:
         job: Whose tasks may be on hosts.
         config: How it is run.
+        host_key: What the job file says about hosts whose key is not known; empty: nothing.
     """
 
-    def __init__(self, job: Job, config: RunConfig) -> None:
+    def __init__(self, job: Job, config: RunConfig, host_key: str = "") -> None:
         self._config = config
+        self._host_key = host_key
         self._connector: Connector | None = None
         wanted = config.fanout or job.fanout or DEFAULT_FANOUT
         self._fanout = wanted
@@ -55,6 +57,12 @@ class Fleet:
     def _connect(self) -> Connector:
         """Make the connector, once."""
         if self._connector is None:
-            make = self._config.connector or find(_CONNECTOR)
-            self._connector = make()
+            self._connector = (self._config.connector or self._over_ssh)()
         return self._connector
+
+    def _over_ssh(self) -> Connector:
+        """Make what connects over SSH; what the command line says wins over the job file."""
+        access = self._config.access
+        access = replace(access, host_key=access.host_key or self._host_key)
+        made: Connector = find(_CONNECTOR)(access, self._config.password)
+        return made

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from batchrun import api
 from batchrun.cli.flags import CheckFlags
+from batchrun.cli.results import palette_for
 from batchrun.cli.running import load_options
-from batchrun.cli.wiring import palette_for
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.fail_limit import limit_text
 from batchrun.jobfile.options import StepDescription, TaskDescription
 from batchrun.model.exitcode import ExitCode
-from batchrun.model.job import Job
+from batchrun.model.job import DEFAULT_FANOUT, Job
+from batchrun.nodes.nodeset import fold
 from batchrun.report.plan import PlanRow, plan_text
 from batchrun.report.text import duration, visible
 
@@ -30,7 +31,7 @@ def check_job_file(flags: CheckFlags) -> int:
     described = in_order(loaded.describe())
     rows = [_row(one, is_command=commands[one.id]) for one in described]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    title = _title(loaded.job)
+    title = _title(loaded.job, on_hosts=any(one.hosts for one in described))
     text = plan_text(rows, title=title, columns=columns, palette=palette_for(sys.stdout))
     sys.stdout.write(text)
     for name, question in loaded.prompts():
@@ -53,7 +54,7 @@ def in_order(tasks: Sequence[TaskDescription]) -> list[TaskDescription]:
         while left:
             waiting = []
             for one in left:
-                if done.issuperset(names.intersection((*one.needs, *one.needs_per_item))):
+                if done.issuperset(names.intersection(one.needs)):
                     ordered.append(one)
                     done.add(one.id)
                 else:
@@ -63,11 +64,13 @@ def in_order(tasks: Sequence[TaskDescription]) -> list[TaskDescription]:
     return ordered
 
 
-def _title(job: Job) -> str:
+def _title(job: Job, *, on_hosts: bool) -> str:
     """Describe the job as a whole, with the limits that would be in force."""
     procs = f"{usable_cpus()} procs (the CPUs here)" if job.procs is None else f"{job.procs} procs"
     facts = [procs]
     facts += [f"limit {name}: {count}" for name, count in job.limits.items()]
+    if on_hosts:
+        facts.append(f"{DEFAULT_FANOUT if job.fanout is None else job.fanout} hosts at once")
     if job.max_fail is not None:
         facts.append(f"max_fail {limit_text(job.max_fail)}")
     if job.deadline_s is not None:
@@ -80,14 +83,18 @@ def _title(job: Job) -> str:
 
 def _row(described: TaskDescription, *, is_command: bool) -> PlanRow:
     """Put what is known of a task into the words of the plan."""
-    per_item = set(described.needs_per_item)
-    needs = [name for name in described.needs if name not in per_item]
+    per_target = {*described.needs_per_item, *described.needs_per_host}
+    needs = [name for name in described.needs if name not in per_target]
     return PlanRow(
         id=described.id,
         name=described.name,
         operation=described.operation,
-        needs=(*needs, *(f"{name} (of its own item)" for name in described.needs_per_item)),
-        source=described.foreach,
+        needs=(
+            *needs,
+            *(f"{name} (of its own item)" for name in described.needs_per_item),
+            *(f"{name} (of its own host)" for name in described.needs_per_host),
+        ),
+        source=_source(described),
         units="unknown until run" if described.units is None else str(described.units),
         paths=tuple(f"{name} {path}" for name, path in _paths(described)),
         conditions=tuple(_conditions(described)),
@@ -96,6 +103,20 @@ def _row(described: TaskDescription, *, is_command: bool) -> PlanRow:
         warnings=tuple(_warnings(described, is_command=is_command)),
         is_final=described.final,
     )
+
+
+def _source(described: TaskDescription) -> str:
+    """Say what there is a unit for."""
+    names = described.host_names
+    if not described.hosts:
+        return described.foreach
+    if names is None:
+        hosts = f"hosts {described.hosts}"
+    elif described.pick is not None and described.pick < len(names):
+        hosts = f"the first {described.pick} that can be reached of {fold(names)} ({len(names)})"
+    else:
+        hosts = f"{fold(names) or 'no host'} ({len(names)})"
+    return f"{hosts}, and for each {described.foreach}" if described.foreach else hosts
 
 
 def _paths(described: TaskDescription | StepDescription) -> list[tuple[str, str]]:
@@ -120,6 +141,10 @@ def _limits(described: TaskDescription) -> Iterator[str]:
     if described.retries:
         on = f" on {', '.join(described.retry_on)}" if described.retry_on else ""
         yield f"{described.retries} retries{on}, {duration(described.retry_delay_s)} apart at first"
+    if described.connect_timeout_s is not None:
+        yield f"connect_timeout {duration(described.connect_timeout_s)}"
+    if described.per_host != 1:
+        yield f"at most {described.per_host} at once on each host"
     if described.max_parallel is not None:
         yield f"at most {described.max_parallel} at once"
     if described.slots != 1:
@@ -158,6 +183,8 @@ def _handling(described: TaskDescription) -> Iterator[str]:
         yield "output shown"
     if described.ignore_errors:
         yield "errors ignored"
+    if described.ignore_unreachable:
+        yield "unreachable hosts ignored"
     if described.rescue_ok:
         yield "ok when rescued"
 
@@ -173,6 +200,8 @@ def _step(step: StepDescription) -> str:
     section = "" if step.section == "steps" else f"{step.section} "
     name = f" {step.name}" if step.name and step.name != step.operation else ""
     facts = [*_conditions(step), *(f"{key} {path}" for key, path in _paths(step))]
+    if step.delegate_to:
+        facts.append("here" if step.delegate_to == "local" else f"on {step.delegate_to}")
     if step.timeout_s is not None:
         facts.append(f"timeout {duration(step.timeout_s)}")
     if step.retries:
@@ -188,7 +217,9 @@ def _step(step: StepDescription) -> str:
 
 def _warnings(described: TaskDescription, *, is_command: bool) -> Iterator[str]:
     """Say what is allowed and often not meant."""
-    if described.units == 0:
+    if described.host_names is not None and described.hosts and not described.host_names:
+        yield "none of its hosts is left, so there will be no unit"
+    elif described.units == 0:
         yield "its `foreach` has no items, so there will be no unit"
     has_limit = described.timeout_s is not None or described.idle_timeout
     endless = [step for step in described.steps if step.operation in ("run", "script")]

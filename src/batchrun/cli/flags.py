@@ -92,7 +92,7 @@ class AccessFlags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetFlags(Flags, TargetFlags, AccessFlags):
+class FleetFlags(Flags, AccessFlags, TargetFlags):
     """What every command takes that runs something on hosts."""
 
     fanout: ho.Fanout = None
@@ -185,7 +185,7 @@ class TransferFlags(FleetFlags):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostsFlags(TargetFlags, AccessFlags):
+class HostsFlags(AccessFlags, TargetFlags):
     """What `hosts` takes."""
 
     nodes: ho.NodesArgument = None

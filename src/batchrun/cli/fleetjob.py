@@ -1,6 +1,5 @@
 """Jobs on hosts that are made of a command line: their text, and how they are run."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ from batchrun.cli.flags import FleetFlags
 from batchrun.cli.jobtext import Typed, job_text, literal
 from batchrun.cli.results import Results
 from batchrun.cli.saving import job_limits, load_made, made_line, save, task_limits
-from batchrun.cli.targets import node_set
+from batchrun.cli.targets import inventory_path, node_set
 from batchrun.cli.wiring import check_flags, execute
 
 __all__ = ["fleet_job", "host_modifiers", "host_task", "run_fleet"]
@@ -50,7 +49,7 @@ def fleet_job(command: str, flags: FleetFlags, task: Mapping[str, Any]) -> str:
     """
     top: dict[str, Any] = {}
     if flags.inventory is not None:
-        top["inventory"] = literal(os.path.abspath(flags.inventory))
+        top["inventory"] = literal(inventory_path(flags))
     elif flags.user is not None:
         top["inventory"] = {"defaults": {"user": literal(flags.user)}}
     if flags.host_key is not None:

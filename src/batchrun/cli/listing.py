@@ -5,19 +5,21 @@ import shutil
 import sys
 
 from batchrun import api
-from batchrun.cli.wiring import palette_for
+from batchrun.cli.results import palette_for
 from batchrun.errors import UsageError
-from batchrun.jobfile import json_schema
+from batchrun.jobfile import Tables, json_schema
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.readers import expected
 from batchrun.jobfile.shapes import Parameter, Shape, parameters_of
 from batchrun.model.exitcode import ExitCode
-from batchrun.model.operation import Operation
+from batchrun.model.operation import Operation, OperationTable
 from batchrun.plugins import distributions
 from batchrun.report.manual import Described, Listed, list_text, operation_text
 
 __all__ = ["described", "print_operations", "print_schema"]
 
+#: Stands before what an operation is for tasks with `hosts`.
+ON_HOSTS = "\nwith `hosts`\n\n"
 _MOST_COLUMNS = 100
 _LEAST_COLUMNS = 30
 _SUDO = ", or a mapping with `user` and `password`"
@@ -25,7 +27,8 @@ _SUDO = ", or a mapping with `user` and `password`"
 
 def print_schema() -> int:
     """Print the JSON Schema of job files; return the exit code."""
-    sys.stdout.write(json.dumps(json_schema(api.operations()), indent=2) + "\n")
+    tables = Tables(here=api.operations(), on_hosts=api.host_operations())
+    sys.stdout.write(json.dumps(json_schema(tables), indent=2) + "\n")
     return ExitCode.OK
 
 
@@ -36,31 +39,47 @@ def print_operations(name: str | None) -> int:
         UsageError: there is none of that name.
         PluginError: one of an installed package cannot be used.
     """
-    table = api.operations()
+    tables = (api.operations(), api.host_operations())
     columns = shutil.get_terminal_size((_MOST_COLUMNS, 24)).columns
     columns = max(min(columns, _MOST_COLUMNS), _LEAST_COLUMNS)
     palette = palette_for(sys.stdout)
     foreign = distributions()
     if name is None:
-        rows = [
-            Listed(name=one, summary=operation.summary, package=foreign.get(one, ""))
-            for one, operation in table.items()
-        ]
-        sys.stdout.write(list_text(rows, columns=columns, palette=palette))
+        sys.stdout.write(list_text(_listed(*tables), columns=columns, palette=palette))
         return ExitCode.OK
-    if name not in table:
-        hint = did_you_mean(name, table) or "; `batchrun ops` lists them"
+    found = [table[name] for table in tables if name in table]
+    if not found:
+        known = [one for table in tables for one in table]
+        hint = did_you_mean(name, known) or "; `batchrun ops` lists them"
         message = f"there is no operation `{name}`{hint}"
         raise UsageError(message)
-    text = operation_text(
-        table[name],
-        described(table[name]),
-        package=foreign.get(name, ""),
-        columns=columns,
-        palette=palette,
-    )
-    sys.stdout.write(text)
+    texts = [
+        operation_text(
+            operation,
+            described(operation),
+            package=foreign.get(name, ""),
+            columns=columns,
+            palette=palette,
+        )
+        for operation in found
+    ]
+    sys.stdout.write(ON_HOSTS.join(texts) if name in tables[0] else ON_HOSTS.lstrip() + texts[0])
     return ExitCode.OK
+
+
+def _listed(here: OperationTable, on_hosts: OperationTable) -> list[Listed]:
+    """Name all operations; those on hosts say so."""
+    foreign = distributions()
+    rows = [
+        Listed(
+            name=name,
+            summary=one.summary + " (also on hosts)" * (name in on_hosts),
+            package=foreign.get(name, ""),
+        )
+        for name, one in here.items()
+    ]
+    more = [(name, one) for name, one in on_hosts.items() if name not in here]
+    return rows + [Listed(name=name, summary=f"{one.summary} (on hosts)") for name, one in more]
 
 
 def described(operation: Operation) -> list[Described]:

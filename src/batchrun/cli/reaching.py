@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batchrun.cli.asking import ask_password
@@ -18,6 +18,8 @@ class Reach:
     """How hosts are reached, with what people have typed for that."""
 
     access: HostAccess
+    #: Most hosts at once; None: as the job file says.
+    fanout: int | None = None
     #: Of the login; empty: nobody was asked.
     password: str = field(default="", repr=False)
 
@@ -31,7 +33,7 @@ class Reach:
             "user": access.user,
             "connect_timeout_s": access.connect_timeout_s,
             "host_key": access.host_key,
-            "fanout": access.fanout,
+            "fanout": self.fanout,
             "ask_pass": bool(self.password),
         }
         return {name: value for name, value in found.items() if value}
@@ -49,11 +51,15 @@ def reach_of(flags: Flags, recorded: Mapping[str, Any] | None) -> Reach:
         JobFileError: somebody has to be asked, and there is no terminal.
     """
     fleet = flags if isinstance(flags, FleetFlags) else FleetFlags()
-    access = access_of(fleet, recorded)
-    if not fleet.ask_pass and not (recorded or {}).get("ask_pass"):
-        return Reach(access=access)
+    before = recorded or {}
+    reach = Reach(
+        access=access_of(fleet, before),
+        fanout=before.get("fanout") if fleet.fanout is None else fleet.fanout,
+    )
+    if not fleet.ask_pass and not before.get("ask_pass"):
+        return reach
     why = "the password of the login is to be typed in (-k)"
-    return Reach(access=access, password=ask_password(why, "SSH password: "))
+    return replace(reach, password=ask_password(why, "SSH password: "))
 
 
 def access_of(flags: AccessFlags, recorded: Mapping[str, Any] | None = None) -> HostAccess:
@@ -75,12 +81,10 @@ def access_of(flags: AccessFlags, recorded: Mapping[str, Any] | None = None) -> 
             message = f"-F: there is no file {config}"
             raise UsageError(message)
     timeout_s = flags.connect_timeout
-    fanout = flags.fanout if isinstance(flags, FleetFlags) else None
     return HostAccess(
         ssh_config=config or before.get("ssh_config", ""),
         ssh_options=tuple(flags.ssh_option or before.get("ssh_options", ())),
         user=flags.user or before.get("user", ""),
         connect_timeout_s=before.get("connect_timeout_s") if timeout_s is None else timeout_s,
         host_key=flags.host_key.value if flags.host_key else before.get("host_key", ""),
-        fanout=before.get("fanout") if fanout is None else fanout,
     )

@@ -7,6 +7,7 @@ from batchrun import api
 from batchrun.cli.flags import Flags, RerunFlags, ResumeFlags
 from batchrun.cli.results import results_of_record
 from batchrun.cli.running import lock_of, locked
+from batchrun.cli.targets import inventory_path, wanted_nodes
 from batchrun.cli.wiring import Asked, check_flags, execute
 from batchrun.model.record import Continues
 
@@ -49,6 +50,9 @@ def _go_on(flags: ResumeFlags, how: Continues, kinds: tuple[str, ...]) -> int:
             retries=flags.retries,
             timeout_s=flags.timeout,
             insecure_permissions=flags.insecure_permissions,
+            inventory=inventory_path(flags),
+            hosts=wanted_nodes(flags),
+            exclude=tuple(flags.exclude or ()),
         )
     )
     options = goes_on.options

@@ -1,5 +1,6 @@
 """Which hosts the command line means, as one node set of the job language."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from batchrun.cli.flags import TargetFlags
 from batchrun.errors import UsageError
 
-__all__ = ["excluded_nodes", "named_nodes", "node_set", "wanted_nodes"]
+__all__ = ["excluded_nodes", "inventory_path", "named_nodes", "node_set", "wanted_nodes"]
 
 _STDIN = "-"
 _ALL = "@*"
@@ -55,6 +56,11 @@ def named_nodes(flags: TargetFlags) -> bool:
     return bool(
         flags.hosts or flags.group or flags.hostfile or flags.all_hosts or flags.exclude
     )  # fmt: skip
+
+
+def inventory_path(flags: TargetFlags) -> str:
+    """Return where the inventory is, from wherever the job file is read; empty: where it says."""
+    return "" if flags.inventory is None else os.path.abspath(flags.inventory)
 
 
 def _wanted(flags: TargetFlags) -> Iterator[str]:

@@ -54,10 +54,10 @@ def download_text(flags: TransferFlags) -> str:
     sources, dest = _ends(flags)
     there = [_there(source) for source in sources]
     if _HOST not in dest:
-        dest = f"{dest.rstrip('/') or '/'}/{_HOST}/"
+        dest = f"{dest.rstrip('/')}/{_HOST}/"
     head, mark, rest = dest.partition(_HOST)
     # A name may hold what looks like another template.
-    own = literal(os.path.abspath(os.path.expanduser(head)) + "/" * head.endswith("/"))
+    own = literal(_absolute(head))
     values = {"src": there if len(there) > 1 else there[0], "dest": f"{own}{mark}{literal(rest)}"}
     return _text("download", flags, values)
 
@@ -74,6 +74,12 @@ def _here(path: str) -> str:
     """Write a path of this machine, which the shell has expanded already."""
     end = "/" if path.endswith("/") else ""
     return literal(escape(os.path.abspath(os.path.expanduser(path))) + end)
+
+
+def _absolute(head: str) -> str:
+    """Make the beginning of a path absolute; it may end within a name."""
+    directory, name = os.path.split(head)
+    return os.path.join(os.path.abspath(os.path.expanduser(directory)), name)
 
 
 def _there(path: str) -> str:

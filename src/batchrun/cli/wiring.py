@@ -22,6 +22,7 @@ from batchrun.cli.results import (
     results_sink,
     shows_live,
 )
+from batchrun.cli.targets import inventory_path, wanted_nodes
 from batchrun.engine.lockfile import RunLock
 from batchrun.engine.run import RunResult
 from batchrun.errors import UsageError
@@ -117,6 +118,7 @@ def execute(
                 },
             ),
             access=reach.access,
+            fanout=reach.fanout,
             password=reach.password,
             behind=behind,
             goes_on=asked.goes_on,
@@ -143,6 +145,9 @@ def _recorded(flags: Flags, asked: Asked) -> dict[str, Any]:
             "tags": split_words(flags.tags),
             "skip_tags": split_words(flags.skip_tags),
             "insecure_permissions": flags.insecure_permissions,
+            "inventory": inventory_path(flags),
+            "hosts": wanted_nodes(flags),
+            "exclude": list(flags.exclude or ()),
         }
     if flags.procs is not None:
         found["procs"] = flags.procs

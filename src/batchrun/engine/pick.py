@@ -50,6 +50,8 @@ class Pick:
         #: First units of hosts that were not reached, while it is open whether another takes
         #: their place, in that order.
         self.missed: list[UnitState] = []
+        #: How many hosts there will be, when that is known.
+        self.total: int | None = None
         # Hosts that are tried or reached, and those that are reached.
         self._taken = 0
         self._reached = 0
@@ -63,6 +65,11 @@ class Pick:
     def is_done(self) -> bool:
         """Whether as many hosts as are wanted were reached."""
         return self._reached >= self.most
+
+    @property
+    def has_all(self) -> bool:
+        """Whether every host was planned, as far as we know."""
+        return self.total is not None and len(self.choices) >= self.total
 
     @property
     def next_spare(self) -> str | None:

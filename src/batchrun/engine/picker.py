@@ -6,6 +6,7 @@ from dataclasses import replace
 from batchrun.engine.endings import report_of_unbegun
 from batchrun.engine.pick import Choice, Pick
 from batchrun.engine.state import Stage, TaskState, UnitState
+from batchrun.engine.wavekeeper import WaveKeeper
 from batchrun.model.outcome import Outcome, Report, Skipped, Unreachable
 
 __all__ = ["Picker"]
@@ -15,21 +16,31 @@ class Picker:
     """The choices of a run's tasks.
 
     A host that cannot be reached is `skipped` when another takes its place, and `unreachable`
-    when there is none. As long as further hosts may be planned, its unit is held for that; not
-    with `batch`, where nothing is planned beyond a wave: there what is planned by then decides.
+    when there is none. As long as further hosts may be planned, its unit is held for that. Not
+    with `batch`, where nothing is planned beyond a wave, and not when the stream has nothing now
+    and nothing of the task moves, as it may be this very unit that the stream waits for: what is
+    planned by then decides.
+
+    All units of a host that is tried belong to the wave of its first one, also while they wait.
 
     Args:
         finish: Gives a unit its outcome, for good.
-        admit: Lets a planned unit of a host that is taken go on.
+        admit: Lets a planned unit of a host that is taken go on, or wait for its wave.
+        place: Lets a unit go on whose wave is under way.
+        waves: The waves of the run's tasks.
     """
 
     def __init__(
         self,
         finish: Callable[[UnitState, Report], None],
         admit: Callable[[UnitState], None],
+        place: Callable[[UnitState], None],
+        waves: WaveKeeper,
     ) -> None:
         self._finish = finish
         self._admit = admit
+        self._place = place
+        self._waves = waves
 
     def planned(self, one: UnitState, pick: Pick) -> None:
         """Take a planned unit: it goes on, waits, or ends as others of its host did."""
@@ -39,7 +50,10 @@ class Picker:
             self._take_host(one, pick)
         elif choice is Choice.REACHED:
             self._admit(one)
-        elif choice in (Choice.TRIED, Choice.SPARE) or (choice is Choice.PASSED and pick.missed):
+        elif choice is Choice.TRIED:
+            self._join(one)
+            pick.hold(one)
+        elif choice is Choice.SPARE or (choice is Choice.PASSED and pick.missed):
             pick.hold(one)
         else:
             self._end(one, self._outcome(one, choice))
@@ -55,12 +69,18 @@ class Picker:
             pick.choose(host, Choice.REACHED)
             self._finish(one, report)
             for other in pick.let_go(host):
-                self._admit(other)
+                self._place(other)
             if pick.is_done:
                 self._leave_spares(pick)
+        self.looked(state, pick)
 
-    def exhausted(self, state: TaskState, pick: Pick) -> None:
-        """Take note that no host will come any more: those that nobody replaces are missed."""
+    def looked(self, state: TaskState, pick: Pick) -> None:
+        """Decide about hosts that wait for another, unless one may come: after each change."""
+        if not pick.missed:
+            return
+        moves = state.in_flight or state.ready or state.retrying
+        if state.stage is Stage.OPEN and not pick.has_all and (moves or not state.pending):
+            return
         missed, pick.missed = pick.missed, []
         for one in missed:
             if one in state.blocked and one.last_word is not None:
@@ -81,8 +101,9 @@ class Picker:
         else:
             pick.choose(host, Choice.SPARE)
             pick.hold(one)
-        if pick.missed and pick.choices[host] is Choice.TRIED:
+        while pick.missed and pick.is_full:
             self._replaced(pick.missed.pop(0), pick)
+        self.looked(one.task, pick)
 
     def _not_reached(self, one: UnitState, report: Report, pick: Pick) -> None:
         state, spare = one.task, pick.next_spare
@@ -94,7 +115,7 @@ class Picker:
             self._replaced(one, pick)
             if not state.stopped:
                 self._try(spare, pick)
-        elif state.stage is Stage.OPEN and state.waves is None:
+        elif state.waves is None:
             one.last_word = report
             state.blocked.add(one)
             pick.missed.append(one)
@@ -104,7 +125,17 @@ class Picker:
     def _try(self, host: str, pick: Pick) -> None:
         """Take a host that was held, with its first unit; the others wait on."""
         pick.choose(host, Choice.TRIED)
-        self._admit(pick.first_of(host))
+        first = pick.first_of(host)
+        # Before it is admitted: it may end at once.
+        for other in pick.held[host]:
+            self._join(other)
+        self._admit(first)
+
+    def _join(self, one: UnitState) -> None:
+        """Let a unit belong to the wave of the first one of its host."""
+        waves = one.task.waves
+        if waves is not None:
+            self._waves.join(one, waves)
 
     def _replaced(self, one: UnitState, pick: Pick) -> None:
         """End the units of a host that was not reached, as another takes its place."""

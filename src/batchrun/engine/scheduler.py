@@ -98,7 +98,7 @@ class Scheduler:
         self._targets = self._endings.targets
         self._news = self._targets.news
         self._waves = WaveKeeper(self._graph.states, self._endings, self._out, self._place)
-        self._picker = Picker(self._end, self._admit)
+        self._picker = Picker(self._end, self._admit, self._place, self._waves)
         self._retries = Retries(random)
         self._polled_at = started_at - POLL_S
         self._last_number = 0
@@ -200,6 +200,8 @@ class Scheduler:
         self._endings.failures.learn_total(state, total)
         if state.waves is not None:
             state.waves.total = hosts if state.task.on_hosts else total
+        if state.pick is not None:
+            state.pick.total = hosts
 
     def drawn(self, task_id: str, unit: Unit, now: float) -> None:
         """Take a planned unit."""
@@ -243,7 +245,11 @@ class Scheduler:
 
     def pending(self, task_id: str) -> None:
         """Take note that a stream has nothing now."""
-        self._graph.states[task_id].pending = True
+        state = self._graph.states[task_id]
+        state.pending = True
+        if state.pick is not None:
+            self._picker.looked(state, state.pick)
+            self._follow_news()
 
     def readable(self, task_id: str) -> None:
         """Take note that a pending stream has something again."""
@@ -392,7 +398,7 @@ class Scheduler:
         if state.stage is Stage.OPEN:
             self._endings.exhausted(state)
             if state.pick is not None:
-                self._picker.exhausted(state, state.pick)
+                self._picker.looked(state, state.pick)
             self._follow_news()
 
 

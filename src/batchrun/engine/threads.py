@@ -27,7 +27,7 @@ from batchrun.engine.context import ACKNOWLEDGE, STOP
 from batchrun.engine.hostcontext import HostUnitContext
 from batchrun.engine.inprocess import LocalControl, never_begun
 from batchrun.engine.steps import CONNECT
-from batchrun.engine.unit import find_table, run_unit
+from batchrun.engine.unit import Raised, find_table, guarded, run_unit
 from batchrun.model.event import UnitOutput, UnitProgress, UnitStaged
 from batchrun.model.host import Host
 from batchrun.model.operation import Done, Operation, OperationTable
@@ -85,8 +85,11 @@ class SshThreads:
         self._fanout = fanout
         #: How long threads and hosts are waited for; to be changed before the first order only.
         self.patience = Patience()
-        #: Guards everything below.
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        #: There are orders, or will be none; its lock guards everything below.
+        self._changed = threading.Condition(lock)
+        #: The watch has something to look at.
+        self._watched = threading.Condition(lock)
         self._orders: deque[Order] = deque()
         self._attempts: dict[int, _Attempt] = {}
         # Those that have not been given up.
@@ -115,7 +118,7 @@ class SshThreads:
             self._orders.append(order)
             if len(self._threads) < min(self._fanout, len(self._orders) + len(self._attempts)):
                 self._start_thread()
-            self._changed.notify_all()
+            self._changed.notify()
 
     def stop(self, number: int) -> None:
         """End a unit; asked a second time, it gets no grace any more."""
@@ -123,7 +126,6 @@ class SshThreads:
             attempt = self._attempts.get(number)
             if attempt is not None:
                 attempt.stop(self._settings.kill_grace_s, self.patience)
-                self._changed.notify_all()
                 return
             for order in self._orders:
                 if order.number == number:
@@ -212,7 +214,7 @@ class SshThreads:
                 self._put(report)
         with self._changed:
             self._threads.discard(me)
-            self._changed.notify_all()
+            self._watched.notify()
 
     def _next(self, me: threading.Thread) -> "_Attempt | None":
         """Wait for an order; None at the end."""
@@ -228,6 +230,7 @@ class SshThreads:
                     self._put(_not_begun(order, error))
                     continue
                 self._attempts[order.number] = attempt
+                self._watched.notify()
                 if order.expected_s is None:
                     self._put(attempt.started())
                 return attempt
@@ -237,11 +240,13 @@ class SshThreads:
         context = HostUnitContext(order, self._settings, attempt.control, attempt, self._connector)
         attempt.context = context
         table = _CONNECTING if order.unit.operation == CONNECT else self._found_table
-        try:
-            report = run_unit(order, context, table, _WITHIN)
-        finally:
-            context.disconnect()
-            attempt.control.close()
+        report = run_unit(order, context, table, _WITHIN)
+        given_back = guarded(context.disconnect)
+        attempt.control.close()
+        if isinstance(given_back, Raised):
+            # By a defect of the connector; no unit may be lost by that, nor its thread.
+            sentence = f"its connection cannot be given back: {given_back.error!r}"
+            report = replace(report, warnings=(*report.warnings, sentence))
         return replace(report, worker=attempt.worker)
 
     @property
@@ -266,8 +271,9 @@ class SshThreads:
         """Look after the threads as long as there are any."""
         with self._changed:
             while self._threads:
+                self._watched.wait(_LOOK_S if self._attempts else None)
                 self._look(time.monotonic())
-                self._changed.wait(_LOOK_S if self._attempts else None)
+            self._watcher = None
 
     def _look(self, now: float) -> None:
         """Give up who should have come back by now, and name who says nothing."""

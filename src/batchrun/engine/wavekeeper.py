@@ -57,8 +57,13 @@ class WaveKeeper:
             return False
         if not waves.number:
             self._begin(one.task, waves)
-        self._plan(one, waves)
+        self.join(one, waves)
         return True
+
+    def join(self, one: UnitState, waves: Waves) -> None:
+        """Count a unit into the wave under way, which takes it."""
+        one.in_wave = True
+        waves.plan(one.unit)
 
     def went_on(self, state: TaskState, waves: Waves) -> None:
         """Take note that a unit was planned or has ended: the wave may be over."""
@@ -110,12 +115,8 @@ class WaveKeeper:
         if one is not None:
             state.blocked.remove(one)
             self._begin(state, waves)
-            self._plan(one, waves)
+            self.join(one, waves)
             self._place(one)
-
-    def _plan(self, one: UnitState, waves: Waves) -> None:
-        one.in_wave = True
-        waves.plan(one.unit)
 
     def _begin(self, state: TaskState, waves: Waves) -> None:
         waves.begin()

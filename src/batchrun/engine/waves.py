@@ -14,13 +14,12 @@ Only one unit is ever planned beyond the wave under way. Retries of a unit belon
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
-from fractions import Fraction
 
 from batchrun.engine.fail_limit import exceeded, limit_text
-from batchrun.model.job import Batch, FailLimit, Job, Task, WaveSize
+from batchrun.model.job import Batch, FailLimit, Job, Task, WaveSize, wave_size
 from batchrun.model.unit import Unit
 
-__all__ = ["Between", "Waves", "count_waves", "unhurried", "wave_size"]
+__all__ = ["Between", "Waves", "count_waves", "unhurried"]
 
 
 class Between(Enum):
@@ -30,26 +29,6 @@ class Between(Enum):
     NOTHING = "nothing"
     PAUSE = "pause"
     ANSWER = "answer"
-
-
-def wave_size(sizes: Sequence[WaveSize], number: int, total: int | None) -> int:
-    """Return how many units a wave may have.
-
-    >>> [wave_size([WaveSize(count=1), WaveSize(percent=10)], n, 25) for n in (1, 2, 3)]
-    [1, 2, 2]
-
-    Args:
-        sizes: What `batch` says; the last one repeats.
-        number: Which wave, from 1.
-        total: Units of the task; a percentage of an unknown total is one unit.
-    """
-    size = sizes[min(number, len(sizes)) - 1]
-    if size.count is not None:
-        return max(size.count, 1)
-    if total is None or size.percent is None:
-        return 1
-    # By the digits that were written: 33.3 % of 1000 are 333, though 33.3 * 10 is a bit less.
-    return max(int(Fraction(str(size.percent)) * total / 100), 1)
 
 
 def count_waves(sizes: Sequence[WaveSize], total: int) -> int:

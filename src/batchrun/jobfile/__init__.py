@@ -11,31 +11,28 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from batchrun.jobfile.options import LoadOptions, TaskDescription
-from batchrun.jobfile.places import Tables
+from batchrun.jobfile.places import Tables, as_tables
 from batchrun.model.operation import OperationTable
 
 if TYPE_CHECKING:
     from batchrun.jobfile.loaded import LoadedJob
 
-__all__ = ["LoadOptions", "TaskDescription", "json_schema", "load", "load_text"]
+__all__ = ["LoadOptions", "Tables", "TaskDescription", "json_schema", "load", "load_text"]
 
 _NO_OPTIONS = LoadOptions()
-_NO_OPERATIONS: OperationTable = {}
 
 
 def load(
     source: str | os.PathLike[str],
     *,
-    table: OperationTable,
-    host_table: OperationTable = _NO_OPERATIONS,
+    table: OperationTable | Tables,
     options: LoadOptions = _NO_OPTIONS,
 ) -> "LoadedJob":
     """Load a job file; `-` is standard input.
 
     Args:
         source: Its path.
-        table: The operations that tasks may use on this machine.
-        host_table: Those that they may use on hosts.
+        table: The operations that tasks may use; a plain table has none on hosts.
         options: What the command line adds.
 
     Raises:
@@ -44,7 +41,7 @@ def load(
     """
     from batchrun.jobfile.load import read_file  # noqa: PLC0415 - loads yaml, pydantic, jinja2
 
-    return read_file(source, tables=Tables(here=table, on_hosts=host_table), options=options)
+    return read_file(source, tables=as_tables(table), options=options)
 
 
 def load_text(
@@ -52,8 +49,7 @@ def load_text(
     *,
     file: str,
     base_dir: str,
-    table: OperationTable,
-    host_table: OperationTable = _NO_OPERATIONS,
+    table: OperationTable | Tables,
     options: LoadOptions = _NO_OPTIONS,
 ) -> "LoadedJob":
     """Load the text of a job file.
@@ -62,8 +58,7 @@ def load_text(
         text: UTF-8 when it is bytes.
         file: Its name, for messages.
         base_dir: Against which relative paths resolve.
-        table: The operations that tasks may use on this machine.
-        host_table: Those that they may use on hosts.
+        table: The operations that tasks may use; a plain table has none on hosts.
         options: What the command line adds.
 
     Raises:
@@ -76,15 +71,13 @@ def load_text(
         text,
         file=file,
         base_dir=base_dir,
-        tables=Tables(here=table, on_hosts=host_table),
+        tables=as_tables(table),
         options=options,
     )
 
 
-def json_schema(
-    table: OperationTable, host_table: OperationTable = _NO_OPERATIONS
-) -> dict[str, Any]:
+def json_schema(table: OperationTable | Tables) -> dict[str, Any]:
     """Return the JSON Schema of a job file with these operations, here and on hosts."""
     from batchrun.jobfile.exported import job_schema  # noqa: PLC0415 - loads pydantic
 
-    return job_schema(Tables(here=table, on_hosts=host_table))
+    return job_schema(as_tables(table))

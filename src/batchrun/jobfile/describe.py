@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchrun.jobfile.entries import Entry
+from batchrun.jobfile.hosts import HostPlan
 from batchrun.jobfile.options import StepDescription, TaskDescription
 from batchrun.jobfile.plan import AroundPlan, StepPlan, TaskPlan, Work
 from batchrun.jobfile.shapes import parameters_of
@@ -24,7 +25,7 @@ def describe(plan: TaskPlan, task: Task) -> TaskDescription:
         task: As it stands in the job: without needs on tasks that are not selected.
     """
     entry, source, modifiers = plan.entry, plan.frame.source, plan.entry.modifiers
-    retry, batch = task.retry, task.batch
+    retry, batch, hosts = task.retry, task.batch, plan.frame.hosts
     return TaskDescription(
         id=task.id,
         name=task.name,
@@ -32,8 +33,15 @@ def describe(plan: TaskPlan, task: Task) -> TaskDescription:
         line=task.line,
         needs=tuple(need.task_id for need in task.needs),
         needs_per_item=tuple(need.task_id for need in task.needs if need.per == "item"),
+        needs_per_host=tuple(need.task_id for need in task.needs if need.per == "host"),
         foreach="" if source is None else source.described,
-        units=1 if source is None else source.total,
+        units=_units(plan),
+        hosts="" if hosts is None else hosts.described,
+        host_names=_host_names(hosts),
+        pick=task.pick,
+        per_host=task.per_host,
+        connect_timeout_s=plan.frame.connect_timeout_s,
+        ignore_unreachable=task.ignore_unreachable,
         when="" if plan.frame.when is None else plan.frame.when.source,
         limits=_sorted(modifiers.limit),
         locks=_sorted(one.name for one in modifiers.lock),
@@ -98,7 +106,23 @@ def _step(step: StepPlan, section: Section, position: int) -> StepDescription:
         sudo=_sudo(step),
         sudo_password=_has_password(step),
         ignore_errors=step.ignore_errors,
+        delegate_to=_written(step.entry.modifiers.delegate_to),
     )
+
+
+def _units(plan: TaskPlan) -> int | None:
+    """Count the units; None: that is not known at load."""
+    source, hosts = plan.frame.source, plan.frame.hosts
+    items = 1 if source is None else source.total
+    if hosts is None or items is None:
+        return items
+    return None if hosts.known is None else items * len(hosts.known)
+
+
+def _host_names(hosts: HostPlan | None) -> tuple[str, ...] | None:
+    if hosts is None:
+        return ()
+    return None if hosts.known is None else tuple(host.name for host in hosts.known)
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:

@@ -48,7 +48,17 @@ _LOOKED_AT = (
 )
 #: Modifiers whose templates are computed for each unit, not at load.
 PER_UNIT = frozenset(
-    {"foreach", "hosts", "delegate_to", "limit", "lock", "vars", *_LOOKED_AT, *SECTIONS, *COMMAND_MODIFIERS}
+    {
+        "foreach",
+        "hosts",
+        "delegate_to",
+        "limit",
+        "lock",
+        "vars",
+        *_LOOKED_AT,
+        *SECTIONS,
+        *COMMAND_MODIFIERS,
+    }
 )
 
 

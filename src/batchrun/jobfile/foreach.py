@@ -124,7 +124,10 @@ def _check_keys(raw: dict[str, Any], kinds: list[str], path: Path, compiler: Com
 
 def _unknown(key: str, kinds: list[str], allowed: set[str]) -> str:
     if key == "at":
-        return "`at` is not supported by this version of batchrun yet"
+        return (
+            "`at: host` is not supported by this version of batchrun yet; let the command itself "
+            "go through the items of its host"
+        )
     owners = [kind for kind, options in SOURCE_OPTIONS.items() if key in options]
     if owners and kinds:
         return f"`{key}` belongs to {' and '.join(f'`{one}`' for one in owners)}; take it away"

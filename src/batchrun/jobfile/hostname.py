@@ -1,6 +1,6 @@
 """What `host` is in templates: its name, and what the inventory says about it."""
 
-from typing import Any
+from typing import Any, Self
 
 from batchrun.model.host import Host
 
@@ -16,7 +16,7 @@ class HostName(str):
     __slots__ = ("_host",)
     _host: Host
 
-    def __new__(cls, host: Host) -> "HostName":
+    def __new__(cls, host: Host) -> Self:
         """Make it of a host."""
         name = super().__new__(cls, host.name)
         name._host = host

@@ -1,22 +1,32 @@
 """`hosts` and `delegate_to`: which hosts the units of a task, or of a step, are for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from batchrun.errors import NodeSetError, SourceError, UsageError
 from batchrun.jobfile.compiled import Compiled, Constant
-from batchrun.jobfile.entries import Entry
+from batchrun.jobfile.entries import SECTIONS, Entry
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.places import HERE
-from batchrun.jobfile.problems import Path
+from batchrun.jobfile.problems import Path, Problems
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.shapes import Scalar, Shape
+from batchrun.jobfile.variables import names_in
 from batchrun.model.host import Host
 from batchrun.nodes.inventory import Inventory
 
-__all__ = ["HostPlan", "HostText", "check_left", "compile_delegate", "compile_hosts"]
+__all__ = [
+    "HostPlan",
+    "HostText",
+    "check_host_modifiers",
+    "check_left",
+    "check_told_apart",
+    "compile_delegate",
+    "compile_hosts",
+    "mentions_hosts",
+]
 
 _TEXT = Shape(scalars=(Scalar(type=str),))
 _TEXTS = Shape(items=_TEXT)
@@ -61,19 +71,22 @@ class HostPlan:
     #: The hosts, when they are known before anything runs.
     known: tuple[Host, ...] | None = None
 
-    def open(self, names: Names, fleet: Fleet) -> tuple[Host, ...]:
-        """Return the hosts, now that the task begins.
+    def open(self, names: Names, fleet: Fleet, connect_timeout_s: float | None) -> tuple[Host, ...]:
+        """Return the hosts, now that the task begins; none when a list came out empty.
 
         Raises:
-            SourceError: they cannot be computed, or there are none.
+            SourceError: they cannot be computed, or a node set is no good.
         """
-        if self.known is not None:
-            return self.known
-        try:
-            return fleet.select(_texts(self.texts, names))
-        except (ValueError, NodeSetError) as error:
-            message = f"the hosts `{self.described}` cannot be told: {error}"
-            raise SourceError(message) from None
+        found = self.known
+        if found is None:
+            try:
+                found = fleet.select(_texts(self.texts, names))
+            except (ValueError, NodeSetError) as error:
+                message = f"the hosts `{self.described}` cannot be told: {error}"
+                raise SourceError(message) from None
+        if connect_timeout_s is None:
+            return found
+        return tuple(replace(host, connect_timeout_s=connect_timeout_s) for host in found)
 
 
 def _texts(compiled: Compiled, names: Names) -> Sequence[str]:
@@ -81,9 +94,7 @@ def _texts(compiled: Compiled, names: Names) -> Sequence[str]:
     return [str(one) for one in found]
 
 
-def compile_hosts(
-    entry: Entry, compiler: Compiler, names: Names, fleet: Fleet
-) -> HostPlan | None:
+def compile_hosts(entry: Entry, compiler: Compiler, names: Names, fleet: Fleet) -> HostPlan | None:
     """Compile the hosts of a task; None: it has none, or a mistake was noted.
 
     Args:
@@ -132,6 +143,78 @@ def compile_delegate(entry: Entry, compiler: Compiler, inventory: Inventory) -> 
             compiler.problems.add(place, str(error))
             return None
     return HostText(place=place, name=name)
+
+
+#: Modifiers of a task that say how it goes about its hosts.
+_OF_HOSTS = ("connect_timeout", "ignore_unreachable", "per_host", "pick")
+
+
+def check_host_modifiers(entry: Entry, problems: Problems) -> None:
+    """Note modifiers that say nothing where they stand."""
+    if "delegate_to" in entry.written:
+        message = (
+            "`delegate_to` is for a step: write the operation as one of `steps`, or say with "
+            "`hosts` where the task runs"
+        )
+        problems.add((*entry.path, "delegate_to"), message)
+    if entry.on_hosts:
+        return
+    for key in _OF_HOSTS:
+        if key in entry.written:
+            problems.add((*entry.path, key), f"`{key}` is for a task with `hosts`")
+
+
+def check_told_apart(entry: Entry, task: Entry, hosts: HostPlan | None, problems: Problems) -> None:
+    """Note a download by which one host would overwrite what came from another.
+
+    Args:
+        entry: The task or the step that may be one.
+        task: The task that it is, or belongs to.
+        hosts: Those of the task; None: it has none, or that is not known.
+        problems: Where mistakes go.
+    """
+    operation = entry.operation
+    if operation is None or operation.name != "download" or hosts is None:
+        return
+    if hosts.known is not None and len(hosts.known) <= 1:
+        return
+    raw = entry.raw.get("dest") if isinstance(entry.raw, dict) else None
+    if isinstance(raw, str) and not _names_host(raw, task.modifiers.vars):
+        message = (
+            f"every host would write to `{raw}`; tell them apart, as in "
+            f"`{raw.rstrip('/')}/{{{{ host }}}}/`"
+        )
+        problems.add((*entry.path, "download", "dest"), message)
+
+
+def _names_host(raw: str, variables: Mapping[str, Any]) -> bool:
+    """Tell whether a text differs from host to host."""
+    seen: set[str] = set()
+    left = names_in(raw)
+    while left:
+        name = left.pop()
+        if name in ("host", "mine"):
+            return True
+        if name in variables and name not in seen:
+            seen.add(name)
+            left |= names_in(variables[name])
+    return False
+
+
+def mentions_hosts(data: Mapping[str, Any]) -> bool:
+    """Tell whether a job file has tasks on hosts, or steps that are done on one."""
+    defaults = data.get("defaults")
+    if isinstance(defaults, dict) and "hosts" in defaults:
+        return True
+    lists = [data.get(key) for key in ("tasks", "finally")]
+    entries = [one for some in lists if isinstance(some, list) for one in some]
+    return any(_mentions(one) for one in entries if isinstance(one, dict))
+
+
+def _mentions(entry: Mapping[str, Any]) -> bool:
+    lists = [entry.get(key) for key in SECTIONS]
+    steps = [one for some in lists if isinstance(some, list) for one in some]
+    return "hosts" in entry or any(isinstance(one, dict) and "delegate_to" in one for one in steps)
 
 
 def check_left(plans: Iterable[HostPlan | None], fleet: Fleet) -> None:

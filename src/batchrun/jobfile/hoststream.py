@@ -10,7 +10,6 @@ fill the window of the scheduler. Hosts vary fastest. With `batch` the hosts of 
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from batchrun.errors import SourceError
 from batchrun.jobfile.hostitems import HostItems
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.records import UnknownUntilRunError

@@ -62,7 +62,7 @@ class Identifier:
             host: Which host it is for; empty: none.
         """
         # No two of them write the same text: a name has no quote in it.
-        text = f"{host}{ascii(key)}" if host else ascii(key)
+        text = f"{host}{key!a}" if host else ascii(key)
         for before, name in self._slots:
             text += before + _text(params[name])
         text += self._tail

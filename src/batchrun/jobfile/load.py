@@ -17,7 +17,7 @@ from batchrun.jobfile.entries import (
 )
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.fleet import Fleet
-from batchrun.jobfile.hosts import check_left
+from batchrun.jobfile.hosts import check_left, mentions_hosts
 from batchrun.jobfile.include import with_includes
 from batchrun.jobfile.inventory import read_inventory
 from batchrun.jobfile.loaded import LoadedJob, Reading, program_names
@@ -35,7 +35,6 @@ from batchrun.jobfile.references import (
     find_registrations,
 )
 from batchrun.jobfile.schema import JobText
-from batchrun.jobfile.scope import Names
 from batchrun.jobfile.secrets import SecretNames
 from batchrun.jobfile.secretsource import Secrets, take_secrets
 from batchrun.jobfile.taking import take_entry
@@ -58,9 +57,7 @@ _ELSEWHERE = {
 }
 
 
-def read_file(
-    source: str | os.PathLike[str], *, tables: Tables, options: LoadOptions
-) -> LoadedJob:
+def read_file(source: str | os.PathLike[str], *, tables: Tables, options: LoadOptions) -> LoadedJob:
     """Read a job file; `-` is standard input, and paths are then those of the current directory.
 
     Raises:
@@ -144,7 +141,7 @@ class _Loading:
             defaults=good_defaults(top.defaults, self._problems),
             variables=frozenset(variables),
             limits=top.limits,
-            fleet=self._fleet(top, names),
+            fleet=self._fleet(top),
         )
         entries, automatic = with_ids(self._entries(top, context), self._problems)
         before = len(self._problems)
@@ -165,7 +162,9 @@ class _Loading:
         self._problems.raise_if_any()
         chosen = select(entries, self._options)
         check_selected(compiler.references, entries, registered, chosen, self._problems)
-        check_left([plans[one.id].frame.hosts for one in entries if one.id in chosen], context.fleet)
+        check_left(
+            [plans[one.id].frame.hosts for one in entries if one.id in chosen], context.fleet
+        )
         job = _job(
             top, name, compiler.base_dir, [plans[one.id] for one in entries if one.id in chosen]
         )
@@ -177,15 +176,20 @@ class _Loading:
             registered=registered,
             secrets=secrets,
             fleet=context.fleet,
+            host_key=top.host_key or "",
             file=file,
             text=text,
         )
         return LoadedJob(job, reading)
 
-    def _fleet(self, top: JobText, names: Names) -> Fleet:
+    def _fleet(self, top: JobText) -> Fleet:
         """Read the inventory, and what the command line wants of it."""
-        inventory = read_inventory(top.inventory, self._compiler, names, self._options)
-        return Fleet.of(inventory, self._options)
+        needed = mentions_hosts(self._data) or bool(self._options.hosts)
+        options = self._options
+        inventory = read_inventory(top.inventory, self._compiler, options.inventory, needed=needed)
+        if len(self._problems):
+            return Fleet(inventory=inventory)  # who is meant is not known for certain
+        return Fleet.of(inventory, options)
 
     def _secrets(self, top: JobText, names: Any) -> Secrets | None:
         """Check the secrets; None: the job has none."""

@@ -85,6 +85,7 @@ class Reading:
     secrets: Secrets | None = None
     #: The hosts that are known.
     fleet: Fleet = field(default_factory=Fleet)
+    host_key: str = ""
     #: The name of the file as it was given, and its text.
     file: str = ""
     text: bytes = b""
@@ -105,6 +106,8 @@ class LoadedJob:
         #: The name of the file as it was given, and its text.
         self.file = reading.file
         self.text = reading.text
+        #: What becomes of hosts whose key is not known; empty: the file does not say.
+        self.host_key = reading.host_key
         #: Tasks whose items are kept for a resume although they are in a file: it is a
         #: temporary one.
         self.keep_items: set[str] = set()
@@ -114,7 +117,8 @@ class LoadedJob:
         self._variables = reading.variables
         self._problems = reading.problems
         self._registered = reading.registered
-        self._fleet = reading.fleet
+        #: The hosts that are known, and which of them the command line wants.
+        self.fleet = reading.fleet
         self._run: dict[str, Any] = {"id": ""}
         self._binding = Binding(run_id="", started_at=time.time())
         self._per_target = _per_target(job)
@@ -137,7 +141,7 @@ class LoadedJob:
             earlier=binding.earlier,
             base_dir=self.job.base_dir,
             results=Results(self._registered),
-            fleet=self._fleet,
+            fleet=self.fleet,
             limits=self.job.limits,
             where=self._problems.where,
         )
@@ -219,7 +223,7 @@ class LoadedJob:
         maker = UnitMaker(plan, names, self._desk, settled)
         if plan.frame.hosts is None:
             return PlannedStream(plan, maker, self._items(plan, names, waker), settled)
-        hosts = plan.frame.hosts.open(names, self._fleet)
+        hosts = plan.frame.hosts.open(names, self.fleet, plan.frame.connect_timeout_s)
         items = HostItems(self._items(plan, names, waker), readers=len(hosts))
         return HostStream(plan, hosts, maker, items, settled)
 

@@ -153,6 +153,9 @@ def _inventory(raw: object) -> Any:
         if key not in parts:
             message = f"`{key}` is no part of an inventory{did_you_mean(key, parts)}"
             raise ValueError(message)
+    if "command" in raw and len(raw) > 1:
+        message = "a `command` says everything; take the other keys away"
+        raise ValueError(message)
     return raw
 
 
@@ -191,6 +194,36 @@ _DURATION = {"type": ["string", "number"], "examples": ["90s", "10m", "1h30m"]}
 _TEXT_OR_LIST = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _SHARE = {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?\s*%?$|\{\{"}
 _EXPRESSION = {"type": "string", "pattern": r"\{\{"}
+_SETTINGS = {
+    "user": _TEXT,
+    "port": {"type": ["integer", "string"], "minimum": 1, "maximum": 65535},
+    "identity": _TEXT_OR_LIST,
+    "jump": _TEXT,
+    "vars": {"type": "object"},
+}
+
+
+def _settings(**more: Any) -> dict[str, Any]:
+    """Write the schema of what can be said about hosts."""
+    return {
+        "type": ["object", "null"],
+        "properties": {**_SETTINGS, **more},
+        "additionalProperties": False,
+    }
+
+
+_HOSTS = _settings(address=_TEXT, groups=_TEXT_OR_LIST)
+_GROUPS = {"anyOf": [_TEXT_OR_LIST, _settings(hosts=_TEXT_OR_LIST)]}
+_INVENTORY = {
+    "type": "object",
+    "properties": {
+        "defaults": _settings(),
+        "hosts": {"anyOf": [_TEXT_OR_LIST, {"type": "object", "additionalProperties": _HOSTS}]},
+        "groups": {"type": "object", "additionalProperties": _GROUPS},
+        "command": {"type": "array", "items": _TEXT, "minItems": 1},
+    },
+    "additionalProperties": False,
+}
 
 Text: TypeAlias = Annotated[str, PlainValidator(_text), WithJsonSchema(_TEXT)]
 Identifier: TypeAlias = Annotated[str, PlainValidator(_identifier), WithJsonSchema(_TEXT)]
@@ -218,7 +251,7 @@ HostKey: TypeAlias = Annotated[
     str, PlainValidator(_host_key), WithJsonSchema({"enum": list(_HOST_KEY)})
 ]
 Inventory: TypeAlias = Annotated[
-    Any, PlainValidator(_inventory), WithJsonSchema({"type": ["string", "object"]})
+    Any, PlainValidator(_inventory), WithJsonSchema({"anyOf": [_TEXT, _INVENTORY]})
 ]
 Texts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_texts), WithJsonSchema(_TEXT_OR_LIST)]
 RetryOn: TypeAlias = Annotated[

@@ -32,6 +32,9 @@ class LoadOptions:
     inventory: str = ""
     #: Node sets (`-w`): each task keeps of its hosts only these; empty: all.
     hosts: tuple[str, ...] = ()
+    #: Each several node sets: only hosts that are in each of these, too (a run that goes on with
+    #: one that left hosts out).
+    within: tuple[tuple[str, ...], ...] = ()
     #: Node sets (`-x`): no task keeps these.
     exclude: tuple[str, ...] = ()
     #: As root, obey files that others can write as well.
@@ -61,6 +64,8 @@ class StepDescription:
     sudo: str = ""
     sudo_password: bool = False
     ignore_errors: bool = False
+    #: Where it runs instead of on the unit's host, as written; `local`: on this machine.
+    delegate_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +78,16 @@ class TaskDescription:
     #: Line in the job file; None when it is not known.
     line: int | None
     needs: tuple[str, ...] = ()
-    #: The source of its items, as written; empty: it has one unit.
+    #: The source of its items, as written; empty: it has none.
     foreach: str = ""
+    #: The hosts that its units are for, as written; empty: none.
+    hosts: str = ""
+    #: The names of these hosts; None: not known before it begins.
+    host_names: tuple[str, ...] | None = None
+    pick: int | None = None
+    per_host: int = 1
+    connect_timeout_s: float | None = None
+    ignore_unreachable: bool = False
     #: How many units; None: unknown until it runs.
     units: int | None = None
     when: str = ""
@@ -91,6 +104,8 @@ class TaskDescription:
     final: bool = False
     #: Of `needs`, those of which each unit awaits only the one with its own item.
     needs_per_item: tuple[str, ...] = ()
+    #: The same for those with its own host.
+    needs_per_host: tuple[str, ...] = ()
     #: The name of its result; empty: it is not kept.
     register: str = ""
     #: Names of results that its templates use.

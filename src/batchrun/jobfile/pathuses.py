@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.intersection import ANY_DEPTH
-from batchrun.jobfile.plan import TaskPlan
+from batchrun.jobfile.places import is_local_parameter
+from batchrun.jobfile.plan import TaskPlan, Work
 from batchrun.jobfile.scalars import is_null
 from batchrun.jobfile.template import is_template, split
 from batchrun.model.operation import Operation, PathUse
@@ -23,6 +24,9 @@ __all__ = ["Use", "uses_of"]
 
 #: Names that have another value in each unit.
 _PER_UNIT = frozenset({"item", "index", "output", "mine", "failed", "host"})
+#: Begins the name of what the paths of hosts lie on, and that of a login directory.
+_HOST_MARK = "\x03"
+_LOGIN = "/\x03~"
 #: Making the same thing twice is the same as making it once.
 _MADE_ONCE = frozenset({"mkdir", "touch"})
 #: What stands for an insertion: the number of its text, between two characters of no path.
@@ -116,7 +120,7 @@ def _usual_uses(entry: Entry, number: int) -> list[Use] | None:
     modifiers, operation, raw = entry.modifiers, entry.operation, entry.raw
     if modifiers.foreach is not None or modifiers.creates is not None:
         return None
-    if modifiers.removes is not None or modifiers.output or operation is None:
+    if modifiers.removes is not None or modifiers.output or operation is None or entry.on_hosts:
         return None
     given = raw if isinstance(raw, dict) else {operation.main.removesuffix("_"): raw}
     made = operation.name in _MADE_ONCE
@@ -150,28 +154,41 @@ class _Reader:
         self._base_dir = base_dir
         self._own = _PER_UNIT | plan.frame.variables.keys()
         self._items: list[_Place] | None = None
+        #: Where the paths lie that are read now: those of hosts are others than those here.
+        self._root = ""
 
     def uses(self) -> Iterator[Use]:
         """Yield them, in the order in which they are written."""
         yield from self._source()
-        yield from self._work(self._plan.entry)
+        yield from self._work(self._plan)
         if self._plan.frame.steps is not None:
-            for steps in self._plan.frame.steps.sections.values():
-                for step in steps:
-                    yield from self._work(step.entry)
+            for step in self._plan.frame.steps.all:
+                yield from self._work(step)
 
-    def _work(self, entry: Entry) -> Iterator[Use]:
-        operation = entry.operation
+    def _work(self, work: Work) -> Iterator[Use]:
+        entry, operation = work.entry, work.entry.operation
+        root = self._root_of(work)
         if operation is not None and operation.uses:
-            yield from self._parameters(entry.raw, operation)
+            yield from self._parameters(entry.raw, operation, root)
+        self._root = root
         modifiers = entry.modifiers
         if modifiers.output:
             yield from self._each(modifiers.output["path"], _FILE_MADE)
         for guard in (modifiers.creates, modifiers.removes):
             if guard is not None:
                 yield from self._each(guard, _LOOKED_AT)
+        self._root = ""
 
-    def _parameters(self, raw: Any, operation: Operation) -> Iterator[Use]:
+    def _root_of(self, work: Work) -> str:
+        """Name what the paths of a piece of work lie on: only the same hosts are compared."""
+        if not work.on_host:
+            return ""
+        delegate = work.entry.modifiers.delegate_to
+        hosts = self._plan.frame.hosts
+        written = str(delegate) if delegate is not None else hosts.described if hosts else ""
+        return f"/{_HOST_MARK}{written.replace('/', ' ')}"
+
+    def _parameters(self, raw: Any, operation: Operation, root: str) -> Iterator[Use]:
         given = raw if isinstance(raw, dict) else {operation.main.removesuffix("_"): raw}
         for use in operation.uses:
             value = _used(use, given)
@@ -179,6 +196,7 @@ class _Reader:
                 continue
             sources = given.get(use.into.removesuffix("_")) if use.into else None
             made = operation.name in _MADE_ONCE
+            self._root = "" if is_local_parameter(operation.name, use.field) else root
             yield from self._each(value, use, made=made, sources=sources)
 
     def _each(
@@ -256,13 +274,13 @@ class _Reader:
     def _places(self, text: str, *, magic: bool = True) -> Iterator[_Place]:
         """Read one path."""
         if text.startswith("/") and not _is_special(text):
-            yield _Place(text if text[-1] != "/" else text.rstrip("/") or "/")
+            yield _Place(self._root + (text if text[-1] != "/" else text.rstrip("/") or "/"))
             return
         marked = self._marked(text)
         if marked is None:
             return
         if marked == "\x01!\x02":
-            yield from self._item_places()
+            yield from self._item_places() if not self._root else ()
             return
         for one in _alternatives(marked) if magic else [marked]:
             yield from self._place(one, magic=magic)
@@ -290,12 +308,13 @@ class _Reader:
     def _place(self, text: str, *, magic: bool) -> Iterator[_Place]:
         """Make a text without braces absolute and cut it where it is no longer known."""
         if text.startswith("~"):
-            text = os.path.expanduser(text)
+            text = text.removeprefix("~").lstrip("/") if self._root else os.path.expanduser(text)
         if not text.startswith("/"):
             # The same insertion at the start leads to the same place, wherever that is.
-            start = "" if text[:1] == "\x01" else self._base_dir.rstrip("/")
+            home = _LOGIN if self._root else self._base_dir.rstrip("/")
+            start = "" if text[:1] == "\x01" else home
             text = f"{start}/{text}"
-        parts = [part for part in text.split("/") if part not in ("", ".")]
+        parts = [part for part in f"{self._root}{text}".split("/") if part not in ("", ".")]
         fixed: list[str] = []
         for at, part in enumerate(parts):
             if _OWN.search(part):

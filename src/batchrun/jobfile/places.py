@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from batchrun.model.operation import Operation, OperationTable
 
-__all__ = ["HERE", "Tables", "is_local_parameter"]
+__all__ = ["HERE", "Tables", "as_tables", "is_local_parameter"]
 
 #: What `delegate_to` says for this machine.
 HERE = "local"
@@ -74,3 +74,8 @@ class Tables:
             return f"`{name}` works on this machine, not on hosts; {advice}"
         advice = _ON_THIS_MACHINE.get(name, "")
         return f"`{name}` is for hosts; say with `hosts` which ones{advice}"
+
+
+def as_tables(table: OperationTable | Tables) -> Tables:
+    """Take a plain table as that of this machine."""
+    return table if isinstance(table, Tables) else Tables(here=table)

@@ -119,10 +119,14 @@ class StepsPlan:
     rescue_ok: bool = False
 
     @property
+    def all(self) -> tuple[StepPlan, ...]:
+        """Every step, of whichever section."""
+        return tuple(step for section in self.sections.values() for step in section)
+
+    @property
     def registers(self) -> tuple[str, ...]:
         """The names under which steps keep their results."""
-        steps = [step for section in self.sections.values() for step in section]
-        return tuple(step.frame.register for step in steps if step.frame.register)
+        return tuple(step.frame.register for step in self.all if step.frame.register)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +135,8 @@ class TaskFrame(Frame):
 
     #: The hosts that its units are for; None: for none.
     hosts: HostPlan | None = None
+    #: How long connecting to one of them may take; None: as the run says.
+    connect_timeout_s: float | None = None
     source: Source | None = None
     #: No item at all is an error.
     require: bool = False
@@ -172,7 +178,11 @@ class TaskPlan(Work):
     def needs_total(self) -> bool:
         """Whether all items must be known before the first unit: for shares of them."""
         batch = self.task.batch
-        return not self.task.on_hosts and batch is not None and any(one.percent is not None for one in batch.sizes)
+        return (
+            not self.task.on_hosts
+            and batch is not None
+            and any(one.percent is not None for one in batch.sizes)
+        )
 
 
 def as_late(plan: TaskPlan) -> TaskPlan:

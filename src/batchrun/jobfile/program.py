@@ -41,6 +41,10 @@ class Target:
 
     def unit(self, work: Work, operation: str, rendered: Rendered) -> Unit:
         """Make the unit of one operation."""
+        params = rendered.params
+        if work.delegate is not None and self.origin.host and work.frame.is_command:
+            # It runs elsewhere, and still is for this host.
+            params = {**params, "env": {"BATCHRUN_HOST": self.origin.host, **params.get("env", {})}}
         return Unit(
             task_id=self.task_id,
             index=self.origin.index,
@@ -49,7 +53,7 @@ class Target:
             operation=operation,
             host=self.origin.host,
             place=self.place if work.delegate is None else rendered.place,
-            params=rendered.params,
+            params=params,
             around=rendered.around,
             verdict=rendered.verdict,
             timeout_s=work.frame.timeout_s,

@@ -93,7 +93,7 @@ class Order:
         return bool(self._before(task_id).complete & self._bits[earlier])
 
     def is_same_target(self, earlier: str, task_id: str) -> bool:
-        """Tell whether a task's unit of the same item or host has ended when one of another begins."""
+        """Tell whether the unit of the same item or host has ended when one of a task begins."""
         return bool(self._before(task_id).same_target & self._bits[earlier])
 
     def _before(self, task_id: str) -> _Before:

@@ -86,8 +86,7 @@ def _need(raw: object) -> Need:
         if per == one:
             return Need(task_id=_text(raw["task"]), per=one)
     message = (
-        "write `per: host` or `per: item`, or leave `per` away to wait for all of it, not "
-        f"{per!r}"
+        f"write `per: host` or `per: item`, or leave `per` away to wait for all of it, not {per!r}"
     )
     raise ValueError(message)
 
@@ -187,7 +186,7 @@ def _result_name(raw: object) -> str:
 
 def _hosts(raw: object) -> Any:
     if is_null(raw) or raw in ("", []):
-        message = "names no host; write a node set, such as web[1-3] or \"@web\", or a list of them"
+        message = 'names no host; write a node set, such as web[1-3] or "@web", or a list of them'
         raise ValueError(message)
     if isinstance(raw, dict):
         message = "write a node set, such as web[1-3], or a list of them; settings of hosts belong "

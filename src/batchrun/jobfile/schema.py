@@ -113,7 +113,9 @@ class JobText(BaseModel):
     order: Order = Field("concurrent", description="sequential: each task needs the one before.")
     inventory: Inventory = Field(None, description="The hosts: a file, a mapping, or a command.")
     fanout: Count | None = Field(None, description="Most hosts at once.")
-    host_key: HostKey | None = Field(None, description="What becomes of hosts whose key is not known.")
+    host_key: HostKey | None = Field(
+        None, description="What becomes of hosts whose key is not known."
+    )
     procs: CountOrZero | None = Field(None, description="Worker processes; 0: in this process.")
     max_fail: Share | None = Field(None, description="More failures than this stop the run.")
     deadline: Duration | None = Field(None, description="Wall time of the whole run.")

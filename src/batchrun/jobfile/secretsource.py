@@ -14,9 +14,9 @@ from batchrun.jobfile.entries import compute_now
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.paths import PathRules, path_renderer
 from batchrun.jobfile.problems import Path, did_you_mean
+from batchrun.jobfile.quietcommand import MOST_BYTES, QuietCommands
 from batchrun.jobfile.scalars import is_null, text_of
 from batchrun.jobfile.scope import Names
-from batchrun.jobfile.secretcommand import MOST_BYTES, SecretCommands
 from batchrun.jobfile.template import is_template
 from batchrun.model.secret import SHORTEST
 from batchrun.ops.paths import shown
@@ -172,7 +172,7 @@ class Secrets:
 
     def __init__(self, declared: Mapping[str, Declared], base_dir: str) -> None:
         self._declared = declared
-        self._commands = SecretCommands(base_dir)
+        self._commands = QuietCommands(base_dir)
         self._answers: dict[str, str] = {}
 
     @property
@@ -215,7 +215,7 @@ class Secrets:
             case FileSecret(path=path):
                 value = _from_file(name, path)
             case CommandSecret(argv=argv):
-                value = self._commands.read(name, argv)
+                value = self._commands.read(f"the secret `{name}`", argv)
             case PromptSecret():
                 value = self._answered(name)
             case unreachable:

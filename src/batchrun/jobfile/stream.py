@@ -12,7 +12,14 @@ from batchrun.jobfile.units import NO_ITEM, UnitMaker, Which
 from batchrun.model.ports import Drawn
 from batchrun.model.unit import Unit
 
-__all__ = ["DRAWN_AT_ONCE", "PlannedStream", "missing_items", "one_item", "unknown_items", "unknown_unit"]
+__all__ = [
+    "DRAWN_AT_ONCE",
+    "PlannedStream",
+    "missing_items",
+    "one_item",
+    "unknown_items",
+    "unknown_unit",
+]
 
 #: Units that are left out before others have their turn.
 DRAWN_AT_ONCE = 256
@@ -49,11 +56,7 @@ class PlannedStream:
 
     @property
     def hosts(self) -> int | None:
-<<<<<<< HEAD
-        """For how many hosts there will be units: tasks on hosts are not planned here."""
-=======
         """For how many hosts there will be units: for none."""
->>>>>>> hostload
         return None
 
     @property

@@ -4,7 +4,14 @@ from collections.abc import Collection, Mapping
 
 from batchrun.jobfile.problems import close_to, did_you_mean, slip_in
 
-__all__ = ["hint_for", "hint_in_find", "hint_in_source", "key_meant_by", "word_meant"]
+__all__ = [
+    "hint_for",
+    "hint_in_find",
+    "hint_in_source",
+    "key_meant_by",
+    "setting_meant_by",
+    "word_meant",
+]
 
 
 def _by_word(rows: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
@@ -35,6 +42,14 @@ _KEYS = _by_word(
         "checksum": "sha256sum md5sum hash",
         "write": "content put",
         "replace": "sed lineinfile blockinfile substitute",
+        "hosts": "host nodes node servers server target targets",
+        "batch": "serial rolling wave waves",
+        "delegate_to": "delegate run_on local_action",
+        "ignore_unreachable": "skip_unreachable",
+        "pick": "run_once",
+        "connect_timeout": "ssh_timeout connection_timeout",
+        "fanout": "forks parallel_hosts",
+        "inventory": "inventories hosts_file",
         "foreach": "with_items with_list with_fileglob loop items for each for_each",
         "needs": "depends_on depends after requires dependencies require_tasks",
         "when": "if condition",
@@ -130,6 +145,31 @@ def key_meant_by(word: str, known: Collection[str]) -> str | None:
     ('needs', 'procs')
     """
     return _first_known(_KEYS.get(word, ()), known)
+
+
+#: What other tools call the settings of a host or a group.
+_SETTINGS = _by_word(
+    {
+        "address": "host hostname ip addr ansible_host ansible_ssh_host host_name",
+        "user": "username login ansible_user ansible_ssh_user ssh_user remote_user",
+        "port": "ssh_port ansible_port ansible_ssh_port",
+        "identity": "key keys key_file identity_file identityfile ssh_key private_key "
+        "ansible_ssh_private_key_file",
+        "jump": "proxy proxy_jump proxyjump bastion gateway jump_host via",
+        "vars": "variables data facts",
+        "groups": "group tags roles",
+        "hosts": "members nodes children",
+    }
+)
+
+
+def setting_meant_by(word: str, known: Collection[str]) -> str | None:
+    """Return the setting of an inventory that other tools have this word for; None: none.
+
+    >>> setting_meant_by("ansible_host", ["address", "user"])
+    'address'
+    """
+    return _first_known(_SETTINGS.get(word.lower(), ()), known)
 
 
 def _first_known(words: Collection[str], known: Collection[str]) -> str | None:

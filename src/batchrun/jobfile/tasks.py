@@ -13,7 +13,7 @@ from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.entries import Entry, Kind, TaskContext
 from batchrun.jobfile.fields import Compiler, Reference
 from batchrun.jobfile.foreach import compile_source, items_required
-from batchrun.jobfile.hosts import compile_hosts
+from batchrun.jobfile.hosts import check_host_modifiers, check_told_apart, compile_hosts
 from batchrun.jobfile.plan import StepsPlan, TaskFrame, TaskPlan
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.richvalues import ASK
@@ -85,6 +85,7 @@ class TaskCompiler:
         given = _NOTHING_GIVEN
         if entry.operation is not None:
             given = compile_given(entry, entry.operation, common.compiler)
+            check_told_apart(entry, entry, common.frame.hosts, self._context.problems)
         uses = _uses(references[before:])
         return TaskPlan(
             entry=entry,
@@ -129,12 +130,16 @@ class TaskCompiler:
         )
         _check_limits(held["limit"], entry, context)
         _check_batch(entry, context)
+        check_host_modifiers(entry, context.problems)
         steps: StepsPlan | None = None
         done: Sequence[tuple[Operation, Mapping[str, Any]]] = ()
         if operation is not None:
             work = compile_frame(entry, operation, inner, context)
         elif entry.has_steps:
             work, steps, done = _steps(entry, inner, context)
+            for step in steps.all:
+                if step.on_host and step.delegate is None:
+                    check_told_apart(step.entry, entry, hosts, context.problems)
         else:
             compile_condition(modifiers.when, (*entry.path, "when"), inner)
             return None
@@ -143,6 +148,7 @@ class TaskCompiler:
             **work,
             timeout_s=modifiers.timeout if given_s is None else given_s,
             hosts=hosts,
+            connect_timeout_s=modifiers.connect_timeout,
             source=source,
             require=items_required(modifiers.foreach),
             variables=variables,
@@ -169,7 +175,8 @@ class TaskCompiler:
         if key not in self._compilers:
             known = {"run", "run.summary", "results"} if entry.final else {"run", "results"}
             outer = replace(
-                context.compiler.with_names(known), elsewhere={**_NO_ITEM, **_NO_HOST, **_NOT_IN_FOREACH}
+                context.compiler.with_names(known),
+                elsewhere={**_NO_ITEM, **_NO_HOST, **_NOT_IN_FOREACH},
             )
             own = {*(_NO_ITEM if with_items else ()), *(_NO_HOST if on_hosts else ())}
             told = {**_NO_ITEM, **_NO_HOST, **_NOT_HERE}

@@ -35,7 +35,7 @@ class Which(NamedTuple):
     """What tells a unit from the others of its task."""
 
     #: Its position, from 1.
-    index: int
+    position: int
     #: `NO_ITEM`: it has none.
     item: Any = NO_ITEM
     #: Position of the item, from 1.
@@ -91,7 +91,7 @@ class UnitMaker:
                 if self._is_plain:
                     params = rendering.params(self._names)
                 elif not plan.late:
-                    params, around = self._surrounded(which.index)
+                    params, around = self._surrounded(which.position)
                 if self._held:
                     held = self._named()
         except ValueError as error:
@@ -101,14 +101,14 @@ class UnitMaker:
         limits, locks, machine_locks = held
         identity = b""
         if self._identify is not None and verdict is None:
-            identity = self._identify(params, around, self._key, which.index, self._host)
+            identity = self._identify(params, around, self._key, which.position, self._host)
             if self._settled.earlier is not None:
                 verdict = self._settled.verdict(identity, partial(self._origin, which, label))
                 if verdict is LEFT_OUT:
                     return None
         unit = Unit(
             task_id=plan.task.id,
-            index=which.index,
+            index=which.position,
             label=label,
             operation=plan.task.operation,
             host=self._host,
@@ -130,9 +130,9 @@ class UnitMaker:
     def _origin(self, which: Which, label: str) -> Origin:
         """Say which unit a result is of."""
         if which.item is NO_ITEM:
-            return Origin(index=which.index, host=self._host)
+            return Origin(index=which.position, host=self._host)
         return Origin(
-            index=which.index, item=which.item, label=label, key=self._key, host=self._host
+            index=which.position, item=which.item, label=label, key=self._key, host=self._host
         )
 
     def _enter(self, which: Which) -> str:
@@ -153,9 +153,7 @@ class UnitMaker:
             else:
                 label, self._key = _label(item, chunked=self._plan.frame.chunked), _key(item)
         if self._keeps_scope:
-            names["mine"] = Lookup(
-                partial(self._desk.results.mine, key=self._key, host=self._host)
-            )
+            names["mine"] = Lookup(partial(self._desk.results.mine, key=self._key, host=self._host))
         return label
 
     def _skipped(self) -> Skipped | None:

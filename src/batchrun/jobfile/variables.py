@@ -17,7 +17,7 @@ from batchrun.jobfile.scope import BUILT_IN, Definition, Names
 from batchrun.jobfile.template import is_template, split
 from batchrun.jobfile.trust import Trust
 
-__all__ = ["check_names", "compile_variables", "cycle_in", "job_variables", "new_scope"]
+__all__ = ["check_names", "compile_variables", "cycle_in", "job_variables", "names_in", "new_scope"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = frozenset(
@@ -66,7 +66,7 @@ def compile_variables(
     """Compile variables that may refer to each other, and note circles."""
     compiled = {name: compiler.anything(raw, (*path, name)) for name, raw in written.items()}
     uses = {
-        name: sorted(_names_in(written[name]) & set(written))
+        name: sorted(names_in(written[name]) & set(written))
         for name, value in compiled.items()
         if not isinstance(value, Constant)
     }
@@ -76,11 +76,12 @@ def compile_variables(
     return compiled
 
 
-def _names_in(raw: Any) -> set[str]:
+def names_in(raw: Any) -> set[str]:
+    """Return the names that the templates in a value use."""
     if isinstance(raw, dict):
-        return {name for one in raw.values() for name in _names_in(one)}
+        return {name for one in raw.values() for name in names_in(one)}
     if isinstance(raw, list):
-        return {name for one in raw for name in _names_in(one)}
+        return {name for one in raw for name in names_in(one)}
     if not isinstance(raw, str) or not is_template(raw):
         return set()
     try:

@@ -154,6 +154,15 @@ class Recorded:
             yield event
         yield from map(note_of, notes[at:])
 
+    def hosts(self) -> list[str]:
+        """Return the hosts that units were for, sorted.
+
+        Raises:
+            JournalError: the record is damaged.
+        """
+        rows = self._all("SELECT DISTINCT host FROM attempts WHERE host NOT NULL ORDER BY host")
+        return [read_text(row["host"]) for row in rows]
+
     def notes(self) -> list[Note]:
         """Return what people were told while it ran, in order."""
         with self.reading():

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-__all__ = ["HOST_KEY_POLICIES", "HostAccess"]
+from batchrun.model.host import Host
+
+__all__ = ["HOST_KEY_POLICIES", "HostAccess", "ReachedHost"]
 
 #: What becomes of a host whose key is not known.
 HOST_KEY_POLICIES: tuple[str, ...] = ("strict", "accept-new", "off")
@@ -22,5 +24,24 @@ class HostAccess:
     connect_timeout_s: float | None = None
     #: One of `HOST_KEY_POLICIES`; empty: nothing is said.
     host_key: str = ""
-    #: Most hosts at once; None: nothing is said.
-    fanout: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachedHost:
+    """How a host would be reached; nobody has tried."""
+
+    host: Host
+    #: Address, or name for the resolver.
+    address: str = ""
+    port: int = 0
+    user: str = ""
+    #: Hosts to go through, the nearest first.
+    jump: tuple[str, ...] = ()
+    #: The program whose input and output would be the connection; empty: none.
+    proxy_command: str = ""
+    #: The private key files that would be tried, those that are there.
+    identity: tuple[str, ...] = ()
+    #: Whether its key is known; None: nobody can tell.
+    is_known: bool | None = None
+    #: Why it cannot be reached, as far as that is known without trying; empty: it may be.
+    problem: str = ""

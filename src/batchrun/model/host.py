@@ -23,6 +23,8 @@ class Host:
     identity: tuple[str, ...] = ()
     #: Hosts to go through, as in `ssh -J`; empty: as the SSH configuration says; `none`: none.
     jump: str = ""
+    #: How long connecting to it may take, in seconds; None: as the run says.
+    connect_timeout_s: float | None = None
     #: The groups of the inventory that it is in, sorted.
     groups: tuple[str, ...] = ()
     #: Its variables, those of its groups and of the inventory's defaults included.

@@ -1,6 +1,6 @@
 """What a job file describes, as the engine needs it: tasks, their order and their limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +13,7 @@ __all__ = [
     "RetryPolicy",
     "Task",
     "WaveSize",
+    "wave_size",
 ]
 
 #: Most hosts at once, when nobody says.
@@ -65,6 +66,28 @@ class WaveSize:
     count: int | None = None
     #: Share of the task's units, over 0 to 100, rounded down, at least one unit.
     percent: float | None = None
+
+
+def wave_size(sizes: Sequence[WaveSize], number: int, total: int | None) -> int:
+    """Return how many units, or hosts, a wave may have.
+
+    >>> [wave_size([WaveSize(count=1), WaveSize(percent=10)], n, 25) for n in (1, 2, 3)]
+    [1, 2, 2]
+
+    Args:
+        sizes: What `batch` says; the last one repeats.
+        number: Which wave, from 1.
+        total: Units, or hosts, of the task; a percentage of an unknown total is one.
+    """
+    size = sizes[min(number, len(sizes)) - 1]
+    if size.count is not None:
+        return max(size.count, 1)
+    if total is None or size.percent is None:
+        return 1
+    from fractions import Fraction  # noqa: PLC0415 - workers load this module, and never ask
+
+    # By the digits that were written: 33.3 % of 1000 are 333, though 33.3 * 10 is a bit less.
+    return max(int(Fraction(str(size.percent)) * total / 100), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

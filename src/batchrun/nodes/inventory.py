@@ -150,9 +150,9 @@ class Inventory:
         return self._machine.members(group) or None if own is None else own
 
     def group_names(self, source: str) -> Sequence[str]:
-        """Return the names of the groups."""
+        """Return the names of its groups; of this machine's when it has none."""
         own = () if source else tuple(self.groups)
-        return (*own, *(self._machine.names(source) or ()))
+        return own or self._machine.names(source) or ()
 
     def knows(self, name: str) -> bool:
         """Whether it, or else this machine, names a host."""
@@ -164,6 +164,10 @@ def build_inventory(
 ) -> Inventory:
     """Put together what is said about hosts; mistakes are noted and left out."""
     return _Builder(defaults, hosts, groups, note).inventory()
+
+
+class _BrokenGroupError(NodeSetError):
+    """A group that another one refers to is wrong itself, which was told."""
 
 
 class _Builder:
@@ -188,6 +192,7 @@ class _Builder:
         self._rows = {row.name: row for row in groups}
         self._members: dict[str, Sequence[str]] = {}
         self._open: list[str] = []
+        self._broken: set[str] = set()
 
     def inventory(self) -> Inventory:
         """Build it."""
@@ -253,15 +258,18 @@ class _Builder:
         if row.name in self._open:
             circle = " -> ".join([*self._open[self._open.index(row.name) :], row.name])
             self._note(place, f"the groups contain each other in a circle: {circle}")
-            return []
+            raise _BrokenGroupError(circle)
         self._open.append(row.name)
         try:
             return list(evaluate(row.nodes, self))
+        except _BrokenGroupError:
+            self._broken.add(row.name)
         except NodeSetError as error:
             self._note(place, str(error))
-            return []
+            self._broken.add(row.name)
         finally:
             self._open.pop()
+        return []
 
     def all_hosts(self) -> Sequence[str]:
         """Return the hosts that have an entry: what only groups name is not known yet."""
@@ -272,7 +280,10 @@ class _Builder:
         if not source and group == "*":
             return self.all_hosts() or None
         if not source and (group in self._rows or group in self._named):
-            return self._group(group)
+            found = self._group(group)
+            if group in self._broken:
+                raise _BrokenGroupError(group)
+            return found
         return self._machine.members(group, source) or None
 
     def group_names(self, source: str) -> Sequence[str]:

@@ -4,11 +4,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from batchrun.errors import NodeSetError
 
 __all__ = ["MachineGroups"]
+
+_Answer = TypeVar("_Answer")
 
 
 class MachineGroups:
@@ -25,12 +27,13 @@ class MachineGroups:
         if known is not None and name not in known:
             return []
         prefix = f"{source}:" if source else ""
-        return self._asked(lambda: list(self._node_set(f"@{prefix}{name}")), missing=[])
+        return self._asked(lambda: self._written_out(f"@{prefix}{name}"), missing=[])
 
     def names(self, source: str = "") -> list[str] | None:
         """Return the names of the groups; None: the source cannot list them."""
         self._check(source)
-        return self._asked(lambda: list(self._resolver.grouplist(source or None)), missing=None)
+        listed: list[str] | None = None
+        return self._asked(lambda: list(self._resolver.grouplist(source or None)), missing=listed)
 
     def all(self, source: str = "") -> list[str]:
         """Return every host that a source knows.
@@ -41,7 +44,7 @@ class MachineGroups:
         if not source and not self._sources:
             return []
         self._check(source)
-        return self._asked(lambda: list(self._node_set(f"@{source}:*" if source else "@*")), [])
+        return self._asked(lambda: self._written_out(f"@{source}:*" if source else "@*"), [])
 
     @property
     def sources(self) -> Sequence[str]:
@@ -65,12 +68,12 @@ class MachineGroups:
     def _sources(self) -> list[str]:
         return self._asked(lambda: list(self._resolver.sources()), missing=[])
 
-    def _node_set(self, text: str) -> Any:
+    def _written_out(self, text: str) -> list[str]:
         from ClusterShell.NodeSet import NodeSet  # noqa: PLC0415 - rarely needed
 
-        return NodeSet(text, resolver=self._resolver)
+        return list(NodeSet(text, resolver=self._resolver))
 
-    def _asked(self, ask: Callable[[], Any], missing: Any) -> Any:
+    def _asked(self, ask: Callable[[], _Answer], missing: _Answer) -> _Answer:
         """Ask; a group, or a way to list them, that is not there gives `missing`.
 
         Raises:

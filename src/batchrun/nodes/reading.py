@@ -209,15 +209,15 @@ def check_name(name: str, written: str) -> None:
     if not name:
         message = f"there is no name in `{written}`"
         raise NodeSetError(message)
+    if name.startswith("-"):
+        message = f"`{written}` begins with `-`, as no host does"
+        raise NodeSetError(message)
     bad = _BAD_IN_NAME.search(name)
     if bad is not None:
         message = (
             f"`{bad[0]}` in `{written}` cannot be in the name of a host; hosts are separated by "
             "`,` or blanks"
         )
-        raise NodeSetError(message)
-    if name.startswith("-"):
-        message = f"`{written}` begins with `-`, as no host does"
         raise NodeSetError(message)
 
 

@@ -17,7 +17,7 @@ from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.removing import Removing, count, remove
 from batchrun.ops.tree.selection import Selection, selection
 
-__all__ = ["OPERATIONS", "Delete", "delete"]
+__all__ = ["OPERATIONS", "Delete", "allowed_deletions", "delete"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +55,13 @@ def _check(given: Mapping[str, Any]) -> list[str]:
     limit = given.get("max_delete")
     if isinstance(limit, str):
         try:
-            _allowed(limit, 0)
+            allowed_deletions(limit, 0)
         except OperationError as error:
             problems.append(str(error))
     return problems
 
 
-def _allowed(limit: int | str, seen: int) -> float:
+def allowed_deletions(limit: int | str, seen: int) -> float:
     """Return how many entries may be deleted of those that are there."""
     text = str(limit).strip()
     number = text.removesuffix("%").strip()
@@ -148,7 +148,7 @@ def _check_limit(
             meant, seen = meant + below[0], seen + below[1]
     for parent in parents:
         seen += len(os.listdir(parent or "."))
-    if meant > _allowed(limit, seen):
+    if meant > allowed_deletions(limit, seen):
         raise refusal(
             f"{meant} of {seen} entries would be deleted, which is more than max_delete "
             f"({limit}) allows; nothing was deleted"

@@ -8,9 +8,9 @@ from batchrun.model.operation import Context
 from batchrun.ops.failures import refusal
 from batchrun.ops.paths import shown
 
-__all__ = ["check_deletable", "mount_points", "real_path"]
+__all__ = ["SYSTEM_DIRECTORIES", "check_deletable", "mount_points", "real_path"]
 
-_SYSTEM = frozenset(
+SYSTEM_DIRECTORIES = frozenset(
     {"bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "lost+found"}
     | {"media", "mnt", "nix", "opt", "proc", "root", "run", "sbin", "snap", "srv", "sys"}
     | {"tmp", "usr", "var"}
@@ -32,7 +32,7 @@ def check_deletable(path: str, context: Context, force: tuple[str, ...], *, is_d
         OperationError: it is `/`, a system directory, a home directory, a mount point, or the
             job's directory, or holds one of the last three.
     """
-    if not is_dir and os.path.basename(path) not in _SYSTEM:
+    if not is_dir and os.path.basename(path) not in SYSTEM_DIRECTORIES:
         return
     real = real_path(path)
     reason = _reason(real, context.settings.base_dir, is_dir=is_dir)
@@ -57,7 +57,7 @@ def _reason(real: str, base_dir: str, *, is_dir: bool) -> str:
     """Say why a path is protected; empty when it is not."""
     if real == "/":
         return "is the root of the filesystem"
-    if os.path.dirname(real) == "/" and os.path.basename(real) in _SYSTEM:
+    if os.path.dirname(real) == "/" and os.path.basename(real) in SYSTEM_DIRECTORIES:
         return "is a system directory"
     if not is_dir:
         return ""

@@ -42,7 +42,7 @@ done
 #: Where the shell finds the board, and behind it what it keeps open.
 _BOARD_FD = 3
 #: By which the processes of units are known, and those of programs that give items or secrets.
-_COOKIES = (b"BATCHRUN_UNIT", b"BATCHRUN_ITEMS", b"BATCHRUN_SECRET")
+_COOKIES = (b"BATCHRUN_UNIT", b"BATCHRUN_ITEMS", b"BATCHRUN_QUIET")
 
 #: Kept open by every shell, and handed to every worker: locks that shall last as long as anything
 #: that this process has started. One set for all runs of a process, for they die together.

@@ -14,10 +14,10 @@ from batchrun.ops.paths import shown
 if TYPE_CHECKING:
     from batchrun.model.outcome import Outcome
 
-__all__ = ["RefusedError", "check_validate", "validate"]
+__all__ = ["VALIDATE_LIMIT_S", "RefusedError", "check_validate", "validate"]
 
 #: A validator reads one file; one that takes longer waits for something that does not come.
-_LIMIT_S = 300.0
+VALIDATE_LIMIT_S = 300.0
 _MOST_LINES = 3
 _MOST_CHARACTERS = 300
 
@@ -71,7 +71,7 @@ def validate(argv: tuple[str, ...], new: str, path: str, context: Context) -> No
 def _reason(outcome: "Outcome", output: Output) -> str:
     """Say how the validator ended, and what it said last."""
     if isinstance(outcome, TimedOut):
-        return f" (it did not answer within {_LIMIT_S:.0f} s)"
+        return f" (it did not answer within {VALIDATE_LIMIT_S:.0f} s)"
     why = getattr(outcome, "message", outcome.kind)
     stream = output.stderr or output.stdout
     text = (stream.tail or stream.head).decode("utf-8", "surrogateescape")
@@ -85,7 +85,7 @@ class _Limited:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        own = time.monotonic() + _LIMIT_S
+        own = time.monotonic() + VALIDATE_LIMIT_S
         theirs = context.deadline
         self.deadline: float | None = own if theirs is None else min(own, theirs)
 

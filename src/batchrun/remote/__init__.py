@@ -10,6 +10,9 @@ __all__ = ["OPERATIONS"]
 #: Each family's module, and the operations in it, in the order of the reference.
 _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "command": ("run", "script"),
+    "files": ("mkdir", "link", "perms"),
+    "delete": ("delete",),
+    "textfiles": ("write", "template"),
 }
 
 #: Every operation on hosts, by name; a family is imported when one of its operations is asked for.

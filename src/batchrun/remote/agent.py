@@ -40,12 +40,15 @@ class AgentKey(paramiko.PKey):  # type: ignore[misc]  # paramiko has no types
         self._kind = _strings(blob)[0].decode(errors="replace")
 
     def get_name(self) -> str:
+        """Return its kind, such as `ssh-ed25519`."""
         return self._kind
 
     def asbytes(self) -> bytes:
+        """Return the public key."""
         return self.blob
 
     def can_sign(self) -> bool:
+        """Say that it is a private key."""
         return True
 
     def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> bytes:

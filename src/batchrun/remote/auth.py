@@ -10,9 +10,9 @@ import paramiko
 from batchrun.errors import UnreachableError
 from batchrun.remote.agent import AgentError
 from batchrun.remote.channels import Login, Wire
+from batchrun.remote.config import SshSettings
 from batchrun.remote.keyring import Candidate, Choice, Keyring
 from batchrun.remote.patience import Patience
-from batchrun.remote.standin import SshSettings
 
 __all__ = ["Password", "log_in"]
 
@@ -109,14 +109,12 @@ class _Attempt:
 
     def show_password(self, password: Password) -> bool:
         """Show the password in the way that the server takes it; True: logged in."""
-        if not self.methods:  # no key was shown, so it has not said yet
-            if self.wait(self.login.ask_nothing(self.user)):
-                return True
-        if "password" in self.methods and self.wait(
-            self.login.ask_password(self.user, password.get())
-        ):
+        # Where no key was shown, the server has not yet said what it takes.
+        if not self.methods and self.wait(self.login.ask_nothing(self.user)):
             return True
-        if "keyboard-interactive" not in self.methods or "password" in self.methods:
+        if "password" in self.methods:
+            return self.wait(self.login.ask_password(self.user, password.get()))
+        if "keyboard-interactive" not in self.methods:
             return False
         secret = password.get()
         return self.wait(

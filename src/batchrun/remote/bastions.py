@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from batchrun.errors import BatchrunError, UnreachableError
+from batchrun.errors import UnreachableError
 from batchrun.model.host import Host
 from batchrun.model.session import Stage
 from batchrun.remote.patience import Patience
@@ -31,6 +31,8 @@ class Asking:
     check: Callable[[], None]
     #: Told how far it is.
     stage: Stage
+    #: How long a connection may take; None: as the configuration says.
+    connect_s: float | None = None
     #: The hosts that are reached by way of this one.
     trail: tuple[Hashable, ...] = ()
 

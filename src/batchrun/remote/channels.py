@@ -373,6 +373,11 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
         self.goodbye = ""
         self._handler_table[MSG_SERVICE_ACCEPT] = lambda _: self._service.set()
 
+    def end(self) -> None:
+        """End the connection, also one that was never begun; its thread ends soon."""
+        self.close()
+        self.packetizer.close()
+
     @property
     def greeting(self) -> list[str]:
         """What the server said before the key exchange, line by line."""

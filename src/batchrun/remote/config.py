@@ -38,6 +38,7 @@ _ALIVE_COUNT = 3
 #: Every value of these counts, not only the first.
 _LISTS = ("identityfile", "certificatefile")
 _AGENT = "SSH_AUTH_SOCK"
+_NO_JUMP = Jump("", ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ class SshSettings:
     #: Those of the machine.
     global_known_hosts: tuple[str, ...]
     strict: HostKeyPolicy
-    #: By what name its key is known, without a port; empty: by its hostname and port.
+    #: By what name its key is known, in lower case, without a port; empty: by hostname and port.
     host_key_alias: str
     hash_known_hosts: bool
     #: These four as `algorithms.assembled` takes them: perhaps with `+`, `-` or `^` before the
@@ -200,10 +201,14 @@ class SshConfig:
             known = values.setdefault(keyword, [])
             if value not in known:
                 known.append(value)
-        elif keyword in ("proxyjump", "proxycommand"):
+        elif keyword == "proxyjump":
             # The first of the two counts.
-            if "proxyjump" not in values and "proxycommand" not in values:
-                values[keyword] = value
+            if "proxycommand" not in values:
+                values.setdefault(keyword, value)
+        elif keyword == "proxycommand":
+            # A jump host of `none` is none: a command is still wanted.
+            if not values.get("proxyjump", _NO_JUMP).hops:
+                values.setdefault(keyword, value)
         elif value is not None:
             values.setdefault(keyword, value)
 
@@ -226,14 +231,14 @@ class _Result:
     def __init__(self, lookup: Lookup, host: Host) -> None:
         self._values = lookup.values
         self._local = lookup.local
-        self._jump = lookup.values.get("proxyjump", Jump("", ()))
+        self._jump = lookup.values.get("proxyjump", _NO_JUMP)
         found = lookup.values
         self._target = Target(
             original=host.name,
             host=lookup.host,
             port=found.get("port", _DEFAULT_PORT),
             user=found.get("user", lookup.local.user),
-            key_alias=found.get("hostkeyalias", ""),
+            key_alias=found.get("hostkeyalias", "").lower(),
             jump=self._jump.text if self._jump.hops else "",
         )
         self._tokens = self._target.tokens(lookup.local)
@@ -256,7 +261,7 @@ class _Result:
             known_hosts=tuple(map(self._path, get("userknownhostsfile", _USER_KNOWN))),
             global_known_hosts=get("globalknownhostsfile", _GLOBAL_KNOWN),
             strict=get("stricthostkeychecking", HostKeyPolicy.STRICT),
-            host_key_alias=get("hostkeyalias", ""),
+            host_key_alias=self._target.key_alias,
             hash_known_hosts=get("hashknownhosts", False),
             ciphers=get("ciphers", ()),
             kex=get("kexalgorithms", ()),

@@ -5,6 +5,7 @@ does too, so each section has all the conditions that are around it.
 """
 
 import bisect
+import dataclasses
 import glob
 import os
 import stat
@@ -201,7 +202,9 @@ class _Reader:
             raise ValueError(message)
         if not word.startswith(("/", "~")):
             word = os.path.join(_MACHINE_DIR if self._of_machine else _USER_DIR, word)
-        return expand_tilde(word, self._local)
+        # glob(3) looks at HOME first, unlike everything else here.
+        home = self._local.environ.get("HOME") or self._local.home
+        return expand_tilde(word, dataclasses.replace(self._local, home=home))
 
     def _include(self, path: str, around: tuple[Condition, ...], place: str, depth: int) -> None:
         if depth > _MOST_DEEP:
@@ -221,6 +224,8 @@ def _setting(found: tuple[str, str], *, place: str, of_machine: bool) -> Setting
         UsageError: its value is wrong.
     """
     keyword, text = found
+    if not text:
+        raise _mistake(place, f"{keyword}: its value is missing")
     read = HONOURED.get(keyword)
     try:
         value = read(text) if read else None

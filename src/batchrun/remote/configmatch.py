@@ -196,7 +196,8 @@ def read_match(text: str) -> MatchIs:
 
 
 def _must_be_alone(before: list[_Criterion], after: str) -> None:
-    if any(criterion.kind not in _BARE for criterion in before) or after[:1] not in ("", "#"):
+    # OpenSSH lets one other go by, so that `final all` can be said.
+    if len(before) > 1 or after[:1] not in ("", "#"):
         message = "`all` must stand alone"
         raise ValueError(message)
 

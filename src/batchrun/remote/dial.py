@@ -29,19 +29,25 @@ _REASONS: Final = {
     errno.EHOSTUNREACH: "there is no route to the host; is it up?",
     errno.ENETUNREACH: "its network cannot be reached from here; check the address and the routes.",
     errno.EMFILE: "too many files are open here; lower --fanout or raise `ulimit -n`.",
+    errno.EADDRNOTAVAIL: "this machine cannot connect from there; check `BindAddress`.",
     errno.EACCES: "a firewall here forbids it.",
     errno.EPERM: "a firewall here forbids it.",
 }
 
 
-def dial(addresses: list[Address], patience: Patience) -> socket.socket:
+def dial(addresses: list[Address], patience: Patience, *, bind: str = "") -> socket.socket:
     """Connect to the first address that answers.
+
+    Args:
+        addresses: Where to, the best first.
+        patience: How long it may take.
+        bind: The address here to connect from; empty: any.
 
     Raises:
         UnreachableError: none does in time.
         UnitStoppedError: the unit was stopped meanwhile.
     """
-    race = _Race(waiting=deque(addresses))
+    race = _Race(waiting=deque(addresses), bind=bind)
     try:
         winner = race.run(patience)
     finally:
@@ -61,6 +67,7 @@ class _Race:
     """Connects to several addresses, each a little later than the one before."""
 
     waiting: deque[Address]
+    bind: str
     running: dict[int, socket.socket] = field(default_factory=dict)
     next_start: float = 0.0
     last_error: int = 0
@@ -85,14 +92,22 @@ class _Race:
         except OSError as error:
             self.last_error = error.errno or 0
             return
-        sock.setblocking(False)
-        result = sock.connect_ex(address.where)
+        result = self._connect(sock, address)
         if result not in (0, errno.EINPROGRESS):
             self.last_error = result
             sock.close()
             return
         self.running[sock.fileno()] = sock
         self.poll.register(sock, select.POLLOUT)
+
+    def _connect(self, sock: socket.socket, address: Address) -> int:
+        sock.settimeout(0)
+        try:
+            if self.bind:
+                sock.bind((self.bind, 0))
+        except OSError as error:
+            return error.errno or errno.EADDRNOTAVAIL
+        return sock.connect_ex(address.where)
 
     def _look(self, slice_s: float) -> socket.socket | None:
         if self.waiting:

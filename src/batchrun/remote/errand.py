@@ -1,7 +1,7 @@
 """Run a text of ours on a host and read its answer: what operations on files are made of."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -29,6 +29,7 @@ SudoField = Annotated[
 _LONGEST_ANSWER = 64 * 1024 * 1024
 #: One word of a command line can be 128 KiB long on Linux, and the text is one.
 _LONGEST_WORDS = 64 * 1024
+_PLAIN: Mapping[bytes, bytes] = {b"LC_ALL": b"C"}
 _MOST_LINES = 2
 _MOST_CHARACTERS = 300
 
@@ -41,6 +42,8 @@ class Answer:
     stdout: bytes
     #: The last lines of standard error, on one line; empty: it wrote nothing there.
     complaint: str
+    #: The end of standard error.
+    stderr: bytes = b""
 
 
 def ask(
@@ -50,6 +53,7 @@ def ask(
     *,
     source: Source | None = None,
     sink: Callable[[bytes], None] | None = None,
+    env: Mapping[bytes, bytes] = _PLAIN,
 ) -> Answer:
     """Have sh(1) on the host run a text to its end.
 
@@ -59,6 +63,7 @@ def ask(
         sudo: As whom.
         source: What it reads; None: nothing.
         sink: Gets what it writes to standard output; None: that is kept.
+        env: Variables for it; without them it speaks no other language than that of its author.
 
     Raises:
         OperationError: it was not begun, or killed there; the connection broke.
@@ -67,7 +72,7 @@ def ask(
     ears = _Ears(sink)
     command = HostCommand(
         argv=("/bin/sh", "-c", os.fsdecode(text)),
-        env={b"LC_ALL": b"C"},
+        env=env,
         sudo=sudo,
         source=source,
         mark=mark_of(context),
@@ -84,6 +89,7 @@ def ask(
         status=ending.exit_status,
         stdout=bytes(ears.heard),
         complaint=complaint(ears.tail.lines()),
+        stderr=ears.tail.data,
     )
 
 

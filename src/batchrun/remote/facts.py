@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 
 from batchrun.errors import OperationError
@@ -15,7 +15,7 @@ from batchrun.ops.sudo import SudoValue
 from batchrun.remote.errand import ask_all
 from batchrun.remote.words import path_word, quote
 
-__all__ = ["Facts", "Owners", "STAT", "change_there", "look_at", "owner_ids", "parse_facts"]
+__all__ = ["Facts", "Owners", "STAT", "change_there", "facts_after", "look_at", "owner_ids", "parse_facts"]
 
 #: Defines `facts PATH`, which writes one line: the facts, `-` when nothing is there, `?` when it
 #: cannot be looked at. Raw mode in hex, size, mtime, uid, gid, device and inode, mtime as text.
@@ -27,6 +27,7 @@ facts() {
 }
 """
 _LOOK = STAT + b'for p; do facts "$p"; done\n'
+_LOOK_THROUGH = STAT.replace(b"stat -", b"stat -L -") + b'for p; do facts "$p"; done\n'
 _FRACTION = re.compile(r"[:.\d]*\.(\d+)")
 _SETID = 0o6000
 
@@ -66,6 +67,10 @@ class Facts:
         """The permission bits."""
         return S_IMODE(self.mode)
 
+    def said(self) -> list[str]:
+        """Describe owner and mode, by number: names are the host's own."""
+        return [f"owner {self.uid}", f"group {self.gid}", f"mode {self.permissions:04o}"]
+
     def has_time(self, mtime_ns: int) -> bool:
         """Tell whether it has a time, as far as both sides can tell."""
         seconds, rest = divmod(mtime_ns, 10**9)
@@ -90,7 +95,7 @@ def parse_facts(line: str, path: str) -> Facts | None:
         return None
     fields = line.split(None, 6)
     if len(fields) < 6:
-        message = f"cannot look at {shown(path)} on the host: its stat(1) is not understood"
+        message = f"cannot look at {shown(path)} on the host"
         raise OperationError(message, retryable=False)
     fraction = _FRACTION.search(fields[6]) if len(fields) > 6 else None
     digits = fraction[1] if fraction else ""
@@ -106,12 +111,20 @@ def parse_facts(line: str, path: str) -> Facts | None:
 
 
 def look_at(
-    paths: Sequence[str], context: HostContext, sudo: SudoValue = False
+    paths: Sequence[str], context: HostContext, sudo: SudoValue = False, *, follow: bool = False
 ) -> list[Facts | None]:
-    """Look at paths there, in their order; None: nothing has that name."""
+    """Look at paths there, in their order; None: nothing has that name.
+
+    Args:
+        paths: As the job file has them.
+        context: The unit's.
+        sudo: As whom.
+        follow: Look at what symlinks lead to; one that leads nowhere cannot be looked at.
+    """
+    text = _LOOK_THROUGH if follow else _LOOK
     lines = [
         line
-        for answer in ask_all(_LOOK, [path_word(path) for path in paths], context, sudo)
+        for answer in ask_all(text, [path_word(path) for path in paths], context, sudo)
         for line in answer.stdout.decode("ascii", "replace").splitlines()
     ]
     if len(lines) != len(paths):
@@ -147,6 +160,17 @@ def owner_ids(wanted: Ownership, context: HostContext, sudo: SudoValue = False) 
                 raise refusal(f"there is no {what} {shown(names[what] or '')} on the host")
             numbers[what] = int(line)
     return Owners(uid=numbers.get("user"), gid=numbers.get("group"))
+
+
+def facts_after(facts: Facts, change: Change) -> Facts:
+    """Return how a file is when it was changed."""
+    mode = facts.mode if change.mode is None else facts.mode & ~0o7777 | change.mode
+    return replace(
+        facts,
+        mode=mode,
+        uid=facts.uid if change.uid == -1 else change.uid,
+        gid=facts.gid if change.gid == -1 else change.gid,
+    )
 
 
 def change_there(facts: Facts, mode: str | None, owners: Owners) -> Change | None:

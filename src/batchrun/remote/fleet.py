@@ -10,12 +10,11 @@ stopped while it waits leaves everything as it was. Not promised: any order amon
 for room.
 """
 
+import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Final
 
-from batchrun.errors import UnreachableError
 from batchrun.model.host import Host
 from batchrun.model.operation import Context
 from batchrun.model.session import HostSession, Stage
@@ -23,14 +22,10 @@ from batchrun.remote.bastions import Asking, host_key
 from batchrun.remote.budget import Budget
 from batchrun.remote.channels import check_version
 from batchrun.remote.links import Link, LinkMaker, Parts
-from batchrun.remote.patience import SLICE_S, Patience
+from batchrun.remote.patience import SLICE_S
 from batchrun.remote.session import Session
 
 __all__ = ["Fleet"]
-
-#: How long a unit waits for another one to let go of its connection; it may hold one itself, so
-#: that two could wait for each other.
-_ROOM_S: Final = 60.0
 
 
 class Fleet:
@@ -63,8 +58,16 @@ class Fleet:
         """How many connections can be held open, and what people should know of it."""
         return self._budget
 
-    def connect(self, host: Host, context: Context, stage: Stage) -> Session:
+    def connect(
+        self, host: Host, context: Context, stage: Stage, connect_s: float | None = None
+    ) -> Session:
         """Return the connection to a host for the caller's thread alone; make it if need be.
+
+        Args:
+            host: Whose.
+            context: Of the unit, to be asked while it waits.
+            stage: Told how far it is.
+            connect_s: How long each stage may take; None: as the configuration says.
 
         Raises:
             UnreachableError: there is none to be had.
@@ -77,16 +80,20 @@ class Fleet:
             stage("waiting for room")
             self._make_room(context)
         else:
-            session.link.hang_up()
+            session.link.close()
+        asking = Asking(check=context.check, stage=stage, connect_s=connect_s)
         try:
-            link = self._maker.make(host, Asking(check=context.check, stage=stage))
+            link = self._maker.make(host, asking)
         except BaseException:
             self._one_less()
             raise
-        return Session(host, link, self._reopen, self._limits.channel_s)
 
-    def _reopen(self, host: Host, context: Context) -> Link:
-        return self._maker.make(host, Asking(check=context.check, stage=_unheard))
+        def reopen(context: Context) -> Link:
+            # Nobody is told of the stages: this is in the middle of an operation.
+            unheard = dataclasses.replace(asking, check=context.check, stage=lambda _: None)
+            return self._maker.make(host, unheard)
+
+        return Session(host, link, reopen, self._limits.channel_s)
 
     def release(self, session: HostSession) -> None:
         """Let others have a connection."""
@@ -129,16 +136,13 @@ class Fleet:
         return None
 
     def _make_room(self, context: Context) -> None:
-        """Count one more connection, after closing an idle one if there are too many."""
-        patience = Patience.of(_ROOM_S, context.check)
+        """Count one more connection, after closing an idle one if there are too many.
+
+        No thread holds two, so that those who wait here are not waited for.
+        """
         with self._changed:
             while self._open >= self.most and not self._idle:
-                if not patience.slice_s():
-                    message = (
-                        f"connect: {self.most} connections are in use, and no more can be open;"
-                        " lower --fanout, or raise the limit for open files (`ulimit -n`)."
-                    )
-                    raise UnreachableError(message)
+                context.check()
                 self._changed.wait(SLICE_S)
             oldest = self._idle.popitem(last=False)[0] if self._open >= self.most else None
             self._open += 1
@@ -147,17 +151,10 @@ class Fleet:
 
     def _let_go(self, session: Session) -> None:
         """Close a connection; one that goes through a bastion may have to wait for that."""
-        if session.link.behind or session.link.proxy is not None:
-            threading.Thread(target=session.link.close, daemon=True, name="closing").start()
-        else:
-            session.link.hang_up()
+        threading.Thread(target=session.link.close, daemon=True, name="closing").start()
         self._one_less()
 
     def _one_less(self) -> None:
         with self._changed:
             self._open -= 1
             self._changed.notify_all()
-
-
-def _unheard(_words: str) -> None:
-    """Nobody is told: a connection is made again within an operation."""

@@ -1,18 +1,20 @@
 """Turns an open socket into an encrypted connection with the right host, against a deadline."""
 
 import threading
-from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import paramiko
 
 from batchrun.errors import UnreachableError
 from batchrun.model.session import Stage
+from batchrun.remote.algorithms import assembled
 from batchrun.remote.channels import Wire
+from batchrun.remote.config import SshSettings
+from batchrun.remote.hostkeys import KnownHosts
 from batchrun.remote.patience import Patience
-from batchrun.remote.standin import KnownHosts, SshSettings
 
-__all__ = ["BannerError", "shake_hands"]
+__all__ = ["BannerError", "Expected", "shake_hands"]
 
 #: AES-GCM is several times faster than what paramiko prefers: 460 MB/s instead of 100.
 _CIPHERS: Final = (
@@ -24,17 +26,45 @@ _CIPHERS: Final = (
 )
 #: The quickest key exchange first: it is most of what a connection costs.
 _KEX: Final = "curve25519-sha256@libssh.org"
-#: Names that mean what paramiko knows by another one.
-_OTHER_NAMES: Final = {"curve25519-sha256": _KEX}
 
 
 class BannerError(UnreachableError):
     """The server closed the connection before it said anything, as sshd does past MaxStartups."""
 
 
-def shake_hands(
-    wire: Wire, settings: SshSettings, known_hosts: KnownHosts, patience: Patience, stage: Stage
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Who is expected at the other end."""
+
+    settings: SshSettings
+    known_hosts: KnownHosts
+
+    @property
+    def name(self) -> str:
+        """By what name its key is known."""
+        return self.settings.host_key_alias or self.settings.hostname
+
+    @property
+    def port(self) -> int:
+        """At what port its key is known; an alias stands for itself."""
+        return 22 if self.settings.host_key_alias else self.settings.port
+
+    def algorithms(self) -> tuple[str, ...]:
+        """Those of the keys that are known; empty: none is."""
+        return self.known_hosts.algorithms_for(self.name, self.port)
+
+    def check(self, key: paramiko.PKey) -> None:
+        """Return when this is the right key.
+
+        Raises:
+            UnreachableError: it is not.
+        """
+        said = self.settings
+        direct = not (said.host_key_alias or said.proxy_jump or said.proxy_command)
+        self.known_hosts.check(self.name, self.port, key, said.strict, direct=direct)
+
+
+def shake_hands(wire: Wire, expected: Expected, patience: Patience, stage: Stage) -> None:
     """Exchange banners and keys, and check the host's key.
 
     Raises:
@@ -42,7 +72,7 @@ def shake_hands(
         UnreachableError: it did not work out in time, or it is not the right host.
         UnitStoppedError: the unit was stopped meanwhile.
     """
-    _prefer(wire, settings, known_hosts)
+    _prefer(wire, expected)
     stage("banner")
     done = threading.Event()
     _start(wire, done)
@@ -55,8 +85,7 @@ def shake_hands(
         done.wait(seconds)
     if not wire.is_active() or not wire.initial_kex_done:
         raise _broken(wire)
-    name = settings.host_key_alias or settings.hostname
-    known_hosts.check(name, settings.port, wire.get_remote_server_key(), settings.strict)
+    expected.check(wire.get_remote_server_key())
 
 
 def _start(wire: Wire, done: threading.Event) -> None:
@@ -68,26 +97,35 @@ def _start(wire: Wire, done: threading.Event) -> None:
         raise UnreachableError(message) from error
 
 
-def _prefer(wire: Wire, settings: SshSettings, known_hosts: KnownHosts) -> None:
+def _prefer(wire: Wire, expected: Expected) -> None:
     """Set the order in which algorithms are asked for."""
+    said = expected.settings
     options = wire.get_security_options()
-    options.ciphers = _wanted("Ciphers", settings.ciphers or _CIPHERS, options.ciphers)
-    options.digests = _wanted("MACs", settings.macs or options.digests, options.digests)
-    kex = settings.kex or (_KEX, *(name for name in options.kex if name != _KEX))
-    options.kex = _wanted("KexAlgorithms", kex, options.kex)
-    name = settings.host_key_alias or settings.hostname
-    known = known_hosts.algorithms_for(name, settings.port)
-    keys = settings.host_key_algorithms or known or options.key_types
-    options.key_types = _wanted("HostKeyAlgorithms", keys, options.key_types)
+    kex = (_KEX, *(name for name in options.kex if name != _KEX))
+    options.ciphers = _wanted("Ciphers", said.ciphers, _CIPHERS, options.ciphers)
+    options.digests = _wanted("MACs", said.macs, options.digests, options.digests)
+    options.kex = _wanted("KexAlgorithms", said.kex, kex, kex)
+    all_keys = options.key_types
+    # A host shows one key: one that is known, if it has several.
+    known = tuple(name for name in expected.algorithms() if name in all_keys)
+    keys = tuple(dict.fromkeys((*known, *all_keys)))
+    options.key_types = _wanted("HostKeyAlgorithms", said.host_key_algorithms, keys, keys)
 
 
-def _wanted(option: str, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    names = [_OTHER_NAMES.get(name, name) for name in wanted]
-    usable = tuple(dict.fromkeys(name for name in names if name in known))
+def _wanted(
+    option: str, wanted: tuple[str, ...], preferred: tuple[str, ...], known: tuple[str, ...]
+) -> tuple[str, ...]:
+    aliased = tuple(map(_as_paramiko_says, wanted))
+    usable = assembled(aliased, preferred, known)
     if not usable:
         message = f"key exchange: nothing of {option} can be used; there are {', '.join(known)}."
         raise UnreachableError(message, retryable=False)
     return usable
+
+
+def _as_paramiko_says(name: str) -> str:
+    """Give a key exchange the only one of its two names that paramiko knows."""
+    return f"{name}@libssh.org" if name.lstrip("+-^") == "curve25519-sha256" else name
 
 
 def _too_slow(wire: Wire) -> UnreachableError:
@@ -117,5 +155,5 @@ def _is_throttle(greeting: list[str]) -> bool:
 
 
 def _no_ssh(wire: Wire) -> str:
-    said: Callable[[Any], str] = ascii
-    return f"banner: this is no SSH server, it says {said(wire.greeting[0])}; check the port."
+    # From an unknown program: no control characters on anybody's screen.
+    return f"banner: this is no SSH server, it says {wire.greeting[0]!a}; check the port."

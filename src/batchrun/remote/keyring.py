@@ -15,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.pkey import PublicBlob
 
 from batchrun.remote.agent import Agent, AgentError, AgentKey
-from batchrun.remote.standin import SshSettings
+from batchrun.remote.config import SshSettings
 
 __all__ = ["Candidate", "Choice", "Keyring"]
 
@@ -115,7 +115,7 @@ class Keyring:
                     self._files[path] = found
             return found
 
-    def _agent_keys(self, path: str | None, remarks: list[str]) -> list[Candidate]:
+    def _agent_keys(self, path: str, remarks: list[str]) -> list[Candidate]:
         if not path:
             return []
         with self._lock:

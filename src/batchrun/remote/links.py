@@ -7,6 +7,7 @@ Each thread makes its own connections; bastions are made by the first that needs
 wait. Every stage has a deadline; whatever goes wrong or is stopped leaves nothing open.
 """
 
+import dataclasses
 import random
 import threading
 import time
@@ -20,16 +21,18 @@ from batchrun.model.session import Stage
 from batchrun.remote.auth import Password, log_in
 from batchrun.remote.bastions import Asking, Bastions
 from batchrun.remote.channels import Wire
+from batchrun.remote.config import SshSettings
 from batchrun.remote.dial import ProxyProgram
-from batchrun.remote.handshake import BannerError, shake_hands
+from batchrun.remote.handshake import BannerError, Expected, shake_hands
+from batchrun.remote.hostkeys import HostKeyFiles
+from batchrun.remote.jump import hop_host
 from batchrun.remote.keyring import Keyring
 from batchrun.remote.patience import Patience
 from batchrun.remote.ramp import Ramp
 from batchrun.remote.resolve import Resolver
-from batchrun.remote.standin import KnownHosts, SettingsFor, SshSettings
 from batchrun.remote.ways import BastionWay, DirectWay, ProxyWay, Way
 
-__all__ = ["Link", "LinkMaker", "Limits", "Parts"]
+__all__ = ["Limits", "Link", "LinkMaker", "Parts"]
 
 #: How long closing may take in all.
 _CLOSE_S: Final = 5.0
@@ -39,6 +42,10 @@ _CLOSE_S: Final = 5.0
 class Limits:
     """How long the stages may take that the SSH configuration says nothing of."""
 
+    #: Up to the end of the key exchange, after the name was resolved and its turn has come.
+    connect_s: float = 10.0
+    #: Ask a host that says nothing for so long, and give up after so many times.
+    alive: tuple[float, int] = (15.0, 4)
     #: From the end of the key exchange: a server may look names up before it answers.
     login_s: float = 30.0
     #: Opening a channel on a connection that is there.
@@ -64,7 +71,7 @@ class Link:
 
     def hang_up(self) -> None:
         """End the connection; its threads and processes end soon."""
-        self.wire.close()
+        self.wire.end()
         if self.proxy is not None:
             self.proxy.hang_up()
 
@@ -86,8 +93,10 @@ class Link:
 class Parts:
     """What all connections of a fleet share."""
 
-    settings_for: SettingsFor
-    known_hosts: KnownHosts
+    #: What the configuration says of a host; for many threads.
+    settings_for: Callable[[Host], SshSettings]
+    host_keys: HostKeyFiles = field(default_factory=HostKeyFiles)
+    #: None: there is none, and nobody is asked.
     password: Password | None = None
     limits: Limits = field(default_factory=Limits)
     keyring: Keyring = field(default_factory=Keyring)
@@ -133,7 +142,7 @@ class LinkMaker:
         way = self._way(host, settings, asking)
         asking.stage("waiting its turn")
         with self._parts.ramp.turn(way.server, asking.check) as turn:
-            patience = Patience.of(settings.connect_timeout_s, asking.check)
+            patience = self._patience(settings, asking)
             asking.stage("connecting")
             try:
                 link = self._link(way, patience)
@@ -157,9 +166,17 @@ class LinkMaker:
         if settings.proxy_command:
             return ProxyWay(command=settings.proxy_command)
         asking.stage("resolving")
-        patience = Patience.of(settings.connect_timeout_s, asking.check)
-        resolver = self._parts.resolver
-        return DirectWay(addresses=resolver.addresses(settings.hostname, settings.port, patience))
+        addresses = self._parts.resolver.addresses(
+            settings.hostname,
+            settings.port,
+            self._patience(settings, asking),
+            family=settings.address_family,
+        )
+        return DirectWay(addresses=addresses, bind=settings.bind_address)
+
+    def _patience(self, settings: SshSettings, asking: Asking) -> Patience:
+        limit_s = asking.connect_s or settings.connect_timeout_s or self._parts.limits.connect_s
+        return Patience.of(limit_s, asking.check)
 
     def _link(self, way: Way, patience: Patience) -> Link:
         wire = Wire(way.open(patience))
@@ -176,12 +193,17 @@ class LinkMaker:
 
     def _log_in(self, link: Link, settings: SshSettings, patience: Patience, stage: Stage) -> None:
         parts = self._parts
+        known_hosts = parts.host_keys.known(
+            settings.known_hosts, settings.global_known_hosts, hash_names=settings.hash_known_hosts
+        )
+        alive = (settings.alive_interval_s, settings.alive_count)
         try:
-            shake_hands(link.wire, settings, parts.known_hosts, patience, stage)
+            expected = Expected(settings=settings, known_hosts=known_hosts)
+            shake_hands(link.wire, expected, patience, stage)
             stage("login")
             calm = Patience.of(parts.limits.login_s, patience.check)
             log_in(link.wire, settings, parts.keyring, parts.password, calm)
-            link.wire.alive(settings.alive_interval_s, settings.alive_count)
+            link.wire.alive(*(alive if alive[0] else parts.limits.alive))
         except BaseException:
             link.close()
             raise
@@ -214,14 +236,4 @@ class LinkMaker:
 
 def _bastion(hops: tuple[str, ...]) -> Host:
     """Return the last of several jump hosts, reached by way of those before it."""
-    user, _, where = hops[-1].rpartition("@")
-    name, port = _split_port(where)
-    return Host(name=name, port=port, user=user, jump=",".join(hops[:-1]))
-
-
-def _split_port(where: str) -> tuple[str, int | None]:
-    """Split `host:port`, `[address]:port`, or a bare address of IPv6."""
-    name, colon, port = where.rpartition(":")
-    if colon and port.isdigit() and (name.endswith("]") or ":" not in name):
-        return name.strip("[]"), int(port)
-    return where.strip("[]"), None
+    return dataclasses.replace(hop_host(hops[-1]), jump=",".join(hops[:-1]))

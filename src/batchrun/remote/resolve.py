@@ -18,6 +18,8 @@ __all__ = ["Address", "Resolver"]
 
 #: Like `socket.getaddrinfo`.
 Lookup: TypeAlias = Callable[..., list[tuple[Any, ...]]]
+#: Name, port, and what kind of address is wanted.
+_What: TypeAlias = tuple[str, int, socket.AddressFamily]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +50,16 @@ class Resolver:
     def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:
         self._lookup = lookup
         self._lock = threading.Lock()
-        self._searches: dict[tuple[str, int], _Search] = {}
+        self._searches: dict[_What, _Search] = {}
 
-    def addresses(self, name: str, port: int, patience: Patience) -> list[Address]:
+    def addresses(
+        self,
+        name: str,
+        port: int,
+        patience: Patience,
+        *,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+    ) -> list[Address]:
         """Return at least one address, in the order of preference.
 
         Raises:
@@ -60,7 +69,7 @@ class Resolver:
         numeric = self._numeric(name, port)
         if numeric:
             return numeric
-        search = self._search(name, port)
+        search = self._search((name, port, family))
         if not patience.wait(search.done):
             message = "resolve: the name server does not answer in time; is it up?"
             raise UnreachableError(message)
@@ -75,26 +84,27 @@ class Resolver:
         except (OSError, UnicodeError):
             return []
 
-    def _search(self, name: str, port: int) -> _Search:
+    def _search(self, what: _What) -> _Search:
         with self._lock:
-            search = self._searches.get((name, port))
+            search = self._searches.get(what)
             if search is None:
-                search = self._searches[name, port] = _Search()
-                arguments = (search, name, port)
-                threading.Thread(
-                    target=self._run, args=arguments, daemon=True, name=f"resolve {name}"
-                ).start()
+                search = _Search()
+                name = f"resolve {what[0]}"
+                arguments = (search, what)
+                threading.Thread(target=self._run, args=arguments, daemon=True, name=name).start()
+                self._searches[what] = search
         return search
 
-    def _run(self, search: _Search, name: str, port: int) -> None:
+    def _run(self, search: _Search, what: _What) -> None:
+        name, port, family = what
         try:
-            search.found = _addresses(self._lookup(name, port, **_TCP))
+            search.found = _addresses(self._lookup(name, port, family=family, **_TCP))
         except (OSError, UnicodeError) as error:
             search.error = error
         finally:
             # Later callers ask anew: a name may get an address while a run goes on.
             with self._lock:
-                del self._searches[name, port]
+                self._searches.pop(what, None)
             search.done.set()
 
 

@@ -25,7 +25,7 @@ _CROWDED_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 #: While the network takes no more, there is nobody who would wake us.
 _FULL_S: Final = 0.02
 
-Reopen: TypeAlias = Callable[[Host, Context], Link]
+Reopen: TypeAlias = Callable[[Context], Link]
 
 
 class Channel:
@@ -206,8 +206,8 @@ class Session:
             channel = self._try(context)
             if channel is not None:
                 return channel
-            self.link.hang_up()
-        self.link = self._reopen(self._host, context)
+        self.link.close()
+        self.link = self._reopen(context)
         channel = self._try(context)
         if channel is None:
             raise UnreachableError(f"channel: {self.link.wire.reason()}.")

@@ -1,4 +1,4 @@
-"""The three ways to a host: directly, by a program (ProxyCommand), through a bastion (ProxyJump)."""
+"""The ways to a host: directly, by a program (ProxyCommand), through a bastion (ProxyJump)."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -45,16 +45,21 @@ class DirectWay:
     """A TCP connection to one of these addresses."""
 
     addresses: list[Address]
+    #: The address here to connect from; empty: any.
+    bind: str = ""
     proxy: None = None
 
     @property
     def server(self) -> Hashable:
+        """The address that is tried first."""
         return self.addresses[0].where[:2]
 
     def open(self, patience: Patience) -> Any:
-        return dial(self.addresses, patience)
+        """Connect to one of the addresses."""
+        return dial(self.addresses, patience, bind=self.bind)
 
     def explain(self, error: UnreachableError) -> UnreachableError:
+        """Nothing more is known."""
         return error
 
 
@@ -67,18 +72,21 @@ class ProxyWay:
 
     @property
     def server(self) -> Hashable:
+        """Each program goes its own way."""
         return self.command
 
     def open(self, patience: Patience) -> Any:
+        """Start the program."""
         del patience
         self.proxy = run_proxy(self.command)
         return self.proxy.sock
 
     def explain(self, error: UnreachableError) -> UnreachableError:
+        """Say what the program said, if it has ended."""
         words = self.proxy.last_words() if self.proxy is not None else ""
         if not isinstance(error, BannerError):
             return error
-        said = f", it says {ascii(words)}" if words else ""
+        said = f", it says {words!a}" if words else ""
         return UnreachableError(f"connect: the ProxyCommand has ended without a connection{said}.")
 
 
@@ -94,9 +102,11 @@ class BastionWay:
 
     @property
     def server(self) -> Hashable:
+        """Where the bastion connects to."""
         return (self.bastion, self.hostname, self.port)
 
     def open(self, patience: Patience) -> Any:
+        """Let the bastion connect."""
         channel = self.wire.begin("direct-tcpip", self.hostname, self.port, "127.0.0.1", 0)
         try:
             answered = patience.wait(channel.answered)
@@ -125,4 +135,5 @@ class BastionWay:
         return UnreachableError(f"connect: by way of {self.bastion}: {reason}.")
 
     def explain(self, error: UnreachableError) -> UnreachableError:
+        """Nothing more is known."""
         return error

@@ -47,7 +47,7 @@ def path_word(path: str, *, keep_slash: bool = False) -> bytes:
     home = _HOME.match(data)
     if home is not None and home[1] is None:
         rest = data[1:].lstrip(b"/")
-        return quote(b"./" + rest) if rest else b"."
+        return quote(b"./" + rest) if rest or keep_slash else b"."
     if home is not None:
         return home[0] + quote(data[home.end() :]) if home.end() < len(data) else home[0]
     if data.startswith(b"~"):

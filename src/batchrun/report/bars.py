@@ -133,7 +133,8 @@ class Bars:
             return f"{count(len(running.waiting))} waiting" if running.waiting else ""
         parts = []
         for active in running.active.values():
-            parts.append(f"{running.what(active)} {duration(now - active.since)}")
+            doing = f" ({doing})" if (doing := running.doing(active)) else ""
+            parts.append(f"{running.what(active)} {duration(now - active.since)}{doing}")
             if len(parts) == _UNITS_NAMED:
                 break
         return f"{count(len(running.active))} running: {', '.join(parts)}"

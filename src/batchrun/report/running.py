@@ -14,6 +14,7 @@ from batchrun.model.event import (
     UnitEnded,
     UnitProgress,
     UnitRetried,
+    UnitStaged,
     UnitStarted,
 )
 from batchrun.model.outcome import KINDS
@@ -38,6 +39,11 @@ class Active:
     bytes_done: int = 0
     #: The step that runs now; empty: its task has no steps.
     step: str = ""
+    #: Its host; empty: it has none.
+    host: str = ""
+    #: What it does there, and since when; empty: nothing was said of it.
+    stage: str = ""
+    stage_since: float = 0.0
 
 
 class Running:
@@ -77,6 +83,8 @@ class Running:
                 self._progress(event)
             case UnitStarted():
                 self._started(event)
+            case UnitStaged(number=number, stage=stage):
+                self._staged(number, stage)
             case UnitRetried():
                 self.active.pop(event.report.number, None)
                 self.waiting.add(event.report.number)
@@ -98,15 +106,23 @@ class Running:
         return self._names.get(task_id) or visible(task_id)
 
     def what(self, active: Active) -> str:
-        """Write whose unit it is: its task and its item."""
-        name = self.name(active.task_id)
-        return f"{name}  {visible(active.label[:_COLUMNS])}" if active.label else name
+        """Write whose unit it is: its task, its host and its item."""
+        targets = dict.fromkeys(text for text in (active.host, active.label) if text)
+        return "  ".join([self.name(active.task_id), *(visible(one[:_COLUMNS]) for one in targets)])
+
+    def doing(self, active: Active) -> str:
+        """Write what a unit on a host does there, and for how long; empty: it is not known."""
+        if not active.stage:
+            return ""
+        since = duration(self.clock() - active.stage_since)
+        return f"{shorten(visible(active.stage), 40)} for {since}"
 
     def _progress(self, event: UnitProgress) -> None:
         """Count data of a unit that runs; its number is a total of the attempt."""
         active = self.active.get(event.number)
         if active is not None and event.step:
             active.step = event.step
+            active.stage = ""
         if active is not None and event.bytes_done > active.bytes_done:
             self.bytes_done += event.bytes_done - active.bytes_done
             active.bytes_done = event.bytes_done
@@ -120,7 +136,15 @@ class Running:
             attempt=event.attempt,
             worker=event.worker,
             since=self.clock(),
+            host=event.unit.host,
         )
+
+    def _staged(self, number: int, stage: str) -> None:
+        """Remember what a unit on a host does now, and since when."""
+        active = self.active.get(number)
+        if active is not None:
+            active.stage = stage
+            active.stage_since = self.clock()
 
     def _task(self, event: Event) -> None:
         """Keep what is known about how many units there will be."""
@@ -160,9 +184,11 @@ def status_text(running: Running, counts: Counts) -> str:
 def _status_line(running: Running, active: Active, now: float) -> str:
     """Write how one unit is doing."""
     stage = [f"step {shorten(visible(active.step), 40)}"] if active.step else []
+    stage += [doing] if (doing := running.doing(active)) else []
     stage += [f"attempt {active.attempt}"] if active.attempt > 1 else []
     stage += [f"{size(active.bytes_done)} done"] if active.bytes_done else []
-    stage += [visible(active.worker)] if active.worker else []
+    # Who runs a unit on a host is the host.
+    stage += [visible(active.worker)] if active.worker not in ("", active.host) else []
     what = shorten(running.what(active), _COLUMNS)
     note = f"  ({', '.join(stage)})" if stage else ""
     return f"  {duration(now - active.since):>12}  {what}{note}"

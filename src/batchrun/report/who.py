@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from batchrun.model.unit import Unit
-from batchrun.nodes.folding import fold
+from batchrun.nodes.nodeset import fold
 from batchrun.report.text import count, visible
 
 __all__ = ["hosts_text", "who", "without_who"]

@@ -424,29 +424,53 @@ def test_a_host_that_breaks_off_after_it_was_reached_is_not_replaced() -> None:
     assert isinstance(play.outcomes()["a.h2.1"], Skipped)
 
 
+def many(pick: int, count: int, *more: Unit | Drawn) -> Play:
+    """So many hosts that not all are planned before the first have ended."""
+    hosts = [f"h{number}" for number in range(1, count + 1)]
+    units: Plan = [*for_hosts("a", *hosts), *more]
+    return Play(on_hosts("a", pick=pick), plans={"a": units}, fanout=1)
+
+
 def test_whether_another_host_comes_is_waited_for() -> None:
-    plans: dict[str, Plan] = {
-        "a": [*for_hosts("a", "h1"), Drawn.PENDING, *for_hosts("a", "h2"), Drawn.PENDING]
-    }
-    play = Play(on_hosts("a", pick=1), plans=plans)
+    play = many(200, 201)
     play.end("a.h1", AWAY)
     assert play.outcomes() == {}
-    play.scheduler.readable("a")
-    play.go()
+    play.end_all()
     assert isinstance(play.outcomes()["a.h1"], Skipped)
-    play.end("a.h2", AWAY)
-    play.scheduler.readable("a")
-    play.go()
-    assert play.outcomes()["a.h2"] == AWAY
+    assert play.outcomes()["a.h201"] == OK
+    assert play.tasks_ended()["a"].good
+
+
+def test_a_host_that_nobody_replaces_is_unreachable_in_the_end() -> None:
+    play = many(200, 200)
+    play.end("a.h1", AWAY)
+    play.end_all()
+    assert play.outcomes()["a.h1"] == AWAY
+
+
+def test_a_host_is_not_waited_for_when_its_own_units_may_be_what_is_waited_for() -> None:
+    # As a stream does that plans only a few units of each host ahead.
+    play = many(200, 200, Drawn.PENDING, *for_hosts("a", "h201"))
+    play.end("a.h1", AWAY)
+    play.end_all()
+    assert play.outcomes()["a.h1"] == AWAY
+    assert not play.scheduler.done
 
 
 def test_a_host_whose_fate_was_open_keeps_its_ending_when_the_run_is_stopped() -> None:
-    plans: dict[str, Plan] = {"a": [*for_hosts("a", "h1"), Drawn.PENDING]}
-    play = Play(on_hosts("a", pick=1), plans=plans)
+    play = many(200, 201)
     play.end("a.h1", AWAY)
     play.stop(StopKind.INTERRUPT)
-    assert play.outcomes() == {"a.h1": AWAY}
+    assert play.outcomes()["a.h1"] == AWAY
+    play.end_all()
     assert play.scheduler.done
+
+
+def test_what_is_known_of_the_number_of_hosts_decides_at_once() -> None:
+    play = Play(on_hosts("a", pick=2), hosts={"a": 2}, fanout=1,
+                plans={"a": [*for_hosts("a", "h1", "h2"), Drawn.PENDING]})  # fmt: skip
+    play.end("a.h1", AWAY)
+    assert play.outcomes() == {"a.h1": AWAY}
 
 
 def test_a_task_that_is_stopped_ends_the_spares_too() -> None:

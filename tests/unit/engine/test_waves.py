@@ -6,8 +6,8 @@ import pytest
 
 from batchrun.engine.scheduler import AskPause
 from batchrun.engine.stops import StopKind
-from batchrun.engine.waves import count_waves, unhurried, wave_size
-from batchrun.model.job import Batch, FailLimit, Job, Need, RetryPolicy, Task, WaveSize
+from batchrun.engine.waves import count_waves, unhurried
+from batchrun.model.job import Batch, FailLimit, Job, Need, RetryPolicy, Task, WaveSize, wave_size
 from batchrun.model.outcome import Aborted, Cancelled, Outcome, Skipped
 from batchrun.model.ports import Drawn
 from batchrun.model.unit import Unit

@@ -92,8 +92,7 @@ def test_a_test_case_is_named_by_host_and_item(tmp_path: Path) -> None:
     script.end(sink, Ok(changed=True), "a.csv", host="web1")
     script.finish(sink)
     sink.close()
-    names = [case.get("name") for case in read_junit(tmp_path / "junit.xml").iter("testcase")]
-    assert names == ["web1 a.csv"]
+    assert read_junit(tmp_path / "junit.xml").names == ["web1 a.csv"]
 
 
 def test_files_with_output_are_named_by_the_host_and_the_index_has_it(tmp_path: Path) -> None:

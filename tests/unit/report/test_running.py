@@ -1,6 +1,6 @@
 """What SIGUSR1 tells of the units that run."""
 
-from batchrun.model.event import RunStarted, UnitProgress, UnitStarted
+from batchrun.model.event import RunStarted, UnitProgress, UnitStaged, UnitStarted
 from batchrun.model.unit import Unit
 from batchrun.report.running import Running, status_text
 
@@ -33,3 +33,46 @@ def test_a_unit_without_steps_names_none() -> None:
 
 def test_a_step_name_cannot_write_on_the_terminal() -> None:
     assert "\x1b" not in status(step="\x1b[2Jrestart")
+
+
+class OnHost:
+    """A unit on a host, and a clock that is moved by hand."""
+
+    def __init__(self, label: str = "") -> None:
+        self.now = 0.0
+        self.running = Running(clock=lambda: self.now)
+        unit = Unit(task_id="t", index=1, label=label, operation="run", host="web1")
+        self.running.handle(UnitStarted(number=1, attempt=1, unit=unit, at=0.0, worker="web1"))
+
+    def stage(self, words: str, number: int = 1) -> None:
+        self.running.handle(UnitStaged(number=number, stage=words, at=0.0))
+
+    @property
+    def line(self) -> str:
+        return status_text(self.running, self.running.counts).splitlines()[1].strip()
+
+
+def test_a_unit_on_a_host_is_shown_with_its_stage_and_since_when_it_is_there() -> None:
+    unit = OnHost("item 7")
+    unit.now = 2.0
+    unit.stage("authenticating")
+    unit.now = 14.0
+    assert unit.line == "14 s  t  web1  item 7  (authenticating for 12 s)"
+
+
+def test_a_host_that_has_said_nothing_yet_is_shown_once() -> None:
+    assert OnHost("web1").line == "0 ms  t  web1"
+
+
+def test_what_was_done_in_a_step_is_not_said_of_the_next() -> None:
+    unit = OnHost()
+    unit.stage("running")
+    unit.running.handle(UnitProgress(number=1, bytes_done=0, step="drain"))
+    assert unit.line == "0 ms  t  web1  (step drain)"
+
+
+def test_a_stage_cannot_write_on_the_terminal_and_one_of_nobody_is_harmless() -> None:
+    unit = OnHost()
+    unit.stage("\x1b[2J")
+    unit.stage("connecting", number=9)
+    assert "\x1b" not in unit.line

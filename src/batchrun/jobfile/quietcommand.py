@@ -1,4 +1,6 @@
-"""Secrets that a program prints, such as `pass show db`: started once, and ended for certain.
+"""Programs whose output is needed as a whole: secrets (`pass show db`), inventories.
+
+Started without input, with a bound on time and output, and ended for certain.
 
 When batchrun is killed meanwhile, a shell ends the program (see `ops/survivor.py`).
 """
@@ -15,7 +17,7 @@ from batchrun.ops.paths import shown
 from batchrun.ops.processes import end_command
 from batchrun.ops.survivor import Survivor, new_cookie
 
-__all__ = ["MOST_BYTES", "SecretCommands"]
+__all__ = ["MOST_BYTES", "QuietCommands"]
 
 #: Nobody's password is longer; a wrong path often leads to something that is.
 MOST_BYTES = 1024 * 1024
@@ -24,7 +26,7 @@ _STDERR_BYTES = 4096
 _STDERR_CHARACTERS = 300
 
 
-class SecretCommands:
+class QuietCommands:
     """Runs the commands of one job, one at a time.
 
     `read` may be called from any one thread; `close` from another one ends what it waits for.
@@ -32,11 +34,15 @@ class SecretCommands:
     Args:
         base_dir: Where they run.
         patience_s: How long one may take.
+        most_bytes: How much one may print.
     """
 
-    def __init__(self, base_dir: str, *, patience_s: float = 60.0) -> None:
+    def __init__(
+        self, base_dir: str, *, patience_s: float = 60.0, most_bytes: int = MOST_BYTES
+    ) -> None:
         self._base_dir = base_dir
         self._patience_s = patience_s
+        self._most_bytes = most_bytes
         self._lock = threading.Lock()
         #: The process that is waited for, and the entry of its environment that it is known by.
         self._running: tuple[int, str] | None = None
@@ -51,35 +57,35 @@ class SecretCommands:
             pid, mark = running
             end_command(pid, mark, 0.0)
 
-    def read(self, name: str, argv: Sequence[str]) -> str:
+    def read(self, what: str, argv: Sequence[str]) -> str:
         """Run a command without a shell and without input; return what it prints.
 
         Args:
-            name: The secret, for messages.
+            what: What it is for, for messages: "the secret `db`".
             argv: The program and its arguments.
 
         Raises:
             SourceError: it failed, or took too long, or wrote too much.
         """
-        mark = new_cookie("SECRET")
+        mark = new_cookie("QUIET")
         survivor = Survivor(_KILL_GRACE_S)
         value = reason = ""
         try:
-            process = self._start(name, argv, mark, survivor)
-            value = _finished(name, process, mark, self._patience_s)
+            process = self._start(what, argv, mark, survivor)
+            value = _finished(what, process, mark, (self._patience_s, self._most_bytes))
         except SourceError as error:
             reason = str(error)
         finally:
             survivor.rest()
             survivor.close()
         if self._is_closed():  # what was read until then may be half of it
-            raise SourceError(_over(name))
+            raise SourceError(_over(what))
         if reason:
             raise SourceError(reason)
         return value
 
     def _start(
-        self, name: str, argv: Sequence[str], mark: str, survivor: Survivor
+        self, what: str, argv: Sequence[str], mark: str, survivor: Survivor
     ) -> "subprocess.Popen[bytes]":
         """Start a command, unless none is to be started any more.
 
@@ -88,7 +94,7 @@ class SecretCommands:
         """
         with self._lock:
             if self._closed:
-                raise SourceError(_over(name))
+                raise SourceError(_over(what))
             try:
                 survivor.watch(mark)
                 process = subprocess.Popen(
@@ -102,7 +108,7 @@ class SecretCommands:
                 )
             except OSError as error:
                 reason = f"{error.strerror}: {shown(str(error.filename or argv[0]))}"
-                message = f"the command for the secret `{name}` cannot be started: {reason}"
+                message = f"the command for {what} cannot be started: {reason}"
                 raise SourceError(message) from None
             survivor.watch(mark, process.pid)
             self._running = (process.pid, mark)
@@ -115,16 +121,19 @@ class SecretCommands:
             return self._closed
 
 
-def _over(name: str) -> str:
-    return f"the secret `{name}` is not read any more: the run is over"
+def _over(what: str) -> str:
+    return f"{what} is not read any more: the run is over"
 
 
-def _finished(name: str, process: "subprocess.Popen[bytes]", mark: str, patience_s: float) -> str:
-    """Wait for a command that prints a secret.
+def _finished(
+    what: str, process: "subprocess.Popen[bytes]", mark: str, bounds: tuple[float, int]
+) -> str:
+    """Wait for a command, as long as it stays within its time and its number of bytes.
 
     Raises:
         SourceError: it took too long, wrote too much, or failed.
     """
+    patience_s, most_bytes = bounds
     killed = threading.Event()
 
     def end() -> None:
@@ -138,10 +147,10 @@ def _finished(name: str, process: "subprocess.Popen[bytes]", mark: str, patience
     reader = threading.Thread(target=_drain, args=(process.stderr, complaints), daemon=True)
     reader.start()
     with process:
-        output = process.stdout.read(MOST_BYTES + 1) if process.stdout else b""
-        if len(output) > MOST_BYTES:
+        output = process.stdout.read(most_bytes + 1) if process.stdout else b""
+        if len(output) > most_bytes:
             end_command(process.pid, mark, 0.0)
-            reason = f"wrote more than {MOST_BYTES} bytes"
+            reason = f"wrote more than {most_bytes} bytes"
         else:
             process.wait()
             reader.join()
@@ -151,7 +160,7 @@ def _finished(name: str, process: "subprocess.Popen[bytes]", mark: str, patience
     if killed.is_set():
         reason = f"did not end within {patience_s:g} s"
     if reason:
-        message = f"the command for the secret `{name}` {reason}"
+        message = f"the command for {what} {reason}"
         raise SourceError(message)
     return os.fsdecode(output)
 
