@@ -223,7 +223,10 @@ class LoadedJob:
         maker = UnitMaker(plan, names, self._desk, settled)
         if plan.frame.hosts is None:
             return PlannedStream(plan, maker, self._items(plan, names, waker), settled)
-        hosts = plan.frame.hosts.open(names, self.fleet, plan.frame.connect_timeout_s)
+        try:
+            hosts = plan.frame.hosts.open(names, self.fleet, plan.frame.connect_timeout_s)
+        except UnknownUntilRunError as error:
+            return PlannedStream(plan, maker, unknown_items(error), settled)
         items = HostItems(self._items(plan, names, waker), readers=len(hosts))
         return HostStream(plan, hosts, maker, items, settled)
 
