@@ -1,8 +1,13 @@
 """How OpenSSH cuts the lines of its configuration into words; three ways of it are in use."""
 
+import re
+
 __all__ = ["next_word", "split_line", "split_words"]
 
 _WHITE = " \t\r\n"
+_END = re.compile(r'[ \t\r\n"=]')
+#: Values without these are most of them, and quickly cut.
+_QUOTED = re.compile(r"""["'\\#]""")
 _ESCAPED = frozenset("'\"\\")
 
 
@@ -34,7 +39,8 @@ def next_word(text: str) -> tuple[str, str]:
 
     Source: strdelim() of OpenSSH 9.2.
     """
-    at = next((at for at, sign in enumerate(text) if sign in _WHITE or sign in '"='), len(text))
+    end = _END.search(text)
+    at = end.start() if end else len(text)
     if text[at : at + 1] == '"':
         inside, closed, rest = text[at + 1 :].partition('"')
         if not closed:
@@ -58,6 +64,8 @@ def split_words(text: str) -> list[str]:
 
     Source: argv_split() of OpenSSH 9.2.
     """
+    if not _QUOTED.search(text):
+        return [word for word in text.replace("\t", " ").split(" ") if word]
     words: list[str] = []
     at = 0
     while at < len(text):

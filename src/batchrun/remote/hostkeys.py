@@ -3,7 +3,8 @@
 import base64
 import shlex
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol
 
@@ -111,6 +112,9 @@ class KnownHosts:
         if policy is HostKeyPolicy.OFF:
             return
         asked = _Asked(name, port, key, direct=direct)
+        if self._is_trusted(asked):
+            return
+        self._refresh()  # somebody may have followed our advice meanwhile
         if self._is_known(asked):
             return
         if policy is HostKeyPolicy.ACCEPT_NEW and self._new is not None:
@@ -118,18 +122,24 @@ class KnownHosts:
             return
         raise self._unknown(asked, policy)
 
+    def _is_trusted(self, asked: "_Asked") -> bool:
+        """Tell whether just this key is known, and not revoked."""
+        strict, loose = self._entries(asked.name, asked.port)
+        markers = [entry.marker for entry in strict + loose if entry.key == asked.bytes]
+        return "" in markers and _REVOKED not in markers
+
     def _is_known(self, asked: "_Asked") -> bool:
         """Look a key up.
 
         Raises:
             UnreachableError: it is revoked, or another one is known.
         """
-        strict, loose = self._entries(asked.name, asked.port)
-        equal = [entry for entry in strict + loose if entry.key == asked.bytes]
-        if revoked := [entry for entry in equal if entry.marker == _REVOKED]:
-            raise _refusal(f"{asked.shown} is revoked in {revoked[0].place}")
-        if any(not entry.marker for entry in equal):
+        if self._is_trusted(asked):
             return True
+        strict, loose = self._entries(asked.name, asked.port)
+        for entry in strict + loose:
+            if entry.key == asked.bytes and entry.marker == _REVOKED:
+                raise _refusal(f"{asked.shown} is revoked in {entry.place}")
         if others := [entry for entry in strict if not entry.marker]:
             raise _refusal(_changed(asked, others))
         return False
@@ -180,12 +190,28 @@ class KnownHosts:
     def _named(self, name: str) -> list[Entry]:
         found: list[Entry] = []
         for file in self._files:
-            try:
+            with _readable(file):
                 found += file.entries(name)
-            except OSError as error:
-                message = f"known host keys cannot be read: {file.path}: {error.strerror}"
-                raise _refusal(message) from error
         return found
+
+    def _refresh(self) -> None:
+        for file in self._files:
+            with _readable(file):
+                file.refresh()
+
+
+@contextmanager
+def _readable(file: KnownHostsFile) -> Iterator[None]:
+    """Say that a file cannot be read.
+
+    Raises:
+        UnreachableError: it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f"known host keys cannot be read: {file.path}: {error.strerror}"
+        raise _refusal(message) from error
 
 
 class _Asked:
