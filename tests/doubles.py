@@ -54,7 +54,7 @@ def task(name: str, *needs: str, **modifiers: Any) -> Task:
     return Task(
         id=name,
         name=modifiers.pop("title", name),
-        operation="noop",
+        operation=modifiers.pop("operation", "noop"),
         needs=tuple(Need(task_id=need) for need in needs),
         single=modifiers.pop("single", False),
         **modifiers,

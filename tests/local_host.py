@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from batchrun.model.operation import Context, Done, Terms
 from batchrun.model.outcome import Failed
 from batchrun.model.session import HostChannel, HostContext
 from batchrun.model.unit import RunSettings
+from file_context import changed, snapshot
 
 __all__ = ["LocalChannel", "LocalHost", "LocalSession", "local_host"]
 
@@ -251,6 +252,15 @@ class LocalHost:
             failed = Failed(message=str(error), errno=error.errno, retryable=error.retryable)
             return Done(outcome=failed)
         return done
+
+    def rehearse(self, name: str, /, **params: Any) -> bool:
+        """Run an operation dry, see that nothing changed by it, and return what it answers."""
+        before = snapshot(self.home)
+        real, self.settings = self.settings, replace(self.settings, dry_run=True)
+        done = self.do(name, **params)
+        self.settings = real
+        assert snapshot(self.home) == before
+        return changed(done)
 
 
 @contextmanager

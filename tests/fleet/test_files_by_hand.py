@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_context import HOSTILE_NAMES, changed, message_of, snapshot
+from file_context import HOSTILE_NAMES, changed, message_of
 from local_host import LocalHost, local_host
 
 from batchrun.model.outcome import Failed, Lost, Ok
@@ -25,20 +25,10 @@ def mode(path: Path) -> int:
     return path.lstat().st_mode & 0o7777
 
 
-def rehearse(host: LocalHost, name: str, /, **params: object) -> bool:
-    """Run it dry, and see that nothing changed by it."""
-    before = snapshot(host.home)
-    real, host.settings = host.settings, RunSettings(run_id="r", base_dir="/", dry_run=True)
-    done = host.do(name, **params)
-    host.settings = real
-    assert snapshot(host.home) == before
-    return changed(done)
-
-
 @NAMES
 def test_mkdir_makes_once(host: LocalHost, name: str) -> None:
     path = f"new/{name}"
-    assert rehearse(host, "mkdir", path=(path,), mode="0751")
+    assert host.rehearse("mkdir", path=(path,), mode="0751")
     assert changed(host.do("mkdir", path=(path,), mode="0751"))
     assert mode(host.home / path) == 0o751
     assert not changed(host.do("mkdir", path=(path,), mode="0751"))
@@ -64,7 +54,7 @@ def test_mkdir_refuses_what_is_no_directory(host: LocalHost) -> None:
 
 @NAMES
 def test_link_points_where_asked(host: LocalHost, name: str) -> None:
-    assert rehearse(host, "link", src=name, dest="d/l")
+    assert host.rehearse("link", src=name, dest="d/l")
     assert changed(host.do("link", src=name, dest="d/l"))
     assert os.readlink(host.home / "d/l") == name
     assert not changed(host.do("link", src=name, dest="d/l"))
@@ -98,7 +88,7 @@ def test_hard_links(host: LocalHost) -> None:
 def test_delete_takes_files_and_trees_and_what_is_missing(host: LocalHost, name: str) -> None:
     (host.home / "d" / name).mkdir(parents=True)
     (host.home / "d" / name / "f").touch()
-    assert rehearse(host, "delete", path=(f"d/{name}",))
+    assert host.rehearse("delete", path=(f"d/{name}",))
     assert changed(host.do("delete", path=(f"d/{name}",)))
     assert os.listdir(host.home / "d") == []
     assert not changed(host.do("delete", path=(f"d/{name}",)))
@@ -141,7 +131,7 @@ def test_delete_more_than_allowed_deletes_nothing(host: LocalHost) -> None:
 @NAMES
 def test_perms_changes_what_is_different(host: LocalHost, name: str) -> None:
     (host.home / name).touch(0o600)
-    assert rehearse(host, "perms", path=(name,), mode="u=rw,go=r")
+    assert host.rehearse("perms", path=(name,), mode="u=rw,go=r")
     assert changed(host.do("perms", path=(name,), mode="u=rw,go=r"))
     assert mode(host.home / name) == 0o644
     assert not changed(host.do("perms", path=(name,), mode="0644"))
@@ -164,7 +154,7 @@ def test_perms_below_a_directory(host: LocalHost, name: str) -> None:
 @NAMES
 def test_write_changes_by_content(host: LocalHost, name: str) -> None:
     path = f"d/{name}"
-    assert rehearse(host, "write", dest=path, text="one\n")
+    assert host.rehearse("write", dest=path, text="one\n")
     assert changed(host.do("write", dest=path, text="one\n"))
     assert (host.home / path).read_text() == "one\n"
     assert not changed(host.do("write", dest=path, text="one\n"))

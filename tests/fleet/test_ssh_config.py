@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchrun.errors import UsageError
+from batchrun.errors import UnreachableError, UsageError
 from batchrun.model.host import Host
 from batchrun.remote.algorithms import assembled
 from batchrun.remote.config import SshConfig, SshSettings
@@ -19,6 +19,7 @@ from batchrun.remote.configtokens import Local
 from batchrun.remote.jump import hop_host
 from program import as_ordinary_user
 from sudo_users import person
+from support import processes_with_environ, wait_until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -673,3 +674,32 @@ def test_a_file_that_others_may_write_to_is_refused(name: str) -> None:
         assert b"Bad owner or permissions" in ended.stderr
         with pytest.raises(UsageError, match="others may write to it"):
             SshConfig.load(local=local)
+
+
+def test_a_command_that_does_not_end_makes_the_host_unreachable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = f"BRT_MARKER={tmp_path}"
+    monkeypatch.setenv(*marker.split("="))
+    monkeypatch.setattr("batchrun.remote.configmatch._EXEC_S", 0.5)
+    config = tmp_path / "config"
+    config.write_text('Match exec "sleep 1000; true"\nPort 7\n')
+
+    with pytest.raises(UnreachableError, match=r"did not end within 0\.5 s") as caught:
+        SshConfig.load(file=str(config)).settings_for(Host(name="web1"))
+
+    assert caught.value.retryable
+    wait_until(lambda: not processes_with_environ(marker), 10, "nothing is left of it")
+
+
+def test_the_same_command_is_run_once(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        f'Match exec "echo >> {tmp_path}/same"\nPort 7\nMatch exec "echo %n >> {tmp_path}/each"\n'
+    )
+    loaded = SshConfig.load(file=str(config))
+    for name in ("web1", "web2", "web1"):
+        loaded.settings_for(Host(name=name))
+
+    assert (tmp_path / "same").read_text() == "\n"
+    assert (tmp_path / "each").read_text() == "web1\nweb2\n"

@@ -54,6 +54,10 @@ class Wanted:
     hosts: tuple[str, ...] = ()
     #: Node sets: no task keeps these.
     exclude: tuple[str, ...] = ()
+    #: As in `LoadOptions`, instead of what was said the first time; empty or False: as it was.
+    batch: tuple[str, ...] = ()
+    sudo: bool = False
+    asks_sudo_password: bool = False
     #: How long what a killed run has started may still take to end, in seconds.
     patience_s: float = 30.0
 
@@ -256,8 +260,8 @@ def _options(asked: RunRecord, wanted: Wanted) -> dict[str, Any]:
     load["insecure_permissions"] = wanted.insecure_permissions or bool(
         given.get("insecure_permissions")
     )
-    if wanted.inventory:
-        load["inventory"] = wanted.inventory
+    for name in ("inventory", "batch", "sudo", "asks_sudo_password"):
+        load[name] = getattr(wanted, name) or given.get(name) or ""
     # What was left out the first time is left out of everything that goes on with it.
     load["exclude"] = [*given.get("exclude", ()), *wanted.exclude]
     if wanted.hosts:
@@ -277,6 +281,9 @@ def _load_options(options: Mapping[str, Any], first: RunRecord) -> LoadOptions:
         hosts=tuple(given.get("hosts", ())),
         within=tuple(tuple(some) for some in given.get("within", ()) if some),
         exclude=tuple(given.get("exclude", ())),
+        batch=tuple(given.get("batch", ())),
+        sudo=bool(given.get("sudo")),
+        asks_sudo_password=bool(given.get("asks_sudo_password")),
         retries=given.get("retries"),
         timeout_s=given.get("timeout_s"),
         insecure_permissions=given["insecure_permissions"],

@@ -36,8 +36,8 @@ def find_hosts(nodes: str, *, inventory: str = "", exclude: Sequence[str] = ()) 
     """
     options = LoadOptions(inventory=inventory, exclude=tuple(exclude))
     # An inventory belongs to a job; this one has no tasks on hosts.
-    text = "tasks: [{run: 'true'}]"
-    job = load_text(text, file="hosts", base_dir=".", table=Tables(here=OPERATIONS, on_hosts={}), options=options)
+    text, table = "tasks: [{run: 'true'}]", Tables(here=OPERATIONS, on_hosts={})
+    job = load_text(text, file="hosts", base_dir=".", table=table, options=options)
     fleet = job.fleet
     if not nodes and not fleet.inventory.all_hosts():
         message = "no hosts are known; name some, or an inventory with -i"

@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from batchrun.cli.flags import FleetFlags
+from batchrun.cli.flags import CheckFlags, FleetFlags
 from batchrun.cli.jobtext import Typed, job_text, literal
 from batchrun.cli.results import Results
 from batchrun.cli.saving import job_limits, load_made, made_line, save, task_limits
 from batchrun.cli.targets import inventory_path, node_set
 from batchrun.cli.wiring import check_flags, execute
+from batchrun.jobfile.overrides import SUDO_PASSWORD
 
-__all__ = ["fleet_job", "host_modifiers", "host_task", "run_fleet"]
-
-#: The name of the secret that is the password of sudo.
-_SUDO_PASSWORD = "sudo_password"  # noqa: S105 - a name
+__all__ = ["fleet_job", "fleet_options", "host_task", "run_fleet"]
 
 
 def host_task(flags: FleetFlags) -> dict[str, Any]:
@@ -22,10 +20,10 @@ def host_task(flags: FleetFlags) -> dict[str, Any]:
     Raises:
         UsageError: no hosts are named.
     """
-    return {"hosts": literal(node_set(flags)), **host_modifiers(flags)}
+    return {"hosts": literal(node_set(flags)), **_host_modifiers(flags)}
 
 
-def host_modifiers(flags: FleetFlags) -> dict[str, Any]:
+def _host_modifiers(flags: FleetFlags) -> dict[str, Any]:
     """Return the flags that are modifiers of a task on hosts."""
     found: dict[str, Any] = {}
     if flags.connect_timeout is not None:
@@ -33,10 +31,21 @@ def host_modifiers(flags: FleetFlags) -> dict[str, Any]:
     if flags.batch is not None:
         found["batch"] = [_size(word) for word in flags.batch.split(",")]
     if flags.ask_sudo_pass:
-        found["sudo"] = {"password": f"secrets.{_SUDO_PASSWORD}"}
+        found["sudo"] = {"password": f"secrets.{SUDO_PASSWORD}"}
     elif flags.sudo:
         found["sudo"] = True
     return found
+
+
+def fleet_options(flags: FleetFlags | CheckFlags) -> dict[str, Any]:
+    """Return what flags say about all tasks on hosts of a job file, as `LoadOptions` has it."""
+    if isinstance(flags, CheckFlags):
+        return {}
+    return {
+        "batch": tuple(flags.batch.split(",")) if flags.batch else (),
+        "sudo": flags.sudo or flags.ask_sudo_pass,
+        "asks_sudo_password": flags.ask_sudo_pass,
+    }
 
 
 def fleet_job(command: str, flags: FleetFlags, task: Mapping[str, Any]) -> str:
@@ -58,7 +67,7 @@ def fleet_job(command: str, flags: FleetFlags, task: Mapping[str, Any]) -> str:
     if flags.fanout is not None:
         top["fanout"] = flags.fanout
     if flags.ask_sudo_pass:
-        top["secrets"] = {_SUDO_PASSWORD: {"prompt": "sudo password"}}
+        top["secrets"] = {SUDO_PASSWORD: {"prompt": "sudo password"}}
     job = {"name": command, **top, **job_limits(flags), "tasks": [{**task, **task_limits(flags)}]}
     return job_text(job, about=made_line(command))
 

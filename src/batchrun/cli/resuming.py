@@ -5,6 +5,7 @@ from typing import Any
 
 from batchrun import api
 from batchrun.cli.flags import Flags, RerunFlags, ResumeFlags
+from batchrun.cli.fleetjob import fleet_options
 from batchrun.cli.results import results_of_record
 from batchrun.cli.running import lock_of, locked
 from batchrun.cli.targets import inventory_path, wanted_nodes
@@ -53,6 +54,7 @@ def _go_on(flags: ResumeFlags, how: Continues, kinds: tuple[str, ...]) -> int:
             inventory=inventory_path(flags),
             hosts=wanted_nodes(flags),
             exclude=tuple(flags.exclude or ()),
+            **fleet_options(flags),
         )
     )
     options = goes_on.options

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from batchrun import api
 from batchrun.cli.flags import CheckFlags, JobFlags
+from batchrun.cli.fleetjob import fleet_options
 from batchrun.cli.options import split_words, variables
 from batchrun.cli.targets import inventory_path, wanted_nodes
 from batchrun.cli.wiring import Asked, check_flags, execute
@@ -48,6 +49,7 @@ def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
         inventory=inventory_path(flags),
         hosts=wanted_nodes(flags),
         exclude=tuple(flags.exclude or ()),
+        **fleet_options(flags),
         insecure_permissions=flags.insecure_permissions,
     )
 

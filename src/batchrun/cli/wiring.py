@@ -148,6 +148,9 @@ def _recorded(flags: Flags, asked: Asked) -> dict[str, Any]:
             "inventory": inventory_path(flags),
             "hosts": wanted_nodes(flags),
             "exclude": list(flags.exclude or ()),
+            "batch": flags.batch.split(",") if flags.batch else [],
+            "sudo": flags.sudo or flags.ask_sudo_pass,
+            "asks_sudo_password": flags.ask_sudo_pass,
         }
     if flags.procs is not None:
         found["procs"] = flags.procs

@@ -19,6 +19,7 @@ from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.hosts import check_left, mentions_hosts
 from batchrun.jobfile.include import with_includes
+from batchrun.jobfile.overrides import with_overrides
 from batchrun.jobfile.inventory import read_inventory
 from batchrun.jobfile.loaded import LoadedJob, Reading, program_names
 from batchrun.jobfile.options import LoadOptions
@@ -95,6 +96,7 @@ def read_text(
     base = os.path.abspath(base_dir)
     trust = Trust.of_this_process(insecure=options.insecure_permissions)
     data = with_includes(top_level(document), document.problems, base_dir=base, trust=trust)
+    data = with_overrides(data, options, tables.on_hosts)
     secrets = data.get("secrets")
     compiler = Compiler(
         problems=document.problems,

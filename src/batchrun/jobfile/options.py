@@ -37,6 +37,12 @@ class LoadOptions:
     within: tuple[tuple[str, ...], ...] = ()
     #: Node sets (`-x`): no task keeps these.
     exclude: tuple[str, ...] = ()
+    #: Sizes of waves, such as `5` and `10%`, instead of those of every task on hosts.
+    batch: tuple[str, ...] = ()
+    #: Tasks on hosts that do not say anything else are run by sudo.
+    sudo: bool = False
+    #: sudo is given a password on hosts; it is a secret that is to be typed in.
+    asks_sudo_password: bool = False
     #: As root, obey files that others can write as well.
     insecure_permissions: bool = False
 

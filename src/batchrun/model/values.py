@@ -9,8 +9,6 @@ __all__ = [
     "NEW_FILE",
     "Doc",
     "Glob",
-    "HostPath",
-    "HostPattern",
     "Kind",
     "Mark",
     "ModeText",
@@ -61,8 +59,6 @@ class Mark(Enum):
     GIVEN = "given"
     #: A secret may be inserted: the value never shows in a process list or a message.
     MAY_HOLD_SECRET = "may hold a secret"  # noqa: S105  # no password, a description
-    #: A path on the unit's host, not on this machine: relative means the login directory.
-    THERE = "there"
     #: For sudo: true or a user, or a mapping with `password`, a secret, and perhaps `user`.
     SUDO = "sudo"
 
@@ -78,8 +74,6 @@ class Glob(NamedTuple):
 
 PathText: TypeAlias = Annotated[str, Kind.PATH]
 PathPattern: TypeAlias = Annotated[str | Glob, Kind.PATTERN]
-HostPath: TypeAlias = Annotated[str, Kind.PATH, Mark.THERE]
-HostPattern: TypeAlias = Annotated[str | Glob, Kind.PATTERN, Mark.THERE]
 ModeText: TypeAlias = Annotated[str, Kind.MODE]
 SizeBytes: TypeAlias = Annotated[int, Kind.SIZE]
 Seconds: TypeAlias = Annotated[float, Kind.DURATION]

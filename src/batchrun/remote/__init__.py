@@ -13,6 +13,8 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "files": ("mkdir", "link", "perms"),
     "delete": ("delete",),
     "textfiles": ("write", "template"),
+    "upload": ("upload",),
+    "download": ("download",),
 }
 
 #: Every operation on hosts, by name; a family is imported when one of its operations is asked for.

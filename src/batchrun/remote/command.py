@@ -12,7 +12,7 @@ from batchrun.errors import OperationError
 from batchrun.model.operation import Done, Operation, PathUse
 from batchrun.model.outcome import Failed, Output, TimedOut
 from batchrun.model.session import HostContext
-from batchrun.model.values import Doc, HostPath, Mark, PathText, ShellText
+from batchrun.model.values import Doc, Mark, PathText, ShellText
 from batchrun.ops.command import check_command, check_run, listening_for, outcome_of, would_run
 from batchrun.ops.failures import failure, refusal
 from batchrun.ops.launch import CommandFields, given_env, shell_argv, stdin_bytes
@@ -52,7 +52,7 @@ class HostCommandFields(CommandFields):
         Mark.MAY_HOLD_SECRET,
     ] = field(default_factory=dict)
     cwd: Annotated[
-        HostPath | None, Doc("The working directory there; without it the login directory.")
+        PathText | None, Doc("The working directory there; without it the login directory.")
     ] = None
     sudo: Annotated[
         SudoValue,

@@ -70,13 +70,13 @@ def read_option(text: str) -> Setting:
         found = split_line(text)
     except ValueError as error:
         raise _mistake(place, str(error)) from None
-    if found is None or found[0] in ("host", "match", "include"):
+    keyword = found[0].lower() if found else ""
+    if found is None or keyword in ("host", "match", "include"):
         raise _mistake(place, "it is no option of the SSH configuration; write -o KEY=VALUE")
-    keyword = found[0]
     if keyword not in HONOURED and not is_known(keyword):
         close = get_close_matches(keyword, HONOURED, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise _mistake(place, f"there is no option {keyword}{hint}")
+        raise _mistake(place, f"there is no option {found[0]}{hint}")
     return _setting(found, place=place, of_machine=False)
 
 
@@ -163,11 +163,12 @@ class _Reader:
                 found = split_line(line)
                 if found is None:
                     continue
-                if found[0] == "include":
+                keyword = found[0].lower()
+                if keyword == "include":
                     for included in self._included(found[1]):
                         self._include(included, conditions, place, depth + 1)
                     section = self._files.begin(conditions)
-                elif found[0] in ("host", "match"):
+                elif keyword in ("host", "match"):
                     conditions = (*around, self._condition(found, place))
                     section = self._files.begin(conditions)
                 elif setting := self._files.setting(found, place, of_machine=self._of_machine):
@@ -176,7 +177,7 @@ class _Reader:
                 raise _mistake(place, str(error)) from None
 
     def _condition(self, found: tuple[str, str], place: str) -> Condition:
-        if found[0] == "host":
+        if found[0].lower() == "host":
             return read_host(split_words(found[1]))
         match = read_match(found[1])
         self._files.wants_final |= match.is_final
@@ -223,20 +224,21 @@ def _setting(found: tuple[str, str], *, place: str, of_machine: bool) -> Setting
     Raises:
         UsageError: its value is wrong.
     """
-    keyword, text = found
+    written, text = found
+    keyword = written.lower()
     if not text:
-        raise _mistake(place, f"{keyword}: its value is missing")
+        raise _mistake(place, f"{written}: its value is missing")
     read = HONOURED.get(keyword)
     try:
         value = read(text) if read else None
     except ValueError as error:
-        raise _mistake(place, f"{keyword}: {error}") from None
+        raise _mistake(place, f"{written}: {error}") from None
     return Setting(
         keyword="identityfile" if keyword == "identityfile2" else keyword,
         value=value,
         text=text,
         place=place,
-        written=keyword,
+        written=written,
         honoured=read is not None,
         of_machine=of_machine,
     )

@@ -12,10 +12,10 @@ _ESCAPED = frozenset("'\"\\")
 
 
 def split_line(line: str) -> tuple[str, str] | None:
-    """Return the keyword of a line, in lower case, and what follows; None: there is none.
+    """Return the keyword of a line, as it is written, and what follows; None: there is none.
 
     >>> split_line("  HostName = a.example "), split_line('"User"ann'), split_line("# no")
-    (('hostname', 'a.example'), ('user', 'ann'), None)
+    (('HostName', 'a.example'), ('User', 'ann'), None)
 
     Raises:
         ValueError: a quote is not closed.
@@ -25,7 +25,7 @@ def split_line(line: str) -> tuple[str, str] | None:
         word, rest = next_word(rest)
     if not word or word.startswith("#"):
         return None
-    return word.lower(), rest.lstrip(_WHITE)
+    return word, rest.lstrip(_WHITE)
 
 
 def next_word(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from batchrun.errors import OperationError
 from batchrun.model.operation import Done, Operation, PathUse
 from batchrun.model.session import HostContext
-from batchrun.model.values import Doc, HostPath, HostPattern
+from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.delete import allowed_deletions
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.paths import shown
@@ -68,7 +68,7 @@ class Delete:
     """Parameters of `delete`."""
 
     path: Annotated[
-        tuple[HostPattern, ...], Doc("Files, directories or globs to delete on the host.")
+        tuple[PathPattern, ...], Doc("Files, directories or globs to delete on the host.")
     ]
     max_delete: Annotated[
         int | str | None,
@@ -79,7 +79,7 @@ class Delete:
         ),
     ] = None
     force: Annotated[
-        tuple[HostPath, ...], Doc("Exact paths that are deleted although they are protected.")
+        tuple[PathText, ...], Doc("Exact paths that are deleted although they are protected.")
     ] = ()
     sudo: SudoField = field(default=False, repr=False)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from batchrun.errors import OperationError
 from batchrun.model.operation import Done, Operation, PathUse
 from batchrun.model.session import HostContext
-from batchrun.model.values import Doc, HostPath, HostPattern, ModeText, apply_mode, parse_mode
+from batchrun.model.values import Doc, ModeText, PathPattern, PathText, apply_mode, parse_mode
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.owners import Ownership
 from batchrun.ops.paths import shown
@@ -30,7 +30,7 @@ class Mkdir:
     """Parameters of `mkdir`."""
 
     path: Annotated[
-        tuple[HostPath, ...], Doc("Directories to make on the host, with those above them.")
+        tuple[PathText, ...], Doc("Directories to make on the host, with those above them.")
     ]
     mode: Annotated[
         ModeText | None, Doc("Mode of the directories named; by default 0777 less the umask there.")
@@ -75,10 +75,10 @@ class Link:
     """Parameters of `link`."""
 
     src: Annotated[
-        HostPath, Doc("What the link points to, on the host; a symbolic one says it as written.")
+        PathText, Doc("What the link points to, on the host; a symbolic one says it as written.")
     ]
     dest: Annotated[
-        HostPath, Doc("The link; with a slash at its end: the directory to make it in.")
+        PathText, Doc("The link; with a slash at its end: the directory to make it in.")
     ]
     kind: Annotated[Literal["symbolic", "hard"], Doc("Which kind of link.")] = "symbolic"
     force: Annotated[bool, Doc("Replace a file that has the link's name.")] = False
@@ -151,7 +151,7 @@ class Perms:
     """Parameters of `perms`."""
 
     path: Annotated[
-        tuple[HostPattern, ...],
+        tuple[PathPattern, ...],
         Doc("Files, directories or globs on the host; a symlink means what it points to."),
     ]
     mode: Annotated[

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from batchrun.errors import OperationError, UnitStoppedError, UnreachableError
+from batchrun.errors import BatchrunError, OperationError, UnitStoppedError, UnreachableError
 from batchrun.model.session import HostContext
 from batchrun.ops.dialogue import Dialogue
 from batchrun.ops.processes import cookie
@@ -139,7 +139,7 @@ class _Killer:
         within = Within(self._context, limit_s, to_the_end=True)
         try:
             run_there(HostCommand(argv=argv, sudo=self._sudo), within, ears)
-        except (OperationError, UnreachableError, UnitStoppedError):
+        except BatchrunError:
             return b""
         return bytes(ears.heard)
 

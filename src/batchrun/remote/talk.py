@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from batchrun.errors import OperationError, UnitStoppedError
+from batchrun.errors import BatchrunError, OperationError, UnitStoppedError
 from batchrun.model.operation import Context
 from batchrun.model.session import HostChannel
 from batchrun.ops.dialogue import Dialogue
@@ -39,7 +39,7 @@ _FLOW_BYTES = 16 * 1024
 _PATIENCE_S = 60.0
 
 
-class BrokenError(OperationError):
+class BrokenError(BatchrunError):
     """The connection to a host broke while something ran there: how far it got is not known."""
 
 

@@ -9,7 +9,7 @@ from batchrun.errors import OperationError
 from batchrun.model.operation import Done, Operation, PathUse
 from batchrun.model.outcome import Captured, Failed, Output
 from batchrun.model.session import HostContext
-from batchrun.model.values import NEW_FILE, Doc, HostPath, Mark, ModeText, PathText, apply_mode
+from batchrun.model.values import NEW_FILE, Doc, Mark, ModeText, PathText, apply_mode
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.owners import Ownership
 from batchrun.ops.paths import shown
@@ -68,7 +68,7 @@ class HostTextFields:
     """What operations that make a text file on a host have in common."""
 
     dest: Annotated[
-        HostPath, Doc("The file on the host; a symlink of this name is replaced, not followed.")
+        PathText, Doc("The file on the host; a symlink of this name is replaced, not followed.")
     ]
     mode: Annotated[
         ModeText | None,

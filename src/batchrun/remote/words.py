@@ -7,7 +7,7 @@ from batchrun.ops.failures import refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.spawn import encode
 
-__all__ = ["path_word", "quote", "words"]
+__all__ = ["path_word", "quote", "rooted", "words"]
 
 #: `~` or `~user` at the beginning of a path, which the shell of the host expands.
 _HOME = re.compile(rb"~([A-Za-z0-9_][A-Za-z0-9_.-]*)?(?=/|\Z)")
@@ -54,3 +54,19 @@ def path_word(path: str, *, keep_slash: bool = False) -> bytes:
         message = f"{shown(path)} begins with `~` and names no user; write ./~ for a file of that name"
         raise OperationError(message, retryable=False)
     return quote(data) if data.startswith((b"/", b"./", b"../")) else quote(b"./" + data)
+
+
+def rooted(path: str) -> tuple[str, str]:
+    """Split a path on a host into a directory that `cd` enters, and a name below it.
+
+    >>> rooted("/var/log/x"), rooted("~/a/b"), rooted("./a"), rooted("~bob/a")
+    (('/', 'var/log/x'), ('.', 'a/b'), ('.', 'a'), ('~bob', 'a'))
+    """
+    if path.startswith("/"):
+        return "/", path.lstrip("/")
+    if path.startswith("~"):
+        home, _, rest = path.partition("/")
+        return ("." if home == "~" else home), rest.lstrip("/")
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    return ".", path

@@ -1,4 +1,4 @@
-"""What `hosts` prints: how hosts would be reached, as a table, and each of them as a JSON object."""
+"""What `hosts` prints: how hosts would be reached, as a table, or each as a JSON object."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -2,11 +2,14 @@
 
 import errno
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from batchrun.engine.steps import CONNECT
 from batchrun.engine.stops import FINALLY_LIMIT_S
-from batchrun.model.event import UnitOutput, UnitProgress
+from batchrun.model.event import UnitOutput, UnitProgress, UnitStaged
+from batchrun.model.host import Host
 from batchrun.model.job import RetryPolicy
 from batchrun.model.outcome import (
     Cancelled,
@@ -21,7 +24,7 @@ from batchrun.model.outcome import (
     TimedOut,
     Unreachable,
 )
-from batchrun.model.ports import Returned, Started
+from batchrun.model.ports import Returned, Silent, Started
 from batchrun.model.steps import Section, StepFailure
 from batchrun.model.unit import Order, Unit
 from doubles import CHANGED, OK, Play, report_of, task, units
@@ -651,3 +654,76 @@ def test_a_single_operation_that_is_resolved_late_may_be_queued_ahead_as_others_
         order = replace(stage.order, number=8, expected_s=0.001)
         stage.sequencer.submit(order)
         assert stage.orders[-1].expected_s == expected_s
+
+
+# ---- on a host ----------------------------------------------------------------------------------
+
+HOST = Host(name="web1")
+
+
+def on_host(program: ListProgram, **fields: Any) -> StepStage:
+    """Make a stage for a unit that is for a host."""
+    return StepStage(program, host="web1", place=HOST, **fields)
+
+
+def test_a_unit_for_a_host_is_connected_before_its_first_step() -> None:
+    stage = on_host(ListProgram(["drain", "restart"]))
+    (first,) = stage.orders
+    assert (first.unit.operation, first.unit.place, first.unit.host) == (CONNECT, HOST, "web1")
+    assert stage.program.planned == []
+    stage.end(OK)
+    assert stage.program.planned == ["drain"]
+    stage.end(CHANGED, OK)
+    assert stage.outcome == Ok(changed=True)
+
+
+@pytest.mark.parametrize(
+    "ending", [Unreachable(message="refused"), Cancelled(was_running=True), Failed(message="full")]
+)
+def test_nothing_is_done_for_a_host_that_is_not_connected(ending: Outcome) -> None:
+    stage = on_host(ListProgram(["drain"], ["rescue"], ["undrain"]))
+    stage.end(ending)
+    assert stage.outcome == ending
+    assert stage.program.planned == []
+
+
+def test_a_stop_that_comes_too_late_for_the_connection_begins_no_step() -> None:
+    stage = on_host(ListProgram(["drain"], [], ["undrain"]))
+    stage.start()
+    stage.sequencer.stop(stage.order.number)
+    stage.end(OK)
+    assert stage.outcome == Cancelled(was_running=True)
+    assert stage.program.planned == []
+
+
+def test_connecting_is_not_the_time_of_the_unit() -> None:
+    stage = on_host(ListProgram(["a", "b"]), timeout_s=10.0)
+    assert stage.orders[0].unit.timeout_s is None
+    stage.start()
+    stage.wait(60.0)
+    stage.end(OK)
+    assert stage.orders[-1].unit.timeout_s == 10.0
+
+
+def test_a_connection_that_is_handed_back_hands_the_whole_unit_back() -> None:
+    stage = on_host(ListProgram(["a", "b"]))
+    stage.give_back()
+    assert isinstance(stage.answer, Returned)
+
+
+def test_a_single_operation_connects_by_itself() -> None:
+    stage = on_host(ListProgram(["only"]))
+    assert stage.ran == ["only"]
+
+
+def test_stages_and_silence_of_a_step_are_those_of_its_unit() -> None:
+    stage = on_host(ListProgram(["a", "b"]))
+    number = stage.orders[-1].number
+    told = [
+        *stage.sequencer.told(UnitStaged(number=number, stage="authenticating", at=1.0)),
+        *stage.sequencer.told(Silent(number=number, stage="authenticating", silent_s=600.0)),
+    ]
+    assert told == [
+        UnitStaged(number=7, stage="authenticating", at=1.0),
+        Silent(number=7, stage="authenticating", silent_s=600.0),
+    ]
