@@ -187,7 +187,7 @@ class Program:
         try:
             # A test that failed half-way leaves runs behind, about which enough is said already.
             if kind is None and all(run.process.poll() is not None for run in self._started):
-                wait_until(lambda: not self.left(), 10, "nothing that batchrun started is left")
+                wait_until(lambda: not self.left(), 30, "nothing that batchrun started is left")
         finally:
             while left := self.left():
                 for pid in left:

@@ -28,6 +28,9 @@ __all__ = ["Sshd", "loopback", "make_key", "running_sshd"]
 _EMPTY_DIR = Path("/run/sshd")
 _START_S = 30.0
 _PORTS_TRIED = 20
+#: Bash takes it for a shell in a shell, and does not read what its user has in ~/.bashrc: that may
+#: take long, print things, or wait for a lock that is held by a command that a test has killed.
+_NO_RC = "SHLVL=1"
 #: Printed before the first byte of every command.
 _NOISY = """#!/bin/sh
 echo 'Welcome to this host!'
@@ -101,8 +104,8 @@ def running_sshd(
     """Run a server.
 
     Args:
-        lines: Of its configuration, such as `MaxStartups 3:50:6`; they win over ours. A `Match`
-            block must be followed by `Match all`.
+        lines: Of its configuration, such as `MaxStartups 3:50:6`; they win over ours, all but
+            SetEnv. A `Match` block must be followed by `Match all`.
         key: Private key of another server's user, that one key opens both; None: a new one.
         host_keys: Types, as `ssh-keygen -t` has them.
         noisy: The login shell prints lines on both streams before each command.
@@ -122,8 +125,7 @@ def running_sshd(
         key = key or make_key(directory / "id").with_suffix("")
         shutil.copyfile(f"{key}.pub", directory / "authorized_keys")
         marker = f"BATCHRUN_TEST_SSHD={directory.name}"
-        # bash must not read the start-up files of whoever runs the tests: they may take long.
-        _write_config(directory, public, (*lines, f"SetEnv {marker} SHLVL=1"))
+        _write_config(directory, public, (f"SetEnv {marker} {_NO_RC}", *lines))
         with _listening(directory) as (process, port):
             server = Sshd(
                 port=port,
@@ -240,7 +242,9 @@ def _start(directory: Path, port: int) -> subprocess.Popen[bytes]:
     assert program, "sshd is not installed"  # it insists on being started by its whole path
     log = directory / "log"
     log.write_text("")
-    words = [program, "-D", "-f", f"{directory}/sshd_config", "-p", str(port), "-E", str(log)]
+    # Should the tests be killed, it does not outlive them.
+    words = ["setpriv", "--pdeathsig", "TERM", program, "-D", "-E", str(log)]
+    words += ["-f", f"{directory}/sshd_config", "-p", str(port)]
     with (directory / "complaints").open("wb") as complaints:
         return subprocess.Popen(
             words,

@@ -41,7 +41,7 @@ def freeze(pid: int) -> None:
     stat = Path(f"/proc/{pid}/stat")
     wait_until(
         lambda: stat.read_text().rpartition(")")[2].split()[0] == "T",
-        timeout_s=10,
+        timeout_s=30,
         describe=f"process {pid} is stopped",
     )
 

@@ -22,7 +22,7 @@ from faults import NO_SHARED_MEMORY, compiled, preloaded
 from journal_judge import endings, facts, integrity, ok_units, records, rows
 from program import Ended, Program, Started, as_ordinary_user
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 FEW = """
 tasks:
@@ -306,6 +306,26 @@ def test_a_record_that_is_locked_for_seconds_is_waited_for(program: Program) -> 
     ended = run.end()
     assert (ended.code, ended.err) == (0, "")
     assert len(endings(record)) == 6
+
+
+def test_what_has_gathered_for_a_record_needs_no_room_where_temporary_files_go(
+    program: Program, small: Path
+) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        (small / "filler").write_bytes(bytes(2_000_000))
+    waits = "echo quiet >> log; until test -e go; do sleep 0.02; done"
+    job = program.job(LOUD.replace("echo quiet >> log", waits))
+    run = program.start(job, env={"TMPDIR": str(small)})
+    run.until(lambda: log(program) == ["quiet"], "it runs")
+    (record,) = records()
+    with closing(sqlite3.connect(record / "journal.sqlite", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        (program.dir / "go").touch()
+        run.until(lambda: len(log(program)) == 61, "units end while it is locked")
+        connection.execute("ROLLBACK")
+    ended = run.end()
+    assert (ended.code, ended.err) == (0, "")
+    assert len(rows(record, "SELECT 1 FROM outputs")) == 60
 
 
 def test_a_record_that_stays_locked_fails_the_run_when_it_has_ended(program: Program) -> None:

@@ -118,7 +118,7 @@ def out_of_time(_run: Started, _: Program) -> None:
         (["--grace", "200ms"], terminated, 143, "cancelled"),
         (["--grace", "1h"], terminated_twice, 143, "cancelled"),
         (["--grace", "200ms"], hung_up, 129, "cancelled"),
-        (["--deadline", "5s"], out_of_time, 124, "aborted"),
+        (["--deadline", "10s"], out_of_time, 124, "aborted"),
     ],
 )
 def test_the_record_says_why_a_run_ended_and_resume_does_the_rest(

@@ -249,7 +249,7 @@ def test_a_program_that_gives_items_or_a_secret_does_not_outlive_the_run(
     run = program.start(program.job(text.replace("PROGRAM", "[python3, stubborn.py]")), "-j", procs)
     run.until(lambda: len(list(program.dir.glob("here-*"))) == 3, "all of the program are there")
     kill_batchrun(run)
-    wait_until(lambda: not program.left(), 20, "nothing of it is left")
+    wait_until(lambda: not program.left(), 50, "nothing of it is left")
 
 
 def test_several_programs_of_one_killed_run_are_all_ended(program: Program) -> None:
@@ -261,7 +261,7 @@ def test_several_programs_of_one_killed_run_are_all_ended(program: Program) -> N
     run = program.start(program.job(text), "-j", "2")
     run.until(lambda: all((program.dir / name).exists() for name in "abcd"), "all programs run")
     kill_batchrun(run)
-    wait_until(lambda: not program.left(), 20, "nothing of them is left")
+    wait_until(lambda: not program.left(), 50, "nothing of them is left")
 
 
 def test_the_lock_of_a_run_lasts_until_the_program_of_its_items_has_ended(program: Program) -> None:
@@ -286,7 +286,7 @@ def test_what_commands_and_programs_left_running_on_purpose_outlives_the_run(
     pids = [int(word) for word in (program.dir / "left").read_text().split()]
     try:
         kill(run)
-        wait_until(lambda: len(program.left()) <= 2, 20, "the last command has ended")
+        wait_until(lambda: len(program.left()) <= 2, 50, "the last command has ended")
         assert sorted(program.left()) == sorted(pids)
     finally:
         for pid in pids:
@@ -300,7 +300,7 @@ def test_commands_of_workers_that_are_killed_with_their_parent_are_ended(program
     run.until(lambda: len(list(program.dir.glob("here-*"))) == 6, "both commands run")
     kill_all(run)
     assert len(program.commands_left()) == 6
-    wait_until(lambda: not program.left(), 20, "nothing of them is left")
+    wait_until(lambda: not program.left(), 50, "nothing of them is left")
 
 
 # ---- all at once --------------------------------------------------------------------------------

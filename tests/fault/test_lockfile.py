@@ -12,7 +12,7 @@ import pytest
 from batchrun.engine.lockfile import hold, lock_path
 from batchrun.errors import LockHeldError
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 #: Holds the lock until its standard input ends; a child of its own outlives it.
 HOLDER = """

@@ -9,7 +9,7 @@ import pytest
 
 from program import Program, Started
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 #: The command fails when anybody else is inside.
 CONTENDED = """

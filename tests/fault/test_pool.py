@@ -23,7 +23,7 @@ from batchrun.model.ports import Returned, RunnerEvent, Started
 from batchrun.model.unit import Order, RunSettings, Unit
 from support import freeze, processes_with_environ, wait_until
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 HERE = Path(__file__).resolve().parent
 RUN_ID = f"fault{os.getpid()}"
@@ -570,11 +570,11 @@ def test_units_and_calls_lost_with_a_worker_that_another_holds_are_run(
 
 
 @pytest.mark.timeout(1800)
-def test_random_kills_and_stops_lose_no_answer_and_leave_no_process(tmp_path: Path) -> None:
+def test_rounds_of_kills_and_stops_lose_no_answer_and_leave_no_process(tmp_path: Path) -> None:
     # Hundreds of workers are started: they need not compile everything anew each time.
     env = {**os.environ, "PYTHONPATH": str(HERE.parent), "PYTHONPYCACHEPREFIX": str(tmp_path)}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
-    rounds = os.environ.get("BATCHRUN_KILL_ROUNDS", "1000")
+    rounds = os.environ.get("BATCHRUN_KILL_ROUNDS", "250")  # `make soak` asks for more
     process = subprocess.run(
         [sys.executable, str(HERE / "pool_harness.py"), rounds, "20261122"],
         env=env,

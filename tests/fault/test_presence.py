@@ -11,7 +11,7 @@ import pytest
 from batchrun.engine.presence import Presence, alive, holders, presence_path
 from support import wait_until
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 #: Comes and goes, or dies, under one of few names; a directory says whether anybody else is there.
 COMER = """

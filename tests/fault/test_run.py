@@ -13,7 +13,7 @@ import pytest
 from program import COMMAND, Program, Started, holds_open
 from support import environ_of, wait_until
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 #: Ignores TERM, as do its child, its grandchild, and one that has left the session.
 STUBBORN = """
@@ -277,7 +277,7 @@ def test_a_command_that_never_stops_printing_needs_no_memory(program: Program) -
     job = program.job("""
 tasks:
   - run: echo $PPID > worker-$$; exec yes
-    timeout: 3s
+    timeout: 5s
 """)
     ways: tuple[list[str], ...] = ([], ["-v"], ["--output", "ndjson", "-v"])
     runs = [
@@ -439,7 +439,9 @@ tasks:
 finally:
   - write: {dest: last, text: "{{ run.outcome }} {{ run.counts.aborted }}"}
 """)
-    ended = program.run(job, "--procs", "2", "--deadline", "2s", "--output", "json")
+    run = program.start(job, "--procs", "2", "--deadline", "8s", "--output", "json")
+    run.until(lambda: len(list(program.dir.glob("began-*"))) == 2, "it works before the deadline")
+    ended = run.end()
     assert ended.code == 124
     assert ended.counts == {"planned": 4, "ok": 1, "changed": 1, "aborted": 3}
     assert (program.dir / "last").read_text() == "deadline 3"

@@ -7,6 +7,7 @@ written with it, and where the user keeps it.
 
 import base64
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ print(shlex.quote(t), u.quote(t, safe=""), u.quote_plus(t), repr(t));
 #: Tasks whose commands have it in their environment, because the job file says so.
 GIVEN = (b"holder", b"failing", b"split", b"long", b"kept", b"steps")
 ALLOWED = {"secret.txt", "secret.conf", "plain.txt", "pw"}
+#: The name that one of these has while it is written, beside where it is to be.
+TEMPORARY = re.compile(r"\.br-\d{8}-\d{6}-[0-9a-f]{4}-\d+-1-1(\.conf)?")
 
 
 def forms(value: str) -> list[bytes]:
@@ -121,8 +124,23 @@ def content(path: Path) -> bytes:
         return b""
 
 
-def open_files(pid: int) -> Iterator[tuple[str, bytes]]:
-    """Return what a process has open: files, also deleted ones and those in memory."""
+def is_being_written(path: Path, link: Path, directory: Path) -> bool:
+    """Say whether an open file is one that is to hold the secret, and nobody else may read it."""
+    if path.parent != directory.resolve() or not TEMPORARY.fullmatch(path.name):
+        return False
+    try:
+        return link.stat().st_mode & 0o777 == 0o600
+    except OSError:  # it is closed by now
+        return True
+
+
+def open_files(pid: int, directory: Path) -> Iterator[tuple[str, bytes]]:
+    """Return what a process has open: files, also deleted ones and those in memory.
+
+    Args:
+        pid: Which.
+        directory: Where files are written that are to hold the secret.
+    """
     try:
         numbers = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -136,7 +154,8 @@ def open_files(pid: int) -> Iterator[tuple[str, bytes]]:
         # Standard input of the command that was given it, in memory: no name leads there.
         given = name.startswith("/memfd:stdin")
         if link.is_file() and not name.startswith("/proc/") and Path(name).name not in ALLOWED:
-            yield f"{pid} has {name} open", b"" if given else content(link)
+            written = is_being_written(Path(name), link, directory)
+            yield f"{pid} has {name} open", b"" if given or written else content(link)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +177,7 @@ class World:
             if not given and not own:
                 found += traces(f"environment of {pid} {cmdline(pid)!r}", environ)
             found += traces(f"arguments of {pid}", cmdline(pid))
-            for name, data in open_files(pid):
+            for name, data in open_files(pid, self.program.dir):
                 found += traces(name, data)
         return found
 
@@ -189,6 +208,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         program.job(text)
         (directory / "t.j2").write_text("user=me\npassword={{ secrets.token }}\n")
         (directory / "plain.txt").write_text("password=HERE\n")
+        (directory / "plain.txt").chmod(0o600)
         yield World(program=program, source=request.param, env=env, temp=temp, state=state)
 
 

@@ -84,7 +84,7 @@ def test_a_command_that_calls_sudo_itself_ends_as_well(trusted: Person, mark: st
 def test_a_command_has_its_grace(asked: Person, mark: str) -> None:
     done = asked.dir / "cleaned-up"
     code = f"trap 'touch {done}; exit 0' TERM; sleep 1000.{mark} & wait"
-    job = f"tasks: {json.dumps([{'run': code, 'sudo': WITH, 'timeout': '2s'}])}\n"
+    job = f"tasks: {json.dumps([{'run': code, 'sudo': WITH, 'timeout': '5s'}])}\n"
     assert asked.unit(job)["outcome"]["kind"] == "timed_out"
     assert done.exists()
     done.unlink()
@@ -118,7 +118,7 @@ def test_it_ends_when_batchrun_is_killed(asked: Person, mark: str) -> None:
 def test_what_sudo_does_not_let_us_end_is_told() -> None:
     with person() as former:
         mark = str(secrets.randbelow(10**9))
-        job = family(mark, WITH, timeout="3s")
+        job = family(mark, WITH, timeout="6s")
         run = former.start(job, "--grace", "1s", "--output", "json")
         until_it_runs(run, mark)
         with former.may("!root_sudo, requiretty"):

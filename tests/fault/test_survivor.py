@@ -13,7 +13,7 @@ import pytest
 from batchrun.ops.survivor import Survivor, keep_open, let_go, new_cookie
 from support import environ_of, processes_with_environ, wait_until
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 #: Starts what ignores TERM, and a child of it that leaves the session; then waits to be killed.
 PARENT = """

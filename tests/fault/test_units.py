@@ -17,7 +17,7 @@ from batchrun.model.unit import Order, RunSettings, Unit
 from support import environ_of, processes_with_environ, wait_until
 from unit_runs import Units, in_workers, units
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 
 def parent_of(pid: int) -> int:

@@ -15,8 +15,8 @@ from batchrun.errors import UnreachableError, UsageError
 from batchrun.model.host import Host
 from batchrun.remote.algorithms import assembled
 from batchrun.remote.config import SshConfig, SshSettings
-from batchrun.remote.configtokens import Local
 from batchrun.remote.jump import hop_host
+from batchrun.remote.sshconfig.tokens import Local
 from program import as_ordinary_user
 from sudo_users import person
 from support import processes_with_environ, wait_until
@@ -122,7 +122,7 @@ def hops(text: str) -> list[tuple[str, str, int | None]]:
 
 #: Configurations, each with the hosts that are asked for.
 CASES: dict[str, tuple[str, str]] = {
-    "nothing": ("", "web1 127.0.0.1 WEB1 127.1 ::1 0:0::1"),
+    "nothing": ("", "web1 127.0.0.1 WEB1 127.1 ::1 0:0::1 a..b Grün 1.2.3"),
     "first value wins": (
         """
         Host web1
@@ -681,7 +681,7 @@ def test_a_command_that_does_not_end_makes_the_host_unreachable(
 ) -> None:
     marker = f"BRT_MARKER={tmp_path}"
     monkeypatch.setenv(*marker.split("="))
-    monkeypatch.setattr("batchrun.remote.configmatch._EXEC_S", 0.5)
+    monkeypatch.setattr("batchrun.remote.sshconfig.conditions._EXEC_S", 0.5)
     config = tmp_path / "config"
     config.write_text('Match exec "sleep 1000; true"\nPort 7\n')
 

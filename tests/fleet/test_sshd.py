@@ -2,9 +2,11 @@
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,13 @@ def test_every_loopback_address_is_a_host(sshd: Sshd) -> None:
     ]
 
 
+def test_what_a_user_has_for_his_shell_is_left_alone(sshd: Sshd) -> None:
+    with person() as user:
+        subprocess.run(["usermod", "--shell", "/bin/bash", user.name], check=True)
+        (user.dir / ".bashrc").write_text("echo noise")
+        assert ssh(sshd, "-l", user.name, "127.0.0.1", "echo $SHLVL").stdout == "2\n"
+
+
 def test_it_counts_connections_logins_sessions_and_commands() -> None:
     with running_sshd() as server:
         command = server.argv("127.0.0.9", "sleep 1000")
@@ -52,6 +61,28 @@ def test_what_was_started_on_it_ends_with_it() -> None:
 
     wait_until(lambda: not server.commands(), 30, "no command is left")
     assert not server.dir.exists()
+
+
+def test_it_does_not_outlive_tests_that_are_killed(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        "from sshd import running_sshd\n"
+        "with running_sshd() as server:\n"
+        "    print(server.pid, server.dir, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as tests:
+        assert tests.stdout is not None
+        pid, directory = tests.stdout.readline().split()
+        tests.kill()
+
+    try:
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 30, "the server is gone")
+    finally:
+        shutil.rmtree(directory)
 
 
 def test_one_server_is_reached_through_another(sshd: Sshd, bastion: Sshd, tmp_path: Path) -> None:

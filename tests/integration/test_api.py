@@ -11,7 +11,7 @@ import pytest
 
 import batchrun
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 PROGRAM = '''
 """A program that runs a job with worker processes."""

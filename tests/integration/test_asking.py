@@ -10,7 +10,7 @@ import pytest
 
 from program import COMMAND, DEFAULT_SIGNALS, Program
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 SECRET = """
 secrets: {token: {prompt: "The token"}}

@@ -13,7 +13,7 @@ import pytest
 
 from program import COMMAND, Ended, Program, as_ordinary_user
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture

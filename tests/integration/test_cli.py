@@ -15,7 +15,7 @@ from batchrun.model.counts import Tally
 from batchrun.model.exitcode import EXIT_CODES
 from program import Program, path_with_batchrun
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 RECAP = re.compile(
     r"(?P<job>\S+): (?P<numbers>\d[\d ]* ok.*) of \d[\d ]* planned in [\d.]+ m?s"
@@ -508,7 +508,7 @@ tasks:
   - {id: flaky, run: "echo x >> tries; exit 1", retry_delay: 0s}
   - {id: slow, run: sleep 100}
 """)
-    ended = program.run(job, "--retries", "2", "--timeout", "300ms", "--output", "json")
+    ended = program.run(job, "--retries", "2", "--timeout", "3s", "--output", "json")
     assert ended.code == 2
     assert (program.dir / "tries").read_text().count("x") == 3
     assert ended.counts == {"planned": 2, "failed": 1, "timed_out": 1, "retried": 2}

@@ -18,7 +18,7 @@ from batchrun.model.unit import RunSettings
 from batchrun.ops.command import Run, Script, run, script
 from command_context import RUN_ID, CommandContext, command_context, when
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 HOSTILE = b"caf\xe9\xff \n'\"$(x) -rf;*"
 

@@ -8,7 +8,7 @@ import pytest
 
 from program import Program
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture

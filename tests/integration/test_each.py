@@ -13,7 +13,7 @@ import pytest
 
 from program import COMMAND, Ended, Program
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 HOSTILE = [b"a b", b"new\nline", b"-n", b"'q'\"", b"$(touch hit)", b"`touch hit`", b"*", b"",
            b"caf\xe9", "ü".encode(), b"{{ x }}", b"{}", b"a;b", b"\\", b"~"]  # fmt: skip

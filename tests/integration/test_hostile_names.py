@@ -12,7 +12,7 @@ import pytest
 
 from program import Ended, Program
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 #: As bytes, because names are bytes.
 NAMES: tuple[bytes, ...] = (

@@ -97,7 +97,9 @@ def test_waves_do_not_overlap_and_a_failing_canary_stops_the_rest(program: Progr
 tasks:
 - foreach: [a, b, c, d, e]
   batch: [1, 50%]
-  run: echo {{ item }} >> log; test {{ item }} != b
+  run: |
+    echo {{ item }} >> log
+    test {{ item }} != b || { until grep -qx c log; do sleep 0.02; done; false; }
 """,
         "-j",
         "2",

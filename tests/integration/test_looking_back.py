@@ -16,6 +16,7 @@ import pytest
 from batchrun.model.record import RunState
 from program import COMMAND, Program, Started, as_ordinary_user
 from support import wait_until
+from written_runs import WrittenRun
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -156,9 +157,9 @@ def test_runs_are_chosen_by_job_state_and_time(program: Program) -> None:
 
 
 def test_at_most_twenty_are_listed_unless_all_are_wanted(program: Program) -> None:
-    job = program.job("tasks: [{mkdir: out}]")
-    for _ in range(21):
-        program.run(job, "-j0", "-q")
+    for number in range(21):
+        with WrittenRun(state_dir(), f"20261127-0102{number:02}-abcd") as run:
+            run.end("a").finish()
     ended = program.run("runs")
     assert len(ended.out.splitlines()) == 21
     assert ended.err == "batchrun: the newest 20 of 21 runs; --all shows all of them\n"
@@ -514,7 +515,7 @@ def test_hostile_names_do_nothing_to_whoever_looks(program: Program) -> None:
 
 
 def test_whoever_has_seen_enough_ends_it_without_a_word(program: Program) -> None:
-    job = "tasks: [{foreach: {range: [1, 3000]}, run: [/bin/false], timeout: 1m}]"
+    job = "tasks: [{foreach: {range: [1, 1500]}, run: [/bin/false], timeout: 1m}]"
     program.run(program.job(job), "-j2", "-q")
     for words in (
         "show --failed", "show --json", "report --format ndjson", "report --format json", "report",

@@ -12,7 +12,7 @@ from batchrun.jobfile.shapes import parameters_of
 from batchrun.ops import OPERATIONS
 from program import Program
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from program import Program
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 MODULE = """
 from dataclasses import dataclass

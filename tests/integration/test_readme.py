@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pages import BUILDS, blocks, walk
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_every_block_does_what_the_page_says(root: Path, tmp_path: Path) -> None:

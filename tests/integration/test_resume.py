@@ -256,16 +256,16 @@ def test_what_was_selected_the_first_time_is_selected_again(program: Program) ->
 
 def test_a_resume_may_give_more_time_and_more_attempts(program: Program) -> None:
     job = program.job("tasks:\n- id: t\n  run: echo x >> log; test -e go || exec sleep 30\n")
-    assert program.run(job, "--timeout", "0.2").code == 2
+    assert program.run(job, "--timeout", "2").code == 2
     program.job("tasks:\n- id: t\n  run: echo x >> log; test -e go\n  retry_delay: 0.1\n")
-    assert program.run("resume", "--retries", "2", "--timeout", "0.1").code == 2
+    assert program.run("resume", "--retries", "2", "--timeout", "5").code == 2
     assert len(lines(program)) == 4
     let_go(program)
     assert program.run("resume", "--timeout", "1m").code == 0
     options = [json.loads(facts(run)["options"])["load"] for run in records()]
     assert [(one["timeout_s"], one["retries"]) for one in options] == [
-        (0.2, None),
-        (0.1, 2),
+        (2.0, None),
+        (5.0, 2),
         (60.0, 2),
     ]
 
@@ -414,7 +414,7 @@ KINDS = """
 tasks:
 - id: kinds
   foreach: [ok, failed, timed_out]
-  timeout: 0.3
+  timeout: 2
   run: "echo {{ item }} >> log; test -e go && exit 0; case {{ item }} in failed) exit 1;;
     timed_out) sleep 30;; esac"
 - id: aborted

@@ -13,7 +13,7 @@ from batchrun.model.secret import SecretRef, SecretText
 from support import wait_until
 from unit_runs import MakeRunner, Units, in_process, in_workers, units
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 VALUE = 'p4ss\'w\\ord "x"\u00e9'
 SECRETS = {"db": VALUE, "other": "sw0rdfish"}

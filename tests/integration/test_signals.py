@@ -12,7 +12,7 @@ import pytest
 from program import Program, Started, holds_open
 from support import wait_until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 JOB = """
 tasks:
@@ -54,6 +54,29 @@ def start(program: Program, *words: str, procs: int = 2, **more: Any) -> Started
 def send_and_wait(run: Started, number: signal.Signals, answer: str) -> None:
     run.send(number)
     run.until(lambda: answer in run.err_so_far, f"it says {answer!r}")
+
+
+# ---- to the whole group -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("procs", [0, 2])
+@pytest.mark.parametrize("cwd", [".", "/"])
+def test_a_signal_to_the_whole_group_ends_no_command_that_is_about_to_begin(
+    program: Program, procs: int, cwd: str
+) -> None:
+    """For a moment its process is still one of the group, as when Ctrl-C is typed."""
+    job = program.job(f"""
+tasks:
+  - write: {{dest: ready, text: ""}}
+  - foreach: {{range: [1, 300]}}
+    run: ["true"]
+    cwd: {cwd}
+""")
+    run = program.start(job, "--procs", str(procs), "--output", "json")
+    run.until((program.dir / "ready").exists, "it takes signals")
+    while run.process.poll() is None:
+        os.killpg(run.pid, signal.SIGUSR1)
+    assert run.end().counts == {"planned": 301, "ok": 301, "changed": 301}
 
 
 # ---- SIGINT -------------------------------------------------------------------------------------

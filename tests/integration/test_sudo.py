@@ -16,7 +16,7 @@ from command_context import CommandContext, command_context, when
 from support import wait_until
 from unit_runs import in_workers, units
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 

@@ -13,7 +13,7 @@ from batchrun.ops import dialogue
 from batchrun.ops.command import Run, run
 from command_context import CommandContext, command_context, when
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 #: As sudo-rs: our prompt inside of another, an end of line after the answer, other words.
@@ -45,9 +45,14 @@ def context(tmp_path: Path) -> Iterator[CommandContext]:
         assert made.survivors() == []
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be told at once of a sudo that says nothing."""
     monkeypatch.setattr(dialogue, "_SILENCE_S", 1.0)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialogue, "_PROMPT_S", 0.2)
     monkeypatch.setattr(dialogue, "_LEAVE_S", 1.0)
 
@@ -107,6 +112,7 @@ def test_another_question_is_not_answered(
     assert not (tmp_path / "answers").exists()
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_silence_ends_with_a_sentence(context: CommandContext, sudo: Put) -> None:
     sudo(MUTE)
     done = run(command("echo never"), context)
@@ -115,6 +121,7 @@ def test_silence_ends_with_a_sentence(context: CommandContext, sudo: Put) -> Non
     assert done.outcome.exit_status == 1
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_what_ends_at_nothing_is_ended(context: CommandContext, sudo: Put) -> None:
     sudo(STUBBORN)
     context.settings = replace(context.settings, kill_grace_s=0.1)
@@ -139,10 +146,11 @@ def test_a_timeout_while_sudo_is_asked_is_a_timeout(tmp_path: Path, sudo: Put) -
 
 
 def test_silence_counts_only_for_a_command_that_has_begun_to_be_quiet(
-    context: CommandContext, sudo: Put
+    context: CommandContext, sudo: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dialogue, "_SILENCE_S", 3.0)
     sudo(OTHER_SUDO)
-    done = run(command("sleep 2; echo late"), context)  # longer than sudo may be silent
+    done = run(command("sleep 4; echo late"), context)  # longer than sudo may be silent
     assert done.output.stdout.head == b"late\n"
     idle = run(replace(command("sleep 5"), idle_timeout=0.5), context)
     assert idle.outcome == TimedOut(limit_s=0.5, idle=True)

@@ -277,7 +277,8 @@ def test_a_password_that_is_no_line_is_refused_and_not_shown(anyone: Person) -> 
 
 
 def test_a_user_whom_sudo_does_not_know_is_told_so() -> None:
-    with person(rules="") as unknown:
+    # Where there is somebody to tell, sudo says that it has told him.
+    with person(rules="", defaults="!mail_no_user") as unknown:
         assert message_of(unknown.unit(task("echo never"))) == (
             f"sudo would not run it as root: {unknown.name} is not in the sudoers file; allow it "
             "for this user in sudoers, or correct `sudo`."

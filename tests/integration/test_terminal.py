@@ -17,7 +17,7 @@ import pytest
 from program import COMMAND, Program
 from support import wait_until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 #: How many units there will be is known from the start.
 JOB = """

@@ -75,6 +75,9 @@ def open_for_writing(path: Path, schema: Schema, busy_s: float = BUSY_S) -> sqli
         if not version:
             _set_up(connection, path)
         connection.execute(f"PRAGMA synchronous={schema.synchronous}")
+        # What it needs to take back one statement of many: of a large batch that would go to a
+        # file where temporary files go, and whether there is room must not decide what is kept.
+        connection.execute("PRAGMA temp_store=MEMORY")
         if version < schema.version:
             _upgrade(connection, schema)
     except BaseException:

@@ -1,5 +1,6 @@
 """Start a command behind sudo, and see it through to its end."""
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,7 @@ from batchrun.ops.others import through_sudo
 from batchrun.ops.processes import end_command
 from batchrun.ops.spawn import Launch, start
 from batchrun.ops.sudo import Sudo, SudoValue, prelude, refusal, sudo_argv, sudo_of
-from batchrun.ops.watch import Ending, Listening, watch
+from batchrun.ops.watch import Ending, Listening, NeverRanError, watch
 
 __all__ = ["Wanted", "run_behind_sudo"]
 
@@ -49,7 +50,9 @@ def run_behind_sudo(
     """
     sudo = sudo_of(value, wanted.outer_env)
     run = _Run(wanted, sudo, context, listening)
-    return run.unasked() if sudo.password is None else run.asked(sudo.password)
+    while True:
+        with contextlib.suppress(NeverRanError):
+            return run.unasked() if sudo.password is None else run.asked(sudo.password)
 
 
 class _Run:

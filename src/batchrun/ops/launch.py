@@ -1,5 +1,6 @@
 """What all commands have in common: what they are given, and how one is started and waited for."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from batchrun.model.values import Doc, Mark, PathText, Seconds
 from batchrun.ops.processes import cookie, end_command
 from batchrun.ops.spawn import Launch, encode, start
 from batchrun.ops.sudo import SudoValue
-from batchrun.ops.watch import Ending, Listening, watch
+from batchrun.ops.watch import Ending, Listening, NeverRanError, watch
 
 if TYPE_CHECKING:
     from batchrun.ops.elevated import Wanted
@@ -93,8 +94,10 @@ def execute(
         return run_behind_sudo(
             _wanted(argv, fields, context, mark), fields.sudo, context, listening
         )
-    child = start(_launch(argv, fields, context, mark))
-    return watch(child, context, partial(end_command, cookie=mark), listening)
+    launch, end = _launch(argv, fields, context, mark), partial(end_command, cookie=mark)
+    while True:
+        with contextlib.suppress(NeverRanError):
+            return watch(start(launch), context, end, listening)
 
 
 def _launch(argv: Sequence[str], fields: CommandFields, context: Context, mark: str) -> Launch:

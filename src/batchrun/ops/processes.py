@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-__all__ = ["Others", "Wait", "cookie", "end_command", "is_ours"]
+__all__ = ["Others", "Wait", "cookie", "end_command", "is_ours", "never_ran"]
 
 #: How a caller waits for some seconds: by sleeping, or by reading the command's output meanwhile.
 Wait: TypeAlias = Callable[[float], None]
@@ -40,6 +40,10 @@ Wait: TypeAlias = Callable[[float], None]
 #: where that is 0, to everything that carries the command's cookie. Never raises.
 Others: TypeAlias = Callable[[str, int], None]
 
+#: Source: linux/sched.h: forked, but has not executed a program.
+_PF_FORKNOEXEC = 0x40
+#: Of what stands behind the name in /proc/PID/stat (proc(5)).
+_FLAGS_AT = 6
 #: Source: linux/pidfd.h (6.9): signal the group that this process leads, or has led.
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 #: KILL takes effect at once, except in state D: then waiting longer is of no use.
@@ -101,6 +105,12 @@ def end_command(
 def is_ours(pid: int) -> bool:
     """Tell whether a process runs as the user that we are."""
     return _owner(pid) == os.geteuid()
+
+
+def never_ran(pid: int) -> bool:
+    """Tell whether a child that has ended, and is not reaped, had not become a program yet."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split(maxsplit=_FLAGS_AT + 1)
+    return len(fields) > _FLAGS_AT and bool(int(fields[_FLAGS_AT]) & _PF_FORKNOEXEC)
 
 
 def _end_group(leader: int, entry: bytes, grace_s: float, wait: Wait, others: Others) -> bool:

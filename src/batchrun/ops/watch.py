@@ -13,22 +13,42 @@ written is kept.
 
 import contextlib
 import os
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from batchrun.errors import UnitStoppedError
 from batchrun.model.operation import Context
 from batchrun.model.outcome import Output
-from batchrun.ops.processes import Wait, is_ours
+from batchrun.ops.processes import Wait, is_ours, never_ran
 from batchrun.ops.spawn import Child
 from batchrun.ops.watcher import Listening, NotBegunError, TooQuietError, Watcher
 
 if TYPE_CHECKING:
     from batchrun.ops.dialogue import Speaker
 
-__all__ = ["End", "Ending", "Listening", "watch"]
+__all__ = ["End", "Ending", "Listening", "NeverRanError", "watch"]
 
+#: What a terminal or an operator sends to a whole group, and none of our processes dies of.
+_TO_A_GROUP = frozenset(
+    {
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+        signal.SIGTERM,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    }
+)
 _LEFT = "Not all that it has started could be ended; some of it may still run."
+
+
+class NeverRanError(Exception):
+    """A signal to our own group ended a command's process before it had become the command.
+
+    Until it leads a session of its own it is one of our group, and our handlers are not its own.
+    Nothing was done: start it again.
+    """
 
 
 class End(Protocol):
@@ -73,6 +93,9 @@ def watch(
         end: Ends it.
         listening: What becomes of its output.
         speaker: Has the word until sudo has begun the command; None: sudo is asked nothing.
+
+    Raises:
+        NeverRanError: it is to be started again.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, child.stdout_fd)
@@ -85,14 +108,17 @@ def watch(
             stack.callback(os.close, pidfd)
             watcher = Watcher(child, pidfd, context, listening, speaker)
             stack.push(watcher.leave)
-            return _follow(watcher, child.pid, context, end)
+            ending = _follow(watcher, child.pid, context, end)
         except BaseException:  # nobody would ever end it
             end(child.pid, grace_s=0.0)
             raise
+        if ending is None:
+            raise NeverRanError
+        return ending
 
 
-def _follow(watcher: Watcher, pid: int, context: Context, end: End) -> Ending:
-    """Go through a command's life, from started to read to the end."""
+def _follow(watcher: Watcher, pid: int, context: Context, end: End) -> Ending | None:
+    """Go through a command's life, from started to read to the end; None: it never ran."""
     try:
         watcher.until_exit()
     except UnitStoppedError as stopped:
@@ -107,12 +133,14 @@ def _follow(watcher: Watcher, pid: int, context: Context, end: End) -> Ending:
             output=watcher.output(),
             warnings=(*(() if gone or stuck else (_LEFT,)), *watcher.problems()),
         )
-    exit_status, signal = _reap(pid)
+    exit_status, signum, ran = _reap(pid)
+    if not ran:
+        return None
     held = watcher.drain()
     output = watcher.output()
     return Ending(
         exit_status=exit_status,
-        signal=signal,
+        signal=signum,
         output=output,
         warnings=(*held, *watcher.problems()),
     )
@@ -126,14 +154,17 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def _reap(pid: int) -> tuple[int | None, int | None]:
-    """Collect an ended child: its exit status, or the signal that ended it."""
+def _reap(pid: int) -> tuple[int | None, int | None, bool]:
+    """Collect an ended child: its exit status, or the signal that ended it; whether it ran."""
+    ran = True
     try:
-        result = os.waitid(os.P_PID, pid, os.WEXITED)
+        result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        if result is None:
+            return None, None, ran
+        exited = result.si_code == os.CLD_EXITED
+        if not exited and result.si_status in _TO_A_GROUP:
+            ran = not never_ran(pid)
+        os.waitid(os.P_PID, pid, os.WEXITED)
     except ChildProcessError:  # SIGCHLD is ignored in this process: the kernel has thrown it away
-        return None, None
-    if result is None:
-        return None, None
-    if result.si_code == os.CLD_EXITED:
-        return result.si_status, None
-    return None, result.si_status
+        return None, None, ran
+    return (result.si_status, None, ran) if exited else (None, result.si_status, ran)

@@ -100,8 +100,8 @@ class KnownHosts:
         """Return when a host may be talked to; a new key may have been added to the first file.
 
         Args:
-            name: The host as it was asked for, or its HostKeyAlias; port 22 then.
-            port: Where it was asked.
+            name: Its hostname, as its settings have it; or its HostKeyAlias, with port 22 then.
+            port: Where it listens.
             key: What it has shown.
             policy: What to do when its key is not known.
             direct: Whether `ssh-keyscan NAME` would get to it: no jump host, no alias.

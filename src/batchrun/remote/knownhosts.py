@@ -58,7 +58,7 @@ def fingerprint(key: bytes) -> str:
     """Return what `ssh-keygen -l` shows of a key.
 
     >>> fingerprint(b"key")
-    'SHA256:LHDhK3oGRvkieeQnxx7OOTo5T/NNNPp5zhchvlHsxak'
+    'SHA256:LHDhK3oGRvkiefQnx7OOczTY5Tic/xZ6HcMOc/gmtoM'
     """
     return f"SHA256:{base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip('=')}"
 

@@ -9,9 +9,9 @@ import pytest
 from batchrun.errors import UnreachableError, UsageError
 from batchrun.model.host import Host
 from batchrun.remote.config import SshConfig, SshSettings
-from batchrun.remote.configtokens import Local
 from batchrun.remote.hostkeys import HostKeyPolicy
 from batchrun.remote.jump import hop_host
+from batchrun.remote.sshconfig.tokens import Local
 
 
 def local(home: Path | str = "/home/ann", environ: Mapping[str, str] | None = None) -> Local:

@@ -15,12 +15,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from batchrun.errors import UsageError
-from batchrun.remote.configmatch import Condition, HostIs, read_host, read_match
-from batchrun.remote.configtext import split_line, split_words
-from batchrun.remote.configtokens import Local, expand_tilde
-from batchrun.remote.configvalues import HONOURED
-from batchrun.remote.ignoredoptions import is_known
 from batchrun.remote.patterns import list_matches
+from batchrun.remote.sshconfig.conditions import Condition, HostIs, read_host, read_match
+from batchrun.remote.sshconfig.ignored import is_known
+from batchrun.remote.sshconfig.text import split_line, split_words
+from batchrun.remote.sshconfig.tokens import Local, expand_tilde
+from batchrun.remote.sshconfig.values import HONOURED
 
 __all__ = ["MACHINE_FILE", "ConfigFiles", "Section", "Setting", "read_option"]
 

@@ -11,7 +11,14 @@ from typing import Self
 
 from batchrun.model.statedir import home_dir
 
-__all__ = ["Local", "Target", "expand_environment", "expand_tilde", "expand_tokens"]
+__all__ = [
+    "Local",
+    "Target",
+    "expand_environment",
+    "expand_tilde",
+    "expand_tokens",
+    "normal_name",
+]
 
 _TOKEN = re.compile(r"%(.?)", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
@@ -139,3 +146,16 @@ def expand_tilde(text: str, local: Local) -> str:
     except KeyError:
         message = f"there is no user {name}"
         raise ValueError(message) from None
+
+
+def normal_name(host: str) -> str:
+    """Return a name in lower case, an address as the system writes it.
+
+    >>> normal_name("Web1.Example"), normal_name("127.1"), normal_name("0:0::1")
+    ('web1.example', '127.0.0.1', '::1')
+    """
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):  # no address; names with empty labels are the second
+        return host.lower()
+    return str(found[0][4][0])

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from batchrun.errors import UnreachableError
-from batchrun.remote.configtext import next_word
-from batchrun.remote.configtokens import Local, Target, expand_tokens
 from batchrun.remote.patterns import is_plain, list_matches, pattern_matches
+from batchrun.remote.sshconfig.text import next_word
+from batchrun.remote.sshconfig.tokens import Local, Target, expand_tokens
 
 __all__ = ["Commands", "Condition", "HostIs", "Lookup", "MatchIs", "read_host", "read_match"]
 

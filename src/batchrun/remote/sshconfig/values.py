@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from batchrun.remote.configtext import split_words
 from batchrun.remote.hostkeys import HostKeyPolicy
 from batchrun.remote.jump import parse_jump
+from batchrun.remote.sshconfig.text import split_words
 
 __all__ = ["HONOURED", "Command", "Jump"]
 
