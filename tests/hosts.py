@@ -32,6 +32,7 @@ __all__ = [
     "connect",
     "fleet_of",
     "host_at",
+    "nothing_left",
     "refusal",
     "server",
 ]
@@ -89,7 +90,7 @@ def fleet_of(
     limits: Limits | None = None,
     **parts: Any,
 ) -> Iterator[Fleet]:
-    """Make connections as a run does; afterwards no thread and no descriptor is left of them.
+    """Make connections as a run does.
 
     Args:
         lines: Options as of `ssh -o`.
@@ -98,7 +99,6 @@ def fleet_of(
         limits: Of the stages.
         parts: Others of `Parts`.
     """
-    threads, descriptors = threading.active_count(), _descriptors()
     config = SshConfig.load(file=str(file or "none"), options=lines)
     parts.setdefault("settings_for", config.settings_for)
     fleet = Fleet(Parts(limits=limits or Limits(), **parts), Budget(most=most))
@@ -106,8 +106,15 @@ def fleet_of(
         yield fleet
     finally:
         fleet.close()
-    wait_until(lambda: threading.active_count() <= threads, 20, "all threads have ended")
-    wait_until(lambda: _descriptors() <= descriptors, 20, "all descriptors are closed")
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """See to it that the body leaves no thread and no descriptor."""
+    threads, descriptors = threading.active_count(), _descriptors()
+    yield
+    wait_until(lambda: threading.active_count() <= threads, 10, "all threads have ended")
+    wait_until(lambda: _descriptors() <= descriptors, 10, "all descriptors are closed")
 
 
 def _descriptors() -> int:
@@ -204,4 +211,3 @@ def server(serve: Callable[[socket.socket], None]) -> Iterator[int]:
                 connection.close()
             for thread in threads:
                 thread.join()
-

@@ -164,6 +164,10 @@ class LocalSession:
         self.channels.append(channel)
         return channel
 
+    def cut(self, number: int) -> None:
+        """Break the connection of the channel that was opened as number so many, from 0."""
+        self.channels[number].cut()
+
     def open_files(self, context: Context) -> object:
         raise OperationError(f"no files here {context.number}")
 
@@ -173,7 +177,10 @@ class LocalHost:
     """The context of a unit on this host; can be stopped from another thread."""
 
     settings: RunSettings
-    session: LocalSession
+    #: A `LocalSession`, or one with a real server.
+    session: Any
+    #: The login directory.
+    home: Path
     number: int = 1
     attempt: int = 1
     task_id: str = "task"
@@ -187,19 +194,19 @@ class LocalHost:
     #: This many more pieces of live output are welcome; None: any number.
     welcome: int | None = None
     bytes_seen: int = 0
+    #: How many times something was heard.
+    signs: int = 0
+    insisted: bool = False
     _names: int = 0
 
     @property
     def host(self) -> Host:
-        return self.session.host
+        host: Host = self.session.host
+        return host
 
     @property
     def control_fd(self) -> int | None:
         return self.control[0]
-
-    @property
-    def home(self) -> Path:
-        return self.session.home
 
     def check(self) -> None:
         os.set_blocking(self.control[0], False)
@@ -236,6 +243,9 @@ class LocalHost:
     def temp_name(self) -> str:
         self._names += 1
         return f".br-r1-1-{self.attempt}-{self._names}"
+
+    def heard(self) -> None:
+        self.signs += 1
 
     def stage(self, words: str) -> None:
         self.stages.append(words)
@@ -276,6 +286,7 @@ def local_host(
     context = LocalHost(
         settings=RunSettings(run_id=run_id, base_dir=str(base), **settings),
         session=LocalSession(home),
+        home=home,
         deadline=None if timeout_s is None else time.monotonic() + timeout_s,
         terms=Terms(timeout_s=timeout_s),
     )

@@ -25,7 +25,18 @@ from batchrun.model.values import (
 )
 from support import wait_until
 
-__all__ = ["BASE", "HOST_TABLE", "TABLE", "TABLES", "Waker", "drawn", "loaded", "mistakes", "only_unit", "units"]
+__all__ = [
+    "BASE",
+    "HOST_TABLE",
+    "TABLE",
+    "TABLES",
+    "Waker",
+    "drawn",
+    "loaded",
+    "mistakes",
+    "only_unit",
+    "units",
+]
 
 BASE = "/base/dir"
 

@@ -4,20 +4,20 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from command_context import when
-from local_host import LocalHost, LocalSession, local_host
-from support import processes_with_environ, wait_until
 
-from batchrun.model.operation import Done, Terms
-from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, TimedOut, Unreachable
-from batchrun.model.secret import Mask
+from batchrun.model.operation import Done
+from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, TimedOut
 from batchrun.model.unit import RunSettings
 from batchrun.remote.launch import mark_of
+from command_context import when
+from local_host import LocalHost, local_host
+from support import processes_with_environ
 
-HOSTILE = "it's \"q\" $HOME `id` \\ ! * \n-x\tü " + os.fsdecode(b"\xff\xfe")
+HOSTILE = 'it\'s "q" $HOME `id` \\ ! * \n-x\tü ' + os.fsdecode(b"\xff\xfe")
 
 
 @pytest.fixture
@@ -100,7 +100,8 @@ def test_cwd_is_entered_there(host: LocalHost) -> None:
 def test_a_cwd_that_is_not_there_begins_nothing_and_says_so(host: LocalHost) -> None:
     outcome = host.do("run", command="touch begun", cwd="/no/such").outcome
     assert isinstance(outcome, Failed)
-    assert "not begun" in outcome.message and "/no/such" in outcome.message
+    assert "not begun" in outcome.message
+    assert "/no/such" in outcome.message
     assert not outcome.retryable
     assert not (host.home / "begun").exists()
 
@@ -162,7 +163,7 @@ def test_silence_ends_a_command_with_idle_timeout(host: LocalHost) -> None:
 
 @pytest.mark.timeout(60)
 def test_a_stop_leaves_no_process_on_the_host(host: LocalHost) -> None:
-    with when(lambda: (host.home / "begun").exists(), host.stop):
+    with when((host.home / "begun").exists, host.stop):
         done = host.do("run", command="touch begun; sleep 60")
     assert done.outcome == Cancelled(was_running=True)
     assert_nothing_runs(host)
@@ -172,7 +173,7 @@ def test_a_stop_leaves_no_process_on_the_host(host: LocalHost) -> None:
 def test_a_stop_without_a_second_channel_says_what_it_knows(host: LocalHost) -> None:
     host.session.refuses_after = 1
     host.settings = RunSettings(run_id="r", base_dir="/", kill_grace_s=0.3)
-    with when(lambda: (host.home / "begun").exists(), host.stop):
+    with when((host.home / "begun").exists, host.stop):
         done = host.do("run", command="trap '' TERM; touch begun; while :; do sleep 1; done")
     assert done.outcome == Cancelled(was_running=True)
     assert done.warnings == ()
@@ -181,8 +182,9 @@ def test_a_stop_without_a_second_channel_says_what_it_knows(host: LocalHost) -> 
 
 @pytest.mark.timeout(60)
 def test_a_connection_that_breaks_while_a_command_runs_is_lost(host: LocalHost) -> None:
-    with when((host.home / "begun").exists, lambda: host.session.channels[0].cut()):
+    with when((host.home / "begun").exists, partial(host.session.cut, 0)):
         done = host.do("run", command="echo so far; touch begun; sleep 60")
     assert isinstance(done.outcome, Lost)
-    assert "the connection" in done.outcome.message and "web1" in done.outcome.message
+    assert "the connection" in done.outcome.message
+    assert "web1" in done.outcome.message
     assert done.output.stdout.head == b"so far\n"

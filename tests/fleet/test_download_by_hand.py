@@ -3,15 +3,16 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from file_context import HOSTILE_NAMES, changed, message_of
-from local_host import LocalHost, local_host
-from remote_trees import assert_same, make_tree
 
 from batchrun.model.outcome import Lost
 from batchrun.model.values import Glob
+from file_context import HOSTILE_NAMES, changed, message_of
+from local_host import LocalHost, local_host
+from remote_trees import assert_same, make_tree
 
 NAMES = pytest.mark.parametrize("name", HOSTILE_NAMES.values(), ids=HOSTILE_NAMES)
 
@@ -46,7 +47,7 @@ def test_a_file_is_fetched_once(host: LocalHost, here: Path, name: str) -> None:
 def test_a_tree_is_fetched_whole_and_then_only_what_differs(host: LocalHost, here: Path) -> None:
     make_tree(host.home / "t")
     dest = str(here / "new/t")
-    host.settings, real = type(real := host.settings)(run_id="r", base_dir="/", dry_run=True), real
+    real, host.settings = host.settings, replace(host.settings, dry_run=True)
     assert changed(host.do("download", src=("t",), dest=dest))
     assert not (here / "new").exists()
     host.settings = real
@@ -59,7 +60,8 @@ def test_a_tree_is_fetched_whole_and_then_only_what_differs(host: LocalHost, her
     (host.home / "t/long link").unlink()
     (host.home / "t/long link").symlink_to("elsewhere")
     done = host.do("download", src=("t",), dest=dest, verify=True)
-    assert changed(done) and done.bytes_done == 4
+    assert changed(done)
+    assert done.bytes_done == 4
     assert_same(host.home / "t", here / "new/t")
 
 
@@ -85,13 +87,16 @@ def test_paths_below_the_fixed_part_of_a_pattern_are_kept(host: LocalHost, here:
     assert (here / "o/a/x.log").read_text() == "log/a/x.log"
     assert (here / "o/b/x.log").read_text() == "log/b/x.log"
     assert sorted(os.listdir(here / "o/b")) == ["x.log"]
-    message = message_of(host.do("download", src=(Glob("log/*/*.log"),), dest=f"{here}/f/", flat=True))
+    message = message_of(
+        host.do("download", src=(Glob("log/*/*.log"),), dest=f"{here}/f/", flat=True)
+    )
     assert "would both become x.log" in message
     assert not (here / "f").exists()
     assert changed(host.do("download", src=(Glob("log/a/*"),), dest=f"{here}/f/", flat=True))
     assert (here / "f/x.log").exists()
     done = host.do("download", src=(Glob("log/*.no"),), dest=f"{here}/f/")
-    assert not changed(done) and done.warnings
+    assert not changed(done)
+    assert done.warnings
 
 
 def test_a_missing_file_and_a_directory_in_the_way(host: LocalHost, here: Path) -> None:
@@ -108,7 +113,9 @@ def test_a_symlink_here_is_never_followed_out_of_dest(host: LocalHost, here: Pat
     (here / "o/d").symlink_to(outside)
     (host.home / "d").mkdir()
     (host.home / "d/f").write_text("evil")
-    assert "o/d is not a directory" in message_of(host.do("download", src=("d",), dest=f"{here}/o/"))
+    assert "o/d is not a directory" in message_of(
+        host.do("download", src=("d",), dest=f"{here}/o/")
+    )
     message = message_of(host.do("download", src=(Glob("*/f"),), dest=f"{here}/o/"))
     assert "symlink" in message
     assert os.listdir(outside) == []
@@ -120,7 +127,7 @@ def test_a_host_that_sends_other_names_writes_nothing(
 ) -> None:
     tools = host.home.parent / "tools"
     tools.mkdir()
-    (tools / "tar").write_text(f"#!/bin/sh\nexec /usr/bin/python3 {tools}/evil.py \"$@\"\n")
+    (tools / "tar").write_text(f'#!/bin/sh\nexec /usr/bin/python3 {tools}/evil.py "$@"\n')
     (tools / "tar").chmod(0o755)
     (tools / "evil.py").write_text(
         "import io, sys, tarfile\n"
@@ -135,7 +142,8 @@ def test_a_host_that_sends_other_names_writes_nothing(
     (host.home / "t/b").write_text("b")
     message = message_of(host.do("download", src=("t",), dest=f"{here}/t"))
     assert "not asked for" in message
-    assert not (here / "evil").exists() and not os.path.exists("/etc/evil")
+    assert not (here / "evil").exists()
+    assert not os.path.exists("/etc/evil")
     assert os.listdir(here / "t") == []
 
 
@@ -151,9 +159,9 @@ def test_a_transfer_that_breaks_leaves_the_old_and_nothing_else(
     (here / "t/0").write_text("old")
     before = host.progress
 
-    def cut(size: int) -> None:
-        before(size)
-        if size > 1_000_000:
+    def cut(bytes_done: int) -> None:
+        before(bytes_done)
+        if bytes_done > 1_000_000:
             host.session.channels[-1].cut()
 
     host.progress = cut  # type: ignore[method-assign]

@@ -152,7 +152,7 @@ def test_ctrl_c_twice_leaves_nothing_running_there(fleet: Fleet) -> None:
     run = fleet.program.start("exec", "-w", "127.0.0.[1-2]", "sleep 1000", env=fleet.env)
     run.until(lambda: len(fleet.server.commands()) >= 2, "both commands run")
     run.send(signal.SIGINT)
-    run.until(lambda: run.err_so_far.strip(), "it says what it waits for")
+    run.until(lambda: len(run.err_so_far) > 0, "it says what it waits for")
     run.send(signal.SIGINT)
     assert run.end().code == 130
     assert fleet.server.commands() == []
@@ -286,6 +286,14 @@ def test_hosts_shows_what_inventory_and_configuration_make_of_them(
     assert fleet.run("hosts", "-i", str(inventory), "--folded").out == "other,web[1-2]\n"
 
 
+def test_what_of_the_configuration_is_not_honoured_is_said_once(fleet: Fleet) -> None:
+    words = ("-o", "ForwardAgent=yes", "-w", "127.0.0.[1-3]", "true")
+    said = [line for line in fleet.exec(*words).err.splitlines() if "ForwardAgent" in line]
+    assert len(said) == 1
+    listed = fleet.run("hosts", "--json", "-o", "ForwardAgent=yes", "127.0.0.[1-3]")
+    assert len(json.loads(listed.stdout)["ignored"]) == 1
+
+
 def test_unknown_keys_are_refused_unless_they_are_to_be_taken(tmp_path: Path) -> None:
     with running_sshd() as server, Program(tmp_path) as program:
         known = tmp_path / "known"
@@ -297,3 +305,30 @@ def test_unknown_keys_are_refused_unless_they_are_to_be_taken(tmp_path: Path) ->
         taken = program.run("exec", "--host-key", "accept-new", *words, env=env)
         assert taken.out == "127.0.0.1: hi\n", taken.err
         assert program.run("exec", *words, env=env).code == 0
+
+
+# ---- files ------------------------------------------------------------------------------------
+
+
+def test_files_are_copied_to_hosts_and_from_each_into_a_directory_of_its_own(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    (fleet.program.dir / "a b.conf").write_text("x\n")
+    sent = fleet.run("upload", "-w", "127.0.0.1", "a b.conf", f"{there}/")
+    assert sent.code == 0, sent.err
+    assert (there / "a b.conf").read_text() == "x\n"
+    again = fleet.run("upload", "-w", "127.0.0.1", "--output", "json", "a b.conf", f"{there}/")
+    assert again.counts == {"planned": 1, "ok": 1}
+    fetched = fleet.run("download", "-w", "127.0.0.[1-2]", f"{there}/a b.conf", "got")
+    assert fetched.code == 0, fetched.err
+    assert sorted(str(path.relative_to(fleet.program.dir)) for path in
+                  (fleet.program.dir / "got").rglob("*.conf")) == [
+        "got/127.0.0.1/a b.conf", "got/127.0.0.2/a b.conf",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_fetched_is_told_by_host_set(fleet: Fleet) -> None:
+    ended = fleet.run("download", "-w", "127.0.0.[1-2]", "/no/such/file", "got")
+    assert ended.code == 2
+    assert "127.0.0.[1-2] (2): " in ended.out

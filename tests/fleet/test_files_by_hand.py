@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_context import HOSTILE_NAMES, changed, message_of
-from local_host import LocalHost, local_host
 
 from batchrun.model.outcome import Failed, Lost, Ok
 from batchrun.model.unit import RunSettings
 from batchrun.model.values import NEW_FILE, Glob
+from file_context import HOSTILE_NAMES, changed, message_of
+from local_host import LocalHost, local_host
 
 NAMES = pytest.mark.parametrize("name", HOSTILE_NAMES.values(), ids=HOSTILE_NAMES)
 
@@ -122,7 +122,8 @@ def test_delete_more_than_allowed_deletes_nothing(host: LocalHost) -> None:
         (host.home / f"{number}\n.log").touch()
     (host.home / "rest").touch()
     message = message_of(host.do("delete", path=(Glob("*.log"),), max_delete=4))
-    assert "5 of 6 entries" in message and "nothing was deleted" in message
+    assert "5 of 6 entries" in message
+    assert "nothing was deleted" in message
     assert "5 of 6" in message_of(host.do("delete", path=(Glob("*.log"),), max_delete="50%"))
     assert len(os.listdir(host.home)) == 6
     assert changed(host.do("delete", path=(Glob("*.log"),), max_delete="90%"))
@@ -203,7 +204,8 @@ def test_write_shows_what_changes(host: LocalHost) -> None:
     (host.home / "f").write_text("a\nb\n")
     host.settings = RunSettings(run_id="r", base_dir="/", diff=True, dry_run=True)
     diff = host.do("write", dest="f", text="a\nc\n").diff
-    assert "--- f\n+++ f\n" in diff and "-b\n+c\n" in diff
+    assert "--- f\n+++ f\n" in diff
+    assert "-b\n+c\n" in diff
     assert "/dev/null" in host.do("write", dest="g", text="a\n").diff
     assert "hidden" in host.do("write", dest="f", text="a\nc\n", secret=True).diff
 
@@ -211,10 +213,14 @@ def test_write_shows_what_changes(host: LocalHost) -> None:
 def test_a_file_that_is_refused_does_not_get_its_name(host: LocalHost) -> None:
     (host.home / "f").write_text("old")
     check = ("grep", "-q", "good", NEW_FILE)
-    done = host.do("write", dest="f", text="bad", validate=("sh", "-c", "echo no >&2; exit 1", NEW_FILE))
+    done = host.do(
+        "write", dest="f", text="bad", validate=("sh", "-c", "echo no >&2; exit 1", NEW_FILE)
+    )
     assert "refused the new file: no" in message_of(done)
     assert b"no" in done.output.stderr.head
-    assert "refused" in message_of(host.do("template", src="t", dest="f", text="bad", validate=check))
+    assert "refused" in message_of(
+        host.do("template", src="t", dest="f", text="bad", validate=check)
+    )
     assert (host.home / "f").read_text() == "old"
     assert os.listdir(host.home) == ["f"]
     assert changed(host.do("write", dest="f", text="good", validate=check))
@@ -232,7 +238,7 @@ def test_a_text_that_did_not_arrive_whole_is_never_under_the_final_name(host: Lo
                 host.session.breaks_after = 300_000
             return original(command, context)
 
-        host.session.open_channel = opening  # type: ignore[method-assign]
+        host.session.open_channel = opening
 
     cut_during_the_second(host)
     done = host.do("write", dest="f", text="x" * 1_000_000)
@@ -249,7 +255,8 @@ def test_a_script_is_sent_run_and_removed(host: LocalHost) -> None:
     assert done.outcome == Ok(changed=True, exit_status=0)
     name, args, *_ = done.output.stdout.head.decode().split(" ", 1)
     assert args == f"a b\n{host.home}\n"
-    assert not os.path.exists(name) and not os.path.exists(os.path.dirname(name))
+    assert not os.path.exists(name)
+    assert not os.path.exists(os.path.dirname(name))
     script.write_text('echo "plain $1"')
     done = host.do("script", file="s.sh", args=("x",))
     assert done.output.stdout.head == b"plain x\n"

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_context import HOSTILE_NAMES
-from local_host import LocalHost, local_host
 
 from batchrun.model.values import Glob
 from batchrun.ops.paths import escape, expand
 from batchrun.remote.globs import expand_there
+from file_context import HOSTILE_NAMES
+from local_host import LocalHost, local_host
 
 PATTERNS = [
     "*",

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_host import LocalHost, local_host
 
 from batchrun.errors import OperationError
 from batchrun.model.around import Around, OutputFile
@@ -14,6 +13,7 @@ from batchrun.model.operation import Done
 from batchrun.model.outcome import Failed, Ok, Skipped
 from batchrun.model.values import Glob
 from batchrun.remote.around import within
+from local_host import LocalHost, local_host
 
 HOSTILE = "two\nlines 'q' \"" + os.fsdecode(b"\xff")
 
@@ -55,7 +55,7 @@ def test_removes_skips_when_one_is_missing(host: LocalHost) -> None:
 def test_unless_and_onlyif_run_with_env_and_cwd(host: LocalHost) -> None:
     (host.home / "d").mkdir()
     command = {"env": {"A": "it's"}, "cwd": "d"}
-    test = "test \"$A\" = \"it's\" && pwd | grep -q '/d$'"
+    test = 'test "$A" = "it\'s" && pwd | grep -q \'/d$\''
     assert because(guarded(host, unless=test, command=command)).endswith("succeeded")
     assert isinstance(guarded(host, onlyif=test, command=command).outcome, Ok)
     assert "exit status 1" in because(guarded(host, onlyif=("false",)))
@@ -66,7 +66,7 @@ def test_unless_and_onlyif_run_with_env_and_cwd(host: LocalHost) -> None:
 @pytest.mark.parametrize("guard", ["unless", "onlyif"])
 def test_a_guard_that_gives_no_answer_fails(host: LocalHost, guard: str, text: str) -> None:
     with pytest.raises(OperationError, match="gave no answer"):
-        guarded(host, **{guard: text})
+        guarded(host, None, **{guard: text})
     assert not (host.home / "ran").exists()
 
 
@@ -87,7 +87,7 @@ def test_all_guards_are_asked_in_one_round_trip(host: LocalHost) -> None:
     output = OutputFile(path="o", temporary=".o", sources=())
     guarded(
         host,
-        lambda: Done.changed(),
+        Done.changed,
         mounted=("/proc",),
         creates=("x",),
         removes=("/",),

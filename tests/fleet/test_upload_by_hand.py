@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_context import HOSTILE_NAMES, changed, message_of, snapshot
-from remote_trees import assert_same, make_tree
-from local_host import LocalHost, local_host
 
 from batchrun.model.outcome import Lost
 from batchrun.model.values import Glob
+from file_context import HOSTILE_NAMES, changed, message_of, snapshot
+from local_host import LocalHost, local_host
+from remote_trees import assert_same, make_tree
 
 NAMES = pytest.mark.parametrize("name", HOSTILE_NAMES.values(), ids=HOSTILE_NAMES)
 
@@ -61,7 +61,8 @@ def test_a_tree_is_sent_whole_and_then_only_what_differs(host: LocalHost, here: 
     (here / "t/long link").symlink_to("elsewhere")
     host.bytes_seen = 0
     done = host.do("upload", src=(source,), dest="new/t", verify=True)
-    assert changed(done) and done.bytes_done == 5
+    assert changed(done)
+    assert done.bytes_done == 5
     assert_same(here / "t", host.home / "new/t")
     assert not changed(host.do("upload", src=(source,), dest="new/t"))
     assert [name for name in os.listdir(host.home / "new/t") if name.startswith(".br")] == []
@@ -106,7 +107,9 @@ def test_an_empty_source_never_empties_the_host(host: LocalHost, here: Path) -> 
     (here / "t").mkdir()
     (host.home / "t").mkdir()
     (host.home / "t/f").touch()
-    message = message_of(host.do("upload", src=(str(here / "t"),), dest="t", delete=True, max_delete="100%"))
+    message = message_of(
+        host.do("upload", src=(str(here / "t"),), dest="t", delete=True, max_delete="100%")
+    )
     assert "is empty" in message
     assert (host.home / "t/f").exists()
 
@@ -119,7 +122,8 @@ def test_patterns_and_several_sources_go_into_a_directory(host: LocalHost, here:
     assert changed(host.do("upload", src=(glob, str(here / "c.txt")), dest="conf.d/"))
     assert sorted(os.listdir(host.home / "conf.d")) == ["a.conf", "b.conf", "c.txt"]
     done = host.do("upload", src=(Glob(f"{here}/*.no"),), dest="conf.d/")
-    assert not changed(done) and done.warnings
+    assert not changed(done)
+    assert done.warnings
 
 
 def test_what_stands_in_the_way_is_not_removed(host: LocalHost, here: Path) -> None:
@@ -168,7 +172,7 @@ def test_a_transfer_that_breaks_leaves_the_old_and_nothing_else(
             host.session.breaks_after = 600_000
         return original(command, context)
 
-    host.session.open_channel = opening  # type: ignore[method-assign]
+    host.session.open_channel = opening
     done = host.do("upload", src=(source,), dest=dest)
     assert isinstance(done.outcome, Lost), done.outcome
     for channel in host.session.channels:

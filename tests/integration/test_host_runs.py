@@ -1,5 +1,6 @@
 """Whole runs with hosts, over a runner that pretends to reach them."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -10,22 +11,23 @@ from typing import Any
 
 import pytest
 
+from batchrun.engine.interrupt import SignalArrived
 from batchrun.engine.messages import Message
 from batchrun.engine.routing import Routing
 from batchrun.engine.run import Run, RunOptions, RunResult
 from batchrun.engine.serial import SerialRunner
 from batchrun.engine.threads import Patience, SshThreads
 from batchrun.errors import UnreachableError
-from batchrun.model.event import Note, UnitEnded, UnitStaged, UnitStarted
+from batchrun.model.event import Event, Note, UnitEnded, UnitStaged, UnitStarted
 from batchrun.model.exitcode import ExitCode
 from batchrun.model.host import Host
 from batchrun.model.job import Batch, Job, RetryPolicy, Task, WaveSize
 from batchrun.model.operation import Context, Done, Operation
-from batchrun.model.outcome import Ok, Outcome, Unreachable
+from batchrun.model.outcome import Cancelled, Ok, Outcome, Unreachable
 from batchrun.model.session import HostContext, Stage
 from batchrun.model.unit import RunSettings, Unit
 from doubles import ListSource, Plan, RecordingSink, task
-from host_doubles import FakeConnector
+from host_doubles import FakeConnector, wait_for_stop
 from step_doubles import ListProgram, planned, unit_with
 
 pytestmark = pytest.mark.timeout(60)
@@ -46,6 +48,7 @@ class Site:
 
     down: frozenset[str] = frozenset()
     done: list[str] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
     connector: FakeConnector = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +69,16 @@ class Site:
         self.done.append(f"here:{params.text}")
         return Done.changed()
 
+    def hang(self, _params: Word, context: HostContext) -> Done:
+        """Be connected, and wait for a stop."""
+        wait_for_stop(context)
+        return Done.unchanged()
+
+    def deaf(self, _params: Word, _context: HostContext) -> Done:
+        """Never look up."""
+        self.gate.wait(50)
+        return Done.unchanged()
+
     def hush(self, _params: Word, context: HostContext) -> Done:
         """Say nothing until told to end, or long enough."""
         _ = context.session
@@ -85,18 +98,35 @@ def execute(
     *tasks: Task,
     plans: Mapping[str, Plan],
     patience: Patience | None = None,
+    interrupt_at: int = 0,
     **job: Any,
 ) -> tuple[RunResult, RecordingSink]:
-    """Run a job over a site."""
+    """Run a job over a site; somebody presses Ctrl-C twice when so many units have started."""
     queue: SimpleQueue[Any] = SimpleQueue()
-    there = table(there=site.there, hush=site.hush)
+    there = table(there=site.there, hush=site.hush, hang=site.hang, deaf=site.deaf)
     threads = SshThreads(SETTINGS, queue, there, site.connector, job.get("fanout", 64))
     threads.patience = patience or Patience()
     routing = Routing(SerialRunner(SETTINGS, queue, table(here=site.here)), lambda: threads)
     sink = RecordingSink()
+    sink.on_event = Impatient(queue, interrupt_at)
     options = RunOptions(run_id="r", procs=1, sinks=(sink,), forget=routing.forget)
     run = Run(Job(name="j", tasks=tasks, **job), ListSource(plans), routing, _typed(queue), options)
     return run.execute(), sink
+
+
+class Impatient:
+    """Presses Ctrl-C twice when so many units have started; 0: never."""
+
+    def __init__(self, queue: SimpleQueue[Any], interrupt_at: int) -> None:
+        self.queue = queue
+        self.left = interrupt_at
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, UnitStarted):
+            self.left -= 1
+            if self.left == 0:
+                self.queue.put(SignalArrived(signal.SIGINT))
+                self.queue.put(SignalArrived(signal.SIGINT))
 
 
 def _typed(queue: SimpleQueue[Any]) -> SimpleQueue[Message]:
@@ -181,6 +211,24 @@ def test_unreachable_hosts_alone_give_4() -> None:
     assert outcomes(sink)["a.h2"] == Unreachable(message="h2: connection refused")
 
 
+def test_what_is_aborted_only_because_a_host_is_unreachable_is_no_other_failure() -> None:
+    site = Site(down=frozenset({"h2"}))
+    plans = {name: there(name, "h1", "h2") for name in "abc"}
+    tasks = on_hosts("a"), on_hosts("b", "a"), on_hosts("c", "b")
+    result, _ = execute(site, *tasks, plans=plans)
+    assert result.counts.total.ended["aborted"] == 2
+    assert result.exit_code is ExitCode.UNREACHABLE
+
+
+def test_what_is_aborted_because_of_a_failure_is_one() -> None:
+    site = Site(down=frozenset({"h2"}))
+    plans = {"a": [*there("a", "h1", operation="no such"), *there("a", "h2")],
+             "b": there("b", "h1", "h2")}  # fmt: skip
+    result, _ = execute(site, on_hosts("a"), on_hosts("b", "a"), plans=plans)
+    assert result.counts.total.ended["aborted"] == 2
+    assert result.exit_code is ExitCode.FAILED
+
+
 def test_many_hosts_are_each_worked_on_once_and_let_go() -> None:
     site = Site()
     hosts = names(300)
@@ -255,6 +303,28 @@ def test_a_host_of_which_nothing_is_heard_is_named_with_its_stage() -> None:
     _, sink = execute(site, on_hosts("a"), plans=plans, patience=Patience(silent_s=0.1))
     notes = [event.message for event in sink.events if isinstance(event, Note)]
     assert "h1 (a.h1): nothing was heard for 0 minutes; stage: running" in notes
+
+
+def test_a_second_interrupt_ends_what_runs_on_hosts() -> None:
+    site = Site()
+    plans = {"a": there("a", *names(9), operation="hang")}
+    result, sink = execute(site, on_hosts("a"), plans=plans, interrupt_at=4, fanout=4)
+    assert result.exit_code is ExitCode.INTERRUPTED
+    ended = outcomes(sink)
+    assert [ended[f"a.h{number}"] for number in range(1, 5)] == [Cancelled(was_running=True)] * 4
+    assert set(list(ended.values())[-5:]) <= {Cancelled(was_running=flag) for flag in (True, False)}
+    assert result.counts.total.accounted
+    assert any("4 units may finish" in note for note in sink.notes)
+
+
+def test_a_host_that_heeds_nothing_does_not_keep_a_run_from_ending() -> None:
+    site = Site()
+    plans = {"a": there("a", "h1", operation="deaf")}
+    patience = Patience(spare_s=0.2, insisted_s=0.2)
+    result, sink = execute(site, on_hosts("a"), plans=plans, patience=patience, interrupt_at=1)
+    assert result.exit_code is ExitCode.INTERRUPTED
+    assert outcomes(sink) == {"a.h1": Cancelled(was_running=True)}
+    site.gate.set()
 
 
 def test_a_job_without_hosts_imports_nothing_for_them() -> None:

@@ -167,7 +167,7 @@ def run(
             durable=(journal,) if journal else (),
             keep_results=journal is not None,
             goes_on_with="" if config.goes_on is None else config.goes_on.previous,
-            last_words=tuple if config.goes_on is None else config.goes_on.last_words,
+            last_words=_last_words(config, fleet),
             dry_run=config.dry_run,
             grace_s=config.grace_s,
             tickers=(*(one for one in behind if isinstance(one, Behind)), *config.tickers),
@@ -183,6 +183,16 @@ def run(
             machine_locks=machine_locks,
         )
         return Run(described, loaded, runner, queue, options).execute()
+
+
+def _last_words(config: RunConfig, fleet: Fleet) -> Callable[[], Sequence[str]]:
+    """Make what is asked at the end for sentences that people should read."""
+
+    def say() -> Sequence[str]:
+        earlier = () if config.goes_on is None else config.goes_on.last_words()
+        return (*fleet.last_words(), *earlier)
+
+    return say
 
 
 def _described(job: Job, config: RunConfig) -> Job:

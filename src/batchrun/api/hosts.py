@@ -42,7 +42,7 @@ def find_hosts(nodes: str, *, inventory: str = "", exclude: Sequence[str] = ()) 
     if not nodes and not fleet.inventory.all_hosts():
         message = "no hosts are known; name some, or an inventory with -i"
         raise UsageError(message)
-    return fleet.select([nodes or "@*"])
+    return fleet.narrowed(fleet.inventory.select(nodes or "@*"))
 
 
 def look_up(hosts: Sequence[Host], access: HostAccess) -> HostList:

@@ -13,7 +13,7 @@ from batchrun.nodes.nodeset import fold
 from batchrun.report.hosttable import host_record, hosts_table
 from batchrun.report.lines import Lines
 from batchrun.report.machine import joined
-from batchrun.report.records import VERSION
+from batchrun.report.records import VERSION, clean, dump
 from batchrun.report.text import visible
 
 __all__ = ["list_hosts"]
@@ -43,9 +43,10 @@ def list_hosts(flags: HostsFlags) -> int:
     found = api.look_up(hosts, access_of(flags))
     if flags.as_json:
         rows = "".join(joined(host_record(row) for row in found.rows))
-        lines.write(f'{{"version":{VERSION},\n"hosts":[\n{rows}\n]}}\n')
-    else:
-        lines.write(hosts_table(found.rows, palette=palette_for(sys.stdout)))
+        ignored = dump([clean(sentence) for sentence in found.ignored])
+        lines.write(f'{{"version":{VERSION},\n"ignored":{ignored},\n"hosts":[\n{rows}\n]}}\n')
+        return ExitCode.OK
+    lines.write(hosts_table(found.rows, palette=palette_for(sys.stdout)))
     for sentence in found.ignored:
         Lines(sys.stderr).attempt(f"batchrun: {visible(sentence)}\n")
     return ExitCode.OK

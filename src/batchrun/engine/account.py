@@ -6,7 +6,7 @@ from batchrun.engine.options import RunResult, RunSoFar
 from batchrun.engine.outputs import Outputs
 from batchrun.engine.scheduler import Scheduler
 from batchrun.engine.stops import StopKind
-from batchrun.engine.verdict import exit_code
+from batchrun.engine.verdict import Trouble, exit_code
 from batchrun.model.counts import Counts, fold
 from batchrun.model.event import Event, TaskEnded
 from batchrun.model.exitcode import outcome_word
@@ -45,13 +45,13 @@ class Account:
         """Sum up."""
         scheduler = self._scheduler
         stop, limit = scheduler.stop_reason, scheduler.fail_limit_hit
-        code = exit_code(
-            self.counts.total,
-            stop=stop,
+        trouble = Trouble(
             broken=self._outputs.broken,
             limit_hit=bool(limit),
             source_failed=self._source_failed,
+            away=scheduler.away,
         )
+        code = exit_code(self.counts.total, stop=stop, trouble=trouble)
         return RunSoFar(
             run_id=self._run_id,
             outcome=outcome_word(code),

@@ -160,7 +160,7 @@ class Dispatcher:
         """Take a unit back from the runner, with everything that it held."""
         one = self.in_flight.pop(number)
         one.task.in_flight -= 1
-        if one.task.task.on_hosts:
+        if one.task.on_hosts:
             self.far -= 1
         else:
             self._free_slot(one)
@@ -215,14 +215,14 @@ class Dispatcher:
         one.expected_s = expected_s
         one.task.in_flight += 1
         self.in_flight[one.number] = one
-        if one.task.task.on_hosts:
+        if one.task.on_hosts:
             self.far += 1
         else:
             self._fill_slot(one)
         return Order(number=one.number, attempt=one.attempt, unit=one.unit, expected_s=expected_s)
 
     def _rotation_of(self, state: TaskState) -> deque[TaskState]:
-        if state.task.on_hosts:
+        if state.on_hosts:
             return self._far
         return self._long if state.expected_s is None else self._short
 
@@ -301,7 +301,7 @@ class Dispatcher:
         before we hear of a failure.
         """
         task = one.task
-        if task.task.on_hosts:
+        if task.on_hosts:
             return True  # its rotation has its turn only when there is room
         if task.width == 1:
             needs_slot = one.resources or task.watched or one.unit.program is not None

@@ -55,6 +55,8 @@ class Endings:
         self.targets = TargetNeeds(graph.states)
         self.hosts = Hosts(graph.states.values(), dispatcher, out)
         self.failures = FailureCount(job.max_fail, graph.tasks.values())
+        #: Units that were aborted only because a host was not reached before.
+        self.away = 0
         #: The time, as last told.
         self.now = now
         #: Why the run ends before its time; None: it does not.
@@ -76,7 +78,8 @@ class Endings:
         self._settle(one, report)
         failed = kind in _COUNTS_AGAINST_LIMIT
         if failed or kind == "ok":
-            self.failures.count(state, 1 if failed and not _is_excused(state.task, kind) else 0)
+            excused = failed and _is_excused(state.task, kind)
+            self.failures.count(state, 1 if failed and not excused else 0)
             if state.failures or self.failures.number:
                 self._check_limits(state)
         if state.stage is Stage.DRAINED:
@@ -107,13 +110,16 @@ class Endings:
         ignored = bad and _is_excused(state.task, kind)
         self._out.append(UnitEnded(unit=one.unit, report=report, ignored=ignored))
         hurt = bad and not ignored
-        state.bad += hurt
+        if hurt:
+            state.bad += 1
+            self.away += one.is_away
         if state.keys:
-            self.targets.ended(one, well=not hurt)
+            away = one.is_away or kind == "unreachable"
+            self.targets.ended(one, well=not hurt, away=away)
         if state.waves is not None and one.in_wave:
             failed = hurt and kind in _COUNTS_AGAINST_LIMIT
             state.waves.end(one.unit, ok=kind == "ok", failed=failed, bad=hurt)
-        if state.task.on_hosts:
+        if state.on_hosts:
             self.hosts.ended(one.unit)
 
     def _check_limits(self, state: TaskState) -> None:

@@ -26,7 +26,9 @@ class Choice(Enum):
     #: Its first unit is under way.
     TRIED = "tried"
     REACHED = "reached"
-    #: It cannot be reached, and another one took its place, or still may.
+    #: It cannot be reached, and whether another takes its place is not known yet.
+    OPEN = "open"
+    #: It cannot be reached, and another took its place.
     PASSED = "passed"
     #: It cannot be reached, and there is no other.
     MISSED = "missed"
@@ -90,9 +92,11 @@ class Pick:
         one.task.blocked.add(one)
         self.held.setdefault(one.unit.host, []).append(one)
 
-    def first_of(self, host: str) -> "UnitState":
-        """Let the first of those go that wait for a host."""
+    def first_of(self, host: str) -> "UnitState | None":
+        """Let the first of those go that wait for a host; None: somebody has stopped it."""
         one = self.held[host].pop(0)
+        if one not in one.task.blocked:
+            return None
         one.task.blocked.remove(one)
         return one
 

@@ -1,5 +1,6 @@
 """Lets the hosts of tasks with `pick` be tried, one after the other, until enough were reached."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ from batchrun.engine.endings import report_of_unbegun
 from batchrun.engine.pick import Choice, Pick
 from batchrun.engine.state import Stage, TaskState, UnitState
 from batchrun.engine.wavekeeper import WaveKeeper
-from batchrun.model.outcome import Outcome, Report, Skipped, Unreachable
+from batchrun.model.outcome import Aborted, Outcome, Report, Skipped, Unreachable
 
 __all__ = ["Picker"]
 
@@ -16,10 +17,11 @@ class Picker:
     """The choices of a run's tasks.
 
     A host that cannot be reached is `skipped` when another takes its place, and `unreachable`
-    when there is none. As long as further hosts may be planned, its unit is held for that. Not
-    with `batch`, where nothing is planned beyond a wave, and not when the stream has nothing now
-    and nothing of the task moves, as it may be this very unit that the stream waits for: what is
-    planned by then decides.
+    when there is none. One that did not end well in what the task needs is replaced as well, and
+    stays `aborted` when there is none. As long as further hosts may be planned, its unit is held
+    for that. Not with `batch`, where nothing is planned beyond a wave, and not when the stream has
+    nothing now and nothing of the task moves, as it may be this very unit that the stream waits
+    for: what is planned by then decides.
 
     All units of a host that is tried belong to the wave of its first one, also while they wait.
 
@@ -41,6 +43,8 @@ class Picker:
         self._admit = admit
         self._place = place
         self._waves = waves
+        #: Hosts whose turn has come; the first one is being taken.
+        self._due: deque[tuple[str, Pick]] = deque()
 
     def planned(self, one: UnitState, pick: Pick) -> None:
         """Take a planned unit: it goes on, waits, or ends as others of its host did."""
@@ -53,7 +57,7 @@ class Picker:
         elif choice is Choice.TRIED:
             self._join(one)
             pick.hold(one)
-        elif choice is Choice.SPARE or (choice is Choice.PASSED and pick.missed):
+        elif choice in (Choice.SPARE, Choice.OPEN):
             pick.hold(one)
         else:
             self._end(one, self._outcome(one, choice))
@@ -63,7 +67,7 @@ class Picker:
         state, host = one.task, one.unit.host
         if pick.choices.get(host) is not Choice.TRIED or state.stopped:
             self._finish(one, report)
-        elif isinstance(report.outcome, Unreachable):
+        elif isinstance(report.outcome, Unreachable | Aborted):
             self._not_reached(one, report, pick)
         else:
             pick.choose(host, Choice.REACHED)
@@ -107,7 +111,7 @@ class Picker:
 
     def _not_reached(self, one: UnitState, report: Report, pick: Pick) -> None:
         state, spare = one.task, pick.next_spare
-        pick.choose(one.unit.host, Choice.PASSED)
+        pick.choose(one.unit.host, Choice.OPEN)
         if spare is not None:
             one.last_word = report
             if state.waves is not None:
@@ -123,9 +127,24 @@ class Picker:
             self._miss(one, report, pick)
 
     def _try(self, host: str, pick: Pick) -> None:
-        """Take a host that was held, with its first unit; the others wait on."""
+        """Take a host that was held.
+
+        Its unit may end at once, which gives the next host its turn: of thousands one after the
+        other, not one within the other.
+        """
         pick.choose(host, Choice.TRIED)
+        self._due.append((host, pick))
+        if len(self._due) > 1:
+            return
+        while self._due:
+            self._begin(*self._due[0])
+            self._due.popleft()
+
+    def _begin(self, host: str, pick: Pick) -> None:
+        """Let the first unit of a host begin; the others wait on."""
         first = pick.first_of(host)
+        if first is None:
+            return
         # Before it is admitted: it may end at once.
         for other in pick.held[host]:
             self._join(other)
@@ -142,6 +161,7 @@ class Picker:
         one.task.blocked.discard(one)
         report = one.last_word or report_of_unbegun(one, Skipped(because=""))
         outcome = self._outcome(one, Choice.PASSED)
+        pick.choose(one.unit.host, Choice.PASSED)
         self._finish(one, replace(report, outcome=outcome))
         for other in pick.let_go(one.unit.host):
             self._end(other, outcome)
@@ -175,9 +195,13 @@ class Picker:
             return Skipped(because=f"{hosts} picked")
         if choice is Choice.MISSED:
             return Unreachable(message=f"{one.unit.host} could not be reached before")
-        said = "" if one.last_word is None else _message(one.last_word.outcome)
-        return Skipped(because=f"another host was picked instead{said}")
+        why = "" if one.last_word is None else _why(one.last_word.outcome)
+        return Skipped(because=f"another host was picked instead{why}")
 
 
-def _message(outcome: Outcome) -> str:
-    return f": {outcome.message}" if isinstance(outcome, Unreachable) else ""
+def _why(outcome: Outcome) -> str:
+    match outcome:
+        case Unreachable(message=reason) | Aborted(because=reason):
+            return f": {reason}"
+        case _:
+            return ""

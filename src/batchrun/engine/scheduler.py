@@ -121,6 +121,11 @@ class Scheduler:
         return self._endings.limit_hit
 
     @property
+    def away(self) -> int:
+        """Units that were aborted only because a host was not reached before."""
+        return self._endings.away
+
+    @property
     def planned(self) -> int:
         """Units drawn so far."""
         return self._last_number
@@ -185,7 +190,7 @@ class Scheduler:
             return
         self._learn_total(state, total, hosts)
         self._out.append(TaskOpened(task_id=task_id, total=total))
-        if state.task.slots > self._slots and not state.task.on_hosts:
+        if state.task.slots > self._slots and not state.on_hosts:
             have = f"there {'is' if self._slots == 1 else 'are'} {self._slots}"
             message = f"asks for {state.task.slots} slots, {have}: each of its units takes all"
             self._out.append(Note(message=message, level="info", task_id=task_id))
@@ -199,7 +204,7 @@ class Scheduler:
     def _learn_total(self, state: TaskState, total: int | None, hosts: int | None) -> None:
         self._endings.failures.learn_total(state, total)
         if state.waves is not None:
-            state.waves.total = hosts if state.task.on_hosts else total
+            state.waves.total = hosts if state.on_hosts else total
         if state.pick is not None:
             state.pick.total = hosts
 
@@ -212,13 +217,13 @@ class Scheduler:
         one = UnitState(self._last_number, unit, state)
         if state.keys:
             self._targets.planned(one)
-        if state.task.on_hosts:
+        if state.plain and unit.verdict is None and unit.later is None:
+            self._dispatcher.make_ready(one)
+            return
+        if state.on_hosts:
             self._endings.hosts.planned(one)
         if state.pick is not None:
             self._picker.planned(one, state.pick)
-        elif state.plain and unit.verdict is None and unit.later is None:
-            self._dispatcher.make_ready(one)
-            return
         else:
             self._admit(one)
         self._follow_news()
@@ -230,7 +235,7 @@ class Scheduler:
         state.done_before = done_before
         nothing = not state.planned and not done_before
         if state.stage is Stage.OPEN and nothing and not state.task.single:
-            what = "there was no host or no item" if state.task.on_hosts else _NO_ITEMS
+            what = "there was no host or no item" if state.on_hosts else _NO_ITEMS
             message = f"{what}, so there was no unit"
             self._out.append(Note(message=message, task_id=task_id))
         self._exhausted(state)

@@ -55,8 +55,8 @@ class UnitState:
     """A unit between its planning and its end."""
 
     __slots__ = (
-        "attempt", "expected_s", "in_wave", "last_word", "losses", "number", "polled", "resources",
-        "stopping", "task", "tries", "unit", "waits_for", "woken_by",
+        "attempt", "expected_s", "in_wave", "is_away", "last_word", "losses", "number", "polled",
+        "resources", "stopping", "task", "tries", "unit", "waits_for", "woken_by",
     )  # fmt: skip
 
     def __init__(self, number: int, unit: Unit, task: "TaskState") -> None:
@@ -80,6 +80,8 @@ class UnitState:
         self.stopping = ""
         #: It belongs to a wave that has begun.
         self.in_wave = False
+        #: It is aborted only because a host was not reached before.
+        self.is_away = False
         #: How it ended, while it is not known whether another host takes its place (`pick`).
         self.last_word: Report | None = None
         #: What the order said about its duration.
@@ -181,6 +183,7 @@ class TaskState:
         "mean_s",
         "needs_left",
         "not_expanded",
+        "on_hosts",
         "pending",
         "pick",
         "plain",
@@ -203,6 +206,8 @@ class TaskState:
         self, task: Task, *, final: bool, watched: bool = False, slots: int | None = None
     ) -> None:
         self.task = task
+        #: Its units are for hosts.
+        self.on_hosts = task.on_hosts
         #: It is one of `finally`.
         self.final = final
         #: Its long units must not wait at the runner, where they begin without our word: with a
@@ -227,8 +232,8 @@ class TaskState:
         self.waves = None if task.batch is None else Waves(task, task.batch)
         #: The one unit planned beyond the wave under way; until that wave is over none follows.
         self.first_of_wave: UnitState | None = None
-        #: Its units are ready once they are planned: no wave, no item and nobody's need of one.
-        self.plain = task.batch is None
+        #: Its units are ready once they are planned: no host, no wave, and no target needed.
+        self.plain = task.batch is None and not task.on_hosts and task.pick is None
         #: Which of its hosts are taken; None: all.
         self.pick = None if task.pick is None else Pick(task.pick)
         self.ready: deque[UnitState] = deque()

@@ -345,12 +345,15 @@ class Steps:
         return self._result(now)
 
     def _result(self, now: float) -> Report:
-        return self.ledger.result(
+        report = self.ledger.result(
             number=self.order.number,
             attempt=self.order.attempt,
             duration_s=now - self._began,
             rescue_ok=self.program.rescue_ok,
         )
+        place = self.order.unit.place
+        # Wherever its last step ran.
+        return report if place is None else replace(report, worker=place.name)
 
     def _unbegun(self, outcome: Outcome) -> Report:
         """Report a step that no runner had."""

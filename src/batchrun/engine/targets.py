@@ -27,6 +27,8 @@ from batchrun.model.outcome import Aborted
 __all__ = ["TargetNeeds"]
 
 _BAD = -1
+#: Not well, but only because a host was not reached.
+_AWAY = -2
 
 
 class TargetNeeds:
@@ -56,17 +58,23 @@ class TargetNeeds:
             key = keys.key_of(one.unit)
             keys.has_items = keys.has_items or bool(one.unit.key)
             count = keys.well.get(key, 0)
-            if count != _BAD:
+            if count >= 0:
                 keys.well[key] = count + 1
 
-    def ended(self, one: UnitState, *, well: bool) -> None:
-        """Take note of how a unit ended that others may wait for."""
+    def ended(self, one: UnitState, *, well: bool, away: bool) -> None:
+        """Take note of how a unit ended that others may wait for.
+
+        Args:
+            one: Which.
+            well: It ended well, or nobody minds.
+            away: It did not, and only because its host was not reached.
+        """
         for keys in one.task.keys:
             key = keys.key_of(one.unit)
             count = keys.well[key]
-            if count == _BAD:
+            if count < 0 and (well or away):
                 continue
-            count = count - 1 if well else _BAD
+            count = count - 1 if well else _AWAY if away else _BAD
             keys.well[key] = count
             if count <= 0:
                 self.news.extend(keys.waiting.pop(key, ()))
@@ -96,7 +104,8 @@ class TargetNeeds:
         for need in one.task.target_needs:
             needed, keys = need.task, need.keys
             count = keys.well.get(keys.key_of(one.unit))
-            if count == _BAD:
+            if count is not None and count < 0:
+                one.is_away = count == _AWAY
                 what = _target(keys, one)
                 return Aborted(because=f"needs {needed.task.id}, whose {what} did not end well")
             may_come = needed.stage is Stage.OPEN and (count is None or keys.is_open)

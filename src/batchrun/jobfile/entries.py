@@ -217,10 +217,13 @@ def _at_load(key: str, raw: Any, path: Path, context: TaskContext) -> Any:
 
 
 def _one_for_all(key: str) -> dict[str, str]:
-    """Say why a modifier that is computed once knows no item."""
-    advice = "; leave it out, each unit is shown with its item" if key == "name" else ""
+    """Say why a modifier that is computed once knows no item and no host."""
     message = "`{}` differs from unit to unit, and `{}` is the same for all units of a task{}"
-    return {name: message.format(name, key, advice) for name in ("item", "index")}
+    told = {}
+    for name, shown in (("item", "item"), ("index", "item"), ("host", "host")):
+        advice = f"; leave it out, each unit is shown with its {shown}" if key == "name" else ""
+        told[name] = message.format(name, key, advice)
+    return told
 
 
 def compute_now(raw: str, path: Path, compiler: Compiler, names: Names) -> Any:

@@ -1,9 +1,8 @@
 """The hosts that a job knows, and which of them the command line wants."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from batchrun.errors import NodeSetError
 from batchrun.jobfile.options import LoadOptions
 from batchrun.model.host import Host
 from batchrun.nodes.inventory import Inventory
@@ -35,7 +34,6 @@ class Fleet:
             within = {host.name: host for host in inventory.select_all(texts)}
             only = within if only is None else _both(only, within)
         excluded = [host.name for host in inventory.select_all(options.exclude)]
-        _check_excluded(excluded, only, inventory)
         return cls(inventory=inventory, only=only, excluded=frozenset(excluded))
 
     @property
@@ -43,13 +41,8 @@ class Fleet:
         """Whether the command line leaves hosts out."""
         return self.only is not None or bool(self.excluded)
 
-    def select(self, texts: Iterable[str]) -> tuple[Host, ...]:
-        """Return the hosts that node sets mean and the command line wants.
-
-        Raises:
-            NodeSetError: a node set cannot be read, refers to what there is not, or means no host.
-        """
-        found = self.inventory.select_all(texts)
+    def narrowed(self, found: tuple[Host, ...]) -> tuple[Host, ...]:
+        """Return those of some hosts that the command line wants."""
         only = self.only
         if only is not None:
             found = tuple(_as(only[host.name], host) for host in found if host.name in only)
@@ -64,19 +57,3 @@ def _both(only: Mapping[str, Host], within: Mapping[str, Host]) -> Mapping[str, 
 def _as(wanted: Host, host: Host) -> Host:
     """Take over the login user that `-w user@host` says."""
     return replace(host, user=wanted.user) if wanted.user != host.user and wanted.user else host
-
-
-def _check_excluded(
-    excluded: Sequence[str], only: Mapping[str, Host] | None, inventory: Inventory
-) -> None:
-    """Refuse to exclude what nobody knows: it would have been another host.
-
-    Raises:
-        NodeSetError: there is such a name.
-    """
-    if not inventory.all_hosts() and only is None:
-        return
-    for name in excluded:
-        if not inventory.knows(name) and (only is None or name not in only):
-            message = f"`{name}` is to be excluded, but no source knows it; is it a slip?"
-            raise NodeSetError(message)

@@ -10,12 +10,13 @@ from batchrun.jobfile.entries import SECTIONS, Entry
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.places import HERE
-from batchrun.jobfile.problems import Path, Problems
+from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.jobfile.variables import names_in
 from batchrun.model.host import Host
 from batchrun.nodes.inventory import Inventory
+from batchrun.nodes.nodeset import fold
 
 __all__ = [
     "HostPlan",
@@ -70,6 +71,8 @@ class HostPlan:
     texts: Compiled
     #: The hosts, when they are known before anything runs.
     known: tuple[Host, ...] | None = None
+    #: The names of all of them, also of those that the command line leaves out.
+    everyone: frozenset[str] = frozenset()
 
     def open(self, names: Names, fleet: Fleet, connect_timeout_s: float | None) -> tuple[Host, ...]:
         """Return the hosts, now that the task begins; none when a list came out empty.
@@ -80,7 +83,8 @@ class HostPlan:
         found = self.known
         if found is None:
             try:
-                found = fleet.select(_texts(self.texts, names))
+                everyone = fleet.inventory.select_all(_texts(self.texts, names))
+                found = fleet.narrowed(everyone)
             except (ValueError, NodeSetError) as error:
                 message = f"the hosts `{self.described}` cannot be told: {error}"
                 raise SourceError(message) from None
@@ -117,10 +121,12 @@ def compile_hosts(entry: Entry, compiler: Compiler, names: Names, fleet: Fleet) 
     except ValueError:
         return plan  # it needs what is known only when the task begins
     try:
-        return replace(plan, known=fleet.select(found))
+        everyone = fleet.inventory.select_all(found)
     except NodeSetError as error:
         compiler.problems.add(place, str(error))
         return None
+    named = frozenset(host.name for host in everyone)
+    return replace(plan, known=fleet.narrowed(everyone), everyone=named)
 
 
 def _described(raw: Any) -> str:
@@ -217,14 +223,18 @@ def _mentions(entry: Mapping[str, Any]) -> bool:
     return "hosts" in entry or any(isinstance(one, dict) and "delegate_to" in one for one in steps)
 
 
-def check_left(plans: Iterable[HostPlan | None], fleet: Fleet) -> None:
-    """Refuse a command line that leaves no task any host.
+def check_left(plans: Iterable[HostPlan | None], fleet: Fleet) -> list[str]:
+    """Refuse a command line that leaves no task any host, or excludes one that nobody knows.
+
+    Returns:
+        Sentences about what is allowed, but probably not meant.
 
     Raises:
-        UsageError: it does.
+        UsageError: there is no host left.
+        NodeSetError: a host to be excluded is in no task, and no source knows it.
     """
     if not fleet.is_narrowed:
-        return
+        return []
     found = [plan for plan in plans if plan is not None]
     if not found:
         message = "-w and -x say which hosts; no task that is selected has `hosts`"
@@ -232,3 +242,13 @@ def check_left(plans: Iterable[HostPlan | None], fleet: Fleet) -> None:
     if all(plan.known == () for plan in found):
         message = "-w and -x leave no host to any task"
         raise UsageError(message)
+    if any(plan.known is None for plan in found):
+        return []
+    everyone = frozenset(name for plan in found for name in plan.everyone)
+    for name in sorted(fleet.excluded - everyone):
+        if not fleet.inventory.knows(name):
+            close = did_you_mean(name, everyone)
+            message = f"-x {name}: no task is for this host, and no source knows it{close}"
+            raise NodeSetError(message)
+    beside = sorted(frozenset(fleet.only or ()) - everyone)
+    return [f"-w {fold(beside)}: no task is for {'these' if beside[1:] else 'this'}"] * bool(beside)

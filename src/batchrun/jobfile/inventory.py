@@ -8,7 +8,7 @@ Mistakes are told like all others, where they are written.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ def read_inventory(raw: Any, compiler: Compiler, given: str, *, needed: bool) ->
         path = os.path.join(compiler.base_dir, os.path.expanduser(raw))
         return _from_file(path, raw, compiler, _PLACE)
     if "command" in raw:
-        return _from_command(raw, compiler) if needed else Inventory.empty()
+        return _from_command(_argv(raw["command"], compiler), compiler, needed=needed)
     where = _Where(problems=compiler.problems, path=_PLACE, base_dir=compiler.base_dir)
     return _from_mapping(raw, where)
 
@@ -136,13 +136,10 @@ def unknown_part(key: str, parts: tuple[str, ...]) -> str:
 # --- commands
 
 
-def _from_command(raw: Mapping[str, Any], compiler: Compiler) -> Inventory:
-    place = (*_PLACE, "command")
-    argv = _argv(raw["command"])
-    if not argv:
-        message = "write a program and its arguments as a list, such as [ansible-inventory, --list]"
-        compiler.problems.add(place, message)
+def _from_command(argv: Sequence[str], compiler: Compiler, *, needed: bool) -> Inventory:
+    if not argv or not needed:
         return Inventory.empty()
+    place = (*_PLACE, "command")
     commands = QuietCommands(compiler.base_dir, most_bytes=_MOST_BYTES)
     try:
         text = commands.read("the inventory", argv)
@@ -164,13 +161,13 @@ def _first(error: JobFileError) -> str:
     return problem.message if problem.line is None else f"line {problem.line}: {problem.message}"
 
 
-def _argv(raw: Any) -> list[str]:
-    if not isinstance(raw, list):
-        return []
-    try:
+def _argv(raw: Any, compiler: Compiler) -> list[str]:
+    """Return a program and its arguments; none: a mistake was noted."""
+    if isinstance(raw, list) and raw and not any(isinstance(one, list | dict) for one in raw):
         return [text_of(one) for one in raw]
-    except ValueError:
-        return []
+    message = "write a program and its arguments as a list, such as [ansible-inventory, --list]"
+    compiler.problems.add((*_PLACE, "command"), message)
+    return []
 
 
 # --- our own structure

@@ -51,6 +51,7 @@ __all__ = ["read_file", "read_text"]
 _ELSEWHERE = {
     "item": "`item` is known only in a task with `foreach`",
     "index": "`index` is known only in a task with `foreach`",
+    "host": "`host` is known only in a task with `hosts`; write this in the `vars` of the task",
     **{
         name: f"`{name}` is not known here: this is computed before anything runs"
         for name in ("results", "mine", "output", "failed")
@@ -164,9 +165,8 @@ class _Loading:
         self._problems.raise_if_any()
         chosen = select(entries, self._options)
         check_selected(compiler.references, entries, registered, chosen, self._problems)
-        check_left(
-            [plans[one.id].frame.hosts for one in entries if one.id in chosen], context.fleet
-        )
+        left = [plans[one.id].frame.hosts for one in entries if one.id in chosen]
+        beside = check_left(left, context.fleet)
         job = _job(
             top, name, compiler.base_dir, [plans[one.id] for one in entries if one.id in chosen]
         )
@@ -174,7 +174,7 @@ class _Loading:
             plans=plans,
             variables=variables,
             problems=self._problems,
-            warnings=_warnings(top, entries, plans, self._problems),
+            warnings=[*beside, *_warnings(top, entries, plans, self._problems)],
             registered=registered,
             secrets=secrets,
             fleet=context.fleet,

@@ -138,13 +138,17 @@ def _unknown(key: str, operation: Operation, raw: Mapping[str, Any]) -> str:
 def _from_modifiers(
     entry: Entry, operation: Operation, given: Mapping[str, Any], compiler: Compiler
 ) -> dict[str, Any]:
-    """Collect the modifiers that are parameters of commands."""
+    """Collect the modifiers that are parameters of commands, or of this operation as well.
+
+    On hosts, `sudo` is one of many that are no commands.
+    """
     added: dict[str, Any] = {}
+    taken = parameters_of(operation)
     for key in entry.for_commands:
         value = getattr(entry.modifiers, key)
-        if not operation.is_command and key not in entry.written:
+        if key not in taken and not operation.is_command and key not in entry.written:
             continue  # a default for commands says nothing to operations on files
-        if not operation.is_command:
+        if key not in taken and not operation.is_command:
             message = f"`{key}` is for commands (run, script); `{operation.name}` is none"
             compiler.problems.add(entry.place_of(key), message)
         elif key not in given:

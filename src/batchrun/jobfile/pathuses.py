@@ -274,7 +274,7 @@ class _Reader:
     def _places(self, text: str, *, magic: bool = True) -> Iterator[_Place]:
         """Read one path."""
         if text.startswith("/") and not _is_special(text):
-            yield _Place(self._root + (text if text[-1] != "/" else text.rstrip("/") or "/"))
+            yield _Place(self._root + text.rstrip("/") or "/")
             return
         marked = self._marked(text)
         if marked is None:

@@ -158,7 +158,8 @@ class Operation:
     params: type[Any]
     #: `function(params, context) -> Done`. Raises OperationError, OSError, UnitStoppedError.
     #: With `context.settings.dry_run` it looks, changes nothing, and answers as the run would.
-    function: Callable[[Any, Context], Done]
+    #: The context of one on hosts is a `HostContext`.
+    function: Callable[[Any, Any], Done]
     #: The field that a string or a list instead of a mapping stands for.
     main: str
     #: Fields that may not be given together with anything else, or combinations: checked here.

@@ -128,11 +128,6 @@ class Inventory:
             known = _host(name, self._defaults, ())
         return replace(known, user=user) if user else known
 
-    def narrowed(self, hosts: Iterable[Host], names: Iterable[str]) -> tuple[Host, ...]:
-        """Return those of some hosts that have one of these names, in their order."""
-        kept = frozenset(names)
-        return tuple(host for host in hosts if host.name in kept)
-
     # --- what node sets may refer to
 
     def all_hosts(self) -> Sequence[str]:
@@ -156,7 +151,7 @@ class Inventory:
 
     def knows(self, name: str) -> bool:
         """Whether it, or else this machine, names a host."""
-        return name in (self.hosts or self._machine.all())
+        return name in (self.hosts or frozenset(self._machine.all()))
 
 
 def build_inventory(

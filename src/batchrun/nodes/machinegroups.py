@@ -16,6 +16,10 @@ _Answer = TypeVar("_Answer")
 class MachineGroups:
     """Asks ClusterShell for groups; its configuration is read when it is first asked."""
 
+    def __init__(self) -> None:
+        #: Every host of a source that was asked for them: a source may be a program.
+        self._all: dict[str, list[str]] = {}
+
     def members(self, name: str, source: str = "") -> list[str]:
         """Return the hosts of a group, groups in it written out; empty: there is no such group.
 
@@ -44,6 +48,11 @@ class MachineGroups:
         if not source and not self._sources:
             return []
         self._check(source)
+        if source not in self._all:
+            self._all[source] = self._listed(source)
+        return self._all[source]
+
+    def _listed(self, source: str) -> list[str]:
         return self._asked(lambda: self._written_out(f"@{source}:*" if source else "@*"), [])
 
     @property

@@ -108,7 +108,7 @@ class Dialogue:
     @property
     def has_begun(self) -> bool:
         """Whether the command itself runs: from here on nothing is listened for."""
-        return self._stage is _Stage.BEGUN
+        return self._has_begun()
 
     @property
     def wants_to_speak(self) -> bool:
@@ -122,21 +122,21 @@ class Dialogue:
 
     def hear(self, data: bytes) -> bytes:
         """Take a piece of standard error; return what is to be seen of it."""
-        if self.has_begun:
+        if self._has_begun():
             return data
         self._heard_at = self._clock()
         if self._stage is _Stage.ANSWERED and not self._held:
             data = data.removeprefix(b"\n")  # some end the line of the prompt themselves
         self._held += data
         seen: list[bytes] = []
-        while not self.has_begun and (found := self._pattern.search(self._held)):
+        while not self._has_begun() and (found := self._pattern.search(self._held)):
             before, self._held = self._held[: found.start()], self._held[found.end() :]
             seen.append(self._lines(before)[0])
             if found[1]:
                 self._asked()
             else:
                 self._at_shell()
-        if self.has_begun:
+        if self._has_begun():
             rest, self._held = self._held, b""
         else:
             rest, self._held = self._lines(self._held)
@@ -186,6 +186,9 @@ class Dialogue:
         except BrokenPipeError:  # nobody reads any more
             self._due.clear()
             self._over = True
+
+    def _has_begun(self) -> bool:
+        return self._stage is _Stage.BEGUN
 
     def _asked(self) -> None:
         """Give the password, the first time."""

@@ -24,10 +24,11 @@ from batchrun.errors import OperationError
 from batchrun.ops.dialogue import Words
 from batchrun.ops.spawn import encode
 
-__all__ = ["Sudo", "SudoValue", "prelude", "refusal", "sudo_argv", "sudo_by", "sudo_of"]
+__all__ = ["NO_SUDO", "Sudo", "SudoValue", "prelude", "refusal", "sudo_argv", "sudo_by", "sudo_of"]
 
 #: What a job file says: whether, as whom, or with the password of which secret.
 SudoValue: TypeAlias = bool | str | Mapping[str, str]
+NO_SUDO: SudoValue = False
 
 #: What is read ends with becoming the command: half of it would do nothing.
 _READ = b'eval "$(head -c "$2")"; exit 126'

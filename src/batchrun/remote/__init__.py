@@ -15,6 +15,8 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "textfiles": ("write", "template"),
     "upload": ("upload",),
     "download": ("download",),
+    "wait_for": ("wait_for",),
+    "reboot": ("reboot",),
 }
 
 #: Every operation on hosts, by name; a family is imported when one of its operations is asked for.

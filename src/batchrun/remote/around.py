@@ -121,10 +121,26 @@ class _Guards:
 
     def _read(self, said: Sequence[str], answer: Answer) -> str:
         """Put the answer into words."""
+        if said == ["go"]:
+            return ""
+        self._raise_unmounted(said, answer)
+        because = self._because(said)
+        if because:
+            return because
+        match said:
+            case ["directory"] if self._around.output is not None:
+                path = shown(self._around.output.path)
+                raise refusal(f"{path} is a directory; `output` needs the name of a file")
+            case ["failed", name, status]:
+                command = _command(getattr(self._around, name))
+                raise _no_answer(name, command, status, answer.complaint)
+        message = f"the guards could not be asked on the host: {answer.complaint or 'no answer'}"
+        raise OperationError(message)
+
+    def _raise_unmounted(self, said: Sequence[str], answer: Answer) -> None:
+        """Raise when something is not mounted."""
         around = self._around
         match said:
-            case ["go"]:
-                return ""
             case ["absent", number]:
                 path = shown(around.mounted[int(number)])
                 raise OperationError(
@@ -135,6 +151,11 @@ class _Guards:
                 raise OperationError(
                     f"{path} is no mount point (`mounted`): nothing was done; mount it"
                 )
+
+    def _because(self, said: Sequence[str]) -> str:
+        """Return because of what there is nothing to do."""
+        around = self._around
+        match said:
             case ["creates"]:
                 verb = "is" if len(around.creates) == 1 else "are"
                 return f"creates: {', '.join(map(_name, around.creates))} {verb} there"
@@ -147,13 +168,7 @@ class _Guards:
             case ["fresh"] if around.output is not None:
                 newer = " and not older than what it is made from" if around.output.sources else ""
                 return f"output: {shown(around.output.path)} is there{newer}"
-            case ["directory"] if around.output is not None:
-                path = shown(around.output.path)
-                raise refusal(f"{path} is a directory; `output` needs the name of a file")
-            case ["failed", name, status]:
-                raise _no_answer(name, _command(getattr(around, name)), status, answer.complaint)
-        message = f"the guards could not be asked on the host: {answer.complaint or 'no answer'}"
-        raise OperationError(message)
+        return ""
 
 
 def _test(path: str | Glob, there: dict[Glob, bool]) -> bytes:

@@ -59,7 +59,9 @@ def log_in(
         wire=wire, user=settings.user, choice=keyring.choose(settings), patience=patience
     )
     attempt.wait(service)
-    if not (attempt.show_keys() or (password is not None and attempt.show_password(password))):
+    if attempt.show_keys() or attempt.show_nothing():
+        return
+    if password is None or not attempt.show_password(password):
         raise attempt.refused(password)
 
 
@@ -107,11 +109,12 @@ class _Attempt:
             self.refusals.append(candidate)
         return False
 
+    def show_nothing(self) -> bool:
+        """Find out what the server takes, if no key was shown; True: it takes anybody."""
+        return not self.methods and self.wait(self.login.ask_nothing(self.user))
+
     def show_password(self, password: Password) -> bool:
         """Show the password in the way that the server takes it; True: logged in."""
-        # Where no key was shown, the server has not yet said what it takes.
-        if not self.methods and self.wait(self.login.ask_nothing(self.user)):
-            return True
         if "password" in self.methods:
             return self.wait(self.login.ask_password(self.user, password.get()))
         if "keyboard-interactive" not in self.methods:
@@ -150,9 +153,7 @@ class _Attempt:
 
     def refused(self, password: Password | None) -> UnreachableError:
         """Say why the server did not let us in, and what to do."""
-        if not self.methods:
-            self.wait(self.login.ask_nothing(self.user))
-        takes = ", ".join(self.methods) or "nothing that we know"
+        takes = ", ".join(self.methods)
         reasons = [self._about_keys()] if "publickey" in self.methods else []
         if "password" in self.methods or "keyboard-interactive" in self.methods:
             reasons.append("there is no password" if password is None else "the password is wrong")

@@ -33,20 +33,6 @@ class Asking:
     stage: Stage
     #: How long a connection may take; None: as the configuration says.
     connect_s: float | None = None
-    #: The hosts that are reached by way of this one.
-    trail: tuple[Hashable, ...] = ()
-
-    def through(self, host: Host) -> "Asking":
-        """Ask for the bastion of a host.
-
-        Raises:
-            UnreachableError: one would be needed to reach itself.
-        """
-        key = host_key(host)
-        if key in self.trail:
-            message = f"connect: {host.name} is its own jump host; see ProxyJump in ssh_config."
-            raise UnreachableError(message, retryable=False)
-        return dataclasses.replace(self, trail=(*self.trail, key))
 
 
 Make: TypeAlias = "Callable[[Host, Asking], Link]"

@@ -7,7 +7,7 @@ from batchrun.model.session import HostContext
 from batchrun.ops.failures import Tally
 from batchrun.ops.owners import Change
 from batchrun.ops.paths import shown
-from batchrun.ops.sudo import SudoValue
+from batchrun.ops.sudo import NO_SUDO, SudoValue
 from batchrun.remote.errand import ask
 from batchrun.remote.facts import Facts, facts_after
 from batchrun.remote.words import path_word
@@ -15,9 +15,7 @@ from batchrun.remote.words import path_word
 __all__ = ["change_files", "change_text", "must"]
 
 
-def must(
-    text: bytes, doing: str, context: HostContext, sudo: SudoValue = False
-) -> bytes:
+def must(text: bytes, doing: str, context: HostContext, sudo: SudoValue = NO_SUDO) -> bytes:
     """Run a text there that has to succeed; return what it says.
 
     Args:

@@ -19,6 +19,7 @@ one packet at a time. A `Wire` may run over a channel of another one (a bastion)
 """
 
 import contextlib
+import logging
 import select
 import socket
 import threading
@@ -50,6 +51,9 @@ TESTED: Final = ((5, 1), (6, 0))
 #: How often a reading thread that hears nothing looks around; 300 idle connections cost 5 % of a
 #: core with paramiko's 0.1 s.
 IDLE_S: Final = 5.0
+# What it logs is told in our own words; without a handler, Python would print it.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
 #: A packet of no more bytes is a question: its answer is acknowledged at once. sshd holds back what
 #: follows until then, and the first command on a connection would take 45 ms instead of 4.
 _SMALL: Final = 1024
@@ -126,11 +130,14 @@ class _Packets(Packetizer):  # type: ignore[misc]  # paramiko has no types
                 self._wired.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def close(self) -> None:
-        # Closing alone does not wake the thread that waits for data.
+        if not isinstance(self._wired, socket.socket):
+            super().close()
+            return
+        # The reading thread wakes up and closes it. If this thread did, the number could be that of
+        # a new connection before the other one has looked, and it would go on to wait for that.
+        self._Packetizer__closed = True
         with contextlib.suppress(OSError):
-            if isinstance(self._wired, socket.socket):
-                self._wired.shutdown(socket.SHUT_RDWR)
-        super().close()
+            self._wired.shutdown(socket.SHUT_RDWR)
 
 
 class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no types
@@ -373,10 +380,14 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
         self.goodbye = ""
         self._handler_table[MSG_SERVICE_ACCEPT] = lambda _: self._service.set()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End the connection, also one that was never begun; its thread ends soon."""
-        self.close()
+        self.active = False
         self.packetizer.close()
+        for channel in list(self._channels.values()):
+            channel._unlink()
+        if self.ident is None:
+            self.sock.close()
 
     @property
     def greeting(self) -> list[str]:

@@ -110,7 +110,9 @@ def script(params: Script, context: HostContext) -> Done:
     from batchrun.remote.sending import sent_script  # noqa: PLC0415 - only for scripts
 
     with sent_script(data, context) as path:
-        argv = (path, *params.args) if data.startswith(b"#!") else (params.shell, path, *params.args)
+        argv = (
+            (path, *params.args) if data.startswith(b"#!") else (params.shell, path, *params.args)
+        )
         return perform(argv, params, context)
 
 
@@ -179,9 +181,7 @@ def perform(argv: Sequence[str], params: HostCommandFields, context: HostContext
     return _done(begun, hearing, params, context)
 
 
-def _done(
-    begun: Begun, hearing: Hearing, params: HostCommandFields, context: HostContext
-) -> Done:
+def _done(begun: Begun, hearing: Hearing, params: HostCommandFields, context: HostContext) -> Done:
     output = hearing.output()
     warnings = hearing.problems()
     if begun.left:

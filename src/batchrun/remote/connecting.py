@@ -17,24 +17,20 @@ from batchrun.remote.links import Parts
 __all__ = ["connector", "reached", "ssh_config"]
 
 
-def connector(access: HostAccess, password: str) -> Fleet:
+def connector(config: SshConfig, password: str) -> Fleet:
     """Make what connects to hosts.
 
     Args:
-        access: What wins over everything else that is said about them.
+        config: How they are reached.
         password: Of the login; empty: nobody has typed one.
-
-    Raises:
-        UsageError: a file or an option of the SSH configuration is wrong.
     """
-    config = ssh_config(access)
     asked = Password(lambda: password) if password else None
     parts = Parts(settings_for=config.settings_for, password=asked)
     return Fleet(parts, descriptor_budget())
 
 
 def ssh_config(access: HostAccess) -> SshConfig:
-    """Read the SSH configuration.
+    """Read the SSH configuration; the command line wins over it.
 
     Raises:
         UsageError: a file or an option of it is wrong.

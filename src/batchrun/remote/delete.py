@@ -171,7 +171,9 @@ def _check_protected(found: list[_Found], params: Delete, context: HostContext) 
     text = os.fsdecode(ask(_PRECIOUS, context, params.sudo).stdout)
     before, _, mounts = text.partition("\n//\n")
     homes = [home for home in before.splitlines() if home.startswith("/") and home != "/"]
-    points = [_OCTAL.sub(lambda match: chr(int(match[1], 8)), point) for point in mounts.split("\n")]
+    points = [
+        _OCTAL.sub(lambda match: chr(int(match[1], 8)), point) for point in mounts.split("\n")
+    ]
     for one in suspects:
         reason = _reason(one, homes, [point for point in points if point])
         exceptions = {os.path.normpath(path) for path in params.force}
@@ -245,6 +247,6 @@ OPERATIONS = {
         main="path",
         check=_check,
         uses=(PathUse(field="path", effect="removes"),),
-        example="delete: {path: /srv/releases/old-*, max_delete: 100}\nhosts: \"@web\"\n",
+        example='delete: {path: /srv/releases/old-*, max_delete: 100}\nhosts: "@web"\n',
     )
 }

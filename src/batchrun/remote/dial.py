@@ -153,6 +153,7 @@ class ProxyProgram:
             except OSError:
                 self.sock.close()
                 raise
+        self._lock = threading.Lock()
         self._said: deque[bytes] = deque(maxlen=1)
         self._reader = threading.Thread(target=self._listen, daemon=True, name="proxy command")
         self._reader.start()
@@ -173,14 +174,21 @@ class ProxyProgram:
         """Let it read the end of its input; does not block."""
         self.sock.close()
 
-    def close(self) -> None:
-        """End it, with everything that it started; takes a second at most."""
+    def close(self, grace_s: float) -> None:
+        """End it, with everything that it started; any thread may.
+
+        Args:
+            grace_s: How long it may take to end by itself; a second at most.
+        """
         self.hang_up()
-        self._reader.join(_PROXY_END_S)
-        # Before it is waited for: until then, nobody else can have its number.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._reader.join(min(grace_s, _PROXY_END_S))
+        with self._lock:
+            if self._process.returncode is not None:
+                return
+            # Before it is waited for: until then, nobody else can have its number.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._reader.join(_PROXY_END_S)
 
 

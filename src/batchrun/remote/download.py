@@ -33,9 +33,7 @@ __all__ = ["OPERATIONS", "Download", "download"]
 class Download:
     """Parameters of `download`."""
 
-    src: Annotated[
-        tuple[PathPattern, ...], Doc("Files, directories or globs on the host.")
-    ]
+    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs on the host.")]
     dest: Annotated[
         PathText,
         Doc(
@@ -134,7 +132,9 @@ class _Plan:
 
     def _add(self, path: str, name: str, facts: Facts | None) -> None:
         if facts is None:
-            message = f"cannot fetch {shown(path)} from {self._context.host.name}: it does not exist"
+            message = (
+                f"cannot fetch {shown(path)} from {self._context.host.name}: it does not exist"
+            )
             raise OperationError(message)
         if facts.is_link:
             (through,) = look_at([path], self._context, self._params.sudo, follow=True)
@@ -146,7 +146,9 @@ class _Plan:
         self._take(path, name, facts)
         for below, each in entries_below(path, self._context, self._params.sudo).items():
             if self._is_meant(below, each):
-                self._take(f"{path.rstrip('/')}/{below}", f"{name}/{below}" if name else below, each)
+                self._take(
+                    f"{path.rstrip('/')}/{below}", f"{name}/{below}" if name else below, each
+                )
 
     def _is_meant(self, below: str, facts: Facts) -> bool:
         selected = self._selection
@@ -162,7 +164,9 @@ class _Plan:
         if name and not is_inside(name):
             raise refusal(f"the host has a name that leads elsewhere: {shown(name)}")
         if not (facts.is_file or facts.is_dir or facts.is_link):
-            self._tally.warn(f"{shown(path)} is neither a file, a directory nor a symlink; left out")
+            self._tally.warn(
+                f"{shown(path)} is neither a file, a directory nor a symlink; left out"
+            )
             return
         other = self._wanted.setdefault(name, Wanted(path=path, facts=facts))
         if other.path != path and not (other.facts.is_dir and facts.is_dir):
@@ -188,25 +192,35 @@ def _differing(
         if here is not None and S_ISDIR(here.st_mode) != one.facts.is_dir:
             what = "is not" if one.facts.is_dir else "is"
             raise refusal(f"{shown(store.path(name))} {what} a directory here; remove it first")
-        if here is None:
+        if here is None or _differs(here, one.facts, times=not params.checksum):
             sends[name] = one
-        elif one.facts.is_dir:
-            same = S_IMODE(here.st_mode) == one.facts.permissions & 0o777
-            if not same or not one.facts.has_time(here.st_mtime_ns):
-                sends[name] = one
-        elif one.facts.is_link:
-            sends[name] = one  # what it says is compared when it has come
-        elif not S_ISREG(here.st_mode) or here.st_size != one.facts.size:
-            sends[name] = one
-        elif params.checksum:
+        elif params.checksum and one.facts.is_file:
             hashed[name] = one
-        elif not one.facts.has_time(here.st_mtime_ns):
-            sends[name] = one
     there = hashes_of(hashed, params, context)
-    for name, one in hashed.items():
-        if there.get(one.path) != content_hash(store.path(name), context.check):
-            sends[name] = one
+    sends |= {
+        name: one
+        for name, one in hashed.items()
+        if there.get(one.path) != content_hash(store.path(name), context.check)
+    }
     return _without_equal_links(sends, store, params, context)
+
+
+def _differs(here: os.stat_result, there: Facts, *, times: bool) -> bool:
+    """Tell whether something here is seen to be another one than that on the host.
+
+    Args:
+        here: What there is here.
+        there: What there is on the host; what a symlink says is compared when it has come.
+        times: Of a file, also its time counts.
+    """
+    if there.is_link:
+        return True
+    if there.is_dir:
+        same = S_IMODE(here.st_mode) == there.permissions & 0o777
+        return not same or not there.has_time(here.st_mtime_ns)
+    if not S_ISREG(here.st_mode) or here.st_size != there.size:
+        return True
+    return times and not there.has_time(here.st_mtime_ns)
 
 
 def hashes_of(

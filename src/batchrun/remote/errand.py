@@ -9,12 +9,12 @@ from batchrun.errors import OperationError
 from batchrun.model.session import HostContext
 from batchrun.model.values import Doc, Mark
 from batchrun.ops.paths import shown
-from batchrun.ops.sudo import SudoValue
+from batchrun.ops.sudo import NO_SUDO, SudoValue
 from batchrun.remote.hearing import Tail
 from batchrun.remote.launch import HostCommand, mark_of, run_there
 from batchrun.remote.talk import Source
 
-__all__ = ["Answer", "SudoField", "ask", "ask_all", "batches", "complaint"]
+__all__ = ["NO_PIPES", "Answer", "Pipes", "SudoField", "ask", "ask_all", "batches", "complaint"]
 
 SudoField = Annotated[
     SudoValue,
@@ -46,13 +46,25 @@ class Answer:
     stderr: bytes = b""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipes:
+    """What a text of ours reads and writes beside an answer of a few lines."""
+
+    #: What it reads; None: nothing.
+    source: Source | None = None
+    #: Gets what it writes to standard output; None: that is kept.
+    sink: Callable[[bytes], None] | None = None
+
+
+NO_PIPES = Pipes()
+
+
 def ask(
     text: bytes,
     context: HostContext,
-    sudo: SudoValue = False,
+    sudo: SudoValue = NO_SUDO,
     *,
-    source: Source | None = None,
-    sink: Callable[[bytes], None] | None = None,
+    pipes: Pipes = NO_PIPES,
     env: Mapping[bytes, bytes] = _PLAIN,
 ) -> Answer:
     """Have sh(1) on the host run a text to its end.
@@ -61,20 +73,19 @@ def ask(
         text: Whole; what is quoted in it was quoted by the caller.
         context: The unit's.
         sudo: As whom.
-        source: What it reads; None: nothing.
-        sink: Gets what it writes to standard output; None: that is kept.
+        pipes: What it reads, and where its output goes.
         env: Variables for it; without them it speaks no other language than that of its author.
 
     Raises:
         OperationError: it was not begun, or killed there; the connection broke.
         UnitStoppedError: the unit has to stop; the text was ended, as far as could be.
     """
-    ears = _Ears(sink)
+    ears = _Ears(pipes.sink)
     command = HostCommand(
         argv=("/bin/sh", "-c", os.fsdecode(text)),
         env=env,
         sudo=sudo,
-        source=source,
+        source=pipes.source,
         mark=mark_of(context),
     )
     begun = run_there(command, context, ears)

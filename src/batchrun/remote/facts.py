@@ -11,11 +11,20 @@ from batchrun.model.values import apply_mode
 from batchrun.ops.failures import refusal
 from batchrun.ops.owners import Change, Ownership
 from batchrun.ops.paths import shown
-from batchrun.ops.sudo import SudoValue
+from batchrun.ops.sudo import NO_SUDO, SudoValue
 from batchrun.remote.errand import ask_all
 from batchrun.remote.words import path_word, quote
 
-__all__ = ["Facts", "Owners", "STAT", "change_there", "facts_after", "look_at", "owner_ids", "parse_facts"]
+__all__ = [
+    "STAT",
+    "Facts",
+    "Owners",
+    "change_there",
+    "facts_after",
+    "look_at",
+    "owner_ids",
+    "parse_facts",
+]
 
 #: Defines `facts PATH`, which writes one line: the facts, `-` when nothing is there, `?` when it
 #: cannot be looked at. Raw mode in hex, size, mtime, uid, gid, device and inode, mtime as text.
@@ -111,7 +120,7 @@ def parse_facts(line: str, path: str) -> Facts | None:
 
 
 def look_at(
-    paths: Sequence[str], context: HostContext, sudo: SudoValue = False, *, follow: bool = False
+    paths: Sequence[str], context: HostContext, sudo: SudoValue = NO_SUDO, *, follow: bool = False
 ) -> list[Facts | None]:
     """Look at paths there, in their order; None: nothing has that name.
 
@@ -140,7 +149,7 @@ _IDS = rb"""
 """
 
 
-def owner_ids(wanted: Ownership, context: HostContext, sudo: SudoValue = False) -> Owners:
+def owner_ids(wanted: Ownership, context: HostContext, sudo: SudoValue = NO_SUDO) -> Owners:
     """Look up a user and a group there by name.
 
     Raises:
@@ -189,5 +198,3 @@ def change_there(facts: Facts, mode: str | None, owners: Owners) -> Change | Non
         return None
     said = bits != facts.permissions or bits & _SETID
     return Change(uid, gid, bits if said else None)
-
-

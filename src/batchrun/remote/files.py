@@ -18,6 +18,7 @@ from batchrun.remote.broken import broken_is_lost
 from batchrun.remote.changing import change_files, must
 from batchrun.remote.errand import SudoField
 from batchrun.remote.facts import Facts, change_there, look_at, owner_ids
+from batchrun.remote.launch import NoShellError
 from batchrun.remote.listing import below
 from batchrun.remote.lookup import look_up_there
 from batchrun.remote.words import path_word, quote
@@ -43,6 +44,15 @@ class Mkdir:
 @broken_is_lost
 def mkdir(params: Mkdir, context: HostContext) -> Done:
     """Make directories there; those that exist only get the mode and owner asked for."""
+    try:
+        return _mkdir(params, context)
+    except NoShellError:
+        from batchrun.remote.sftp import mkdir_by_sftp  # noqa: PLC0415 - only without a shell
+
+        return mkdir_by_sftp(params, context)
+
+
+def _mkdir(params: Mkdir, context: HostContext) -> Done:
     tally = Tally()
     wanted = Ownership(params.owner, params.group, params.mode)
     paths = [trimmed(path) for path in params.path]
@@ -123,7 +133,9 @@ def link(params: Link, context: HostContext) -> Done:
         path_word(dest),
         path_word(temp),
     )
-    state = must(head + _LINK_STATE, f"look at {shown(dest)}", context, params.sudo).decode().strip()
+    state = (
+        must(head + _LINK_STATE, f"look at {shown(dest)}", context, params.sudo).decode().strip()
+    )
     match state:
         case "same":
             return Done.unchanged()
@@ -166,7 +178,9 @@ class Perms:
     group: Annotated[str | None, Doc("Their group, by name or number there.")] = None
     recursive: Annotated[
         bool,
-        Doc("Everything below directories, too; symlinks are never followed, only their owner set."),
+        Doc(
+            "Everything below directories, too; symlinks are never followed, only their owner set."
+        ),
     ] = False
     sudo: SudoField = field(default=False, repr=False)
 
@@ -194,7 +208,9 @@ def perms(params: Perms, context: HostContext) -> Done:
         entries = [(path, facts)]
         if params.recursive and facts.is_dir:
             if path == "/":
-                raise refusal("refused to change everything below /: it is the root of the filesystem")
+                raise refusal(
+                    "refused to change everything below /: it is the root of the filesystem"
+                )
             entries += below(path, context, sudo)
         for name, each in entries:
             change = change_there(each, _mode_for(params, each), owners)
@@ -216,9 +232,7 @@ def _mode_for(params: Perms, facts: Facts) -> str | None:
     return params.mode
 
 
-def _change_all(
-    changes: list[Any], context: HostContext, sudo: SudoValue, tally: Tally
-) -> None:
+def _change_all(changes: list[Any], context: HostContext, sudo: SudoValue, tally: Tally) -> None:
     # What is deepest first: a directory may be closed by its own new mode.
     changes.sort(key=lambda change: -change[0].count("/"))
     change_files(changes, context, sudo, tally)
@@ -232,7 +246,7 @@ OPERATIONS = {
         function=mkdir,
         main="path",
         uses=(PathUse(field="path", effect="changes", whole=False),),
-        example="mkdir: {path: /srv/app, owner: deploy, mode: 0750}\nhosts: \"@web\"\nsudo: true\n",
+        example='mkdir: {path: /srv/app, owner: deploy, mode: 0750}\nhosts: "@web"\nsudo: true\n',
     ),
     "link": Operation(
         name="link",
@@ -241,7 +255,7 @@ OPERATIONS = {
         function=link,
         main="src",
         uses=(PathUse(field="dest", effect="changes", whole=False, into="src"),),
-        example="link: {src: /srv/releases/42, dest: /srv/current}\nhosts: \"@web\"\n",
+        example='link: {src: /srv/releases/42, dest: /srv/current}\nhosts: "@web"\n',
     ),
     "perms": Operation(
         name="perms",

@@ -10,7 +10,7 @@ from batchrun.model.session import HostContext
 from batchrun.ops.failures import Tally
 from batchrun.ops.paths import shown
 from batchrun.remote.changing import must
-from batchrun.remote.errand import Answer, ask, batches
+from batchrun.remote.errand import Answer, Pipes, ask, batches
 from batchrun.remote.facts import STAT, Facts, parse_facts
 from batchrun.remote.hashes import hashes_there
 from batchrun.remote.localstore import Store
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 __all__ = ["Get", "Wanted"]
 
 #: Facts of $f, then as much of it as there was when it was opened, and its facts afterwards.
-_CAT = STAT + rb"""
+_CAT = (
+    STAT
+    + rb"""
 exec 3<"$f" || exit 41
 line=$(stat -L -c '%f %s %Y %u %g %d:%i %y' /proc/self/fd/3 2>/dev/null) || line=$(facts "$f")
 echo "$line"
 set -- $line
 exec head -c "$2" <&3
 """
+)
 #: A stream of the files whose names are on standard input, NUL-terminated, below $root.
 _TAR = rb"""
 cd -- "$root" || exit 41
@@ -96,7 +99,9 @@ class Get:
         receiving = _One(self, name, one)
         head = b"f=%b\n" % path_word(one.path)
         try:
-            answer = ask(head + _CAT, self._context, self._params.sudo, sink=receiving.feed)
+            answer = ask(
+                head + _CAT, self._context, self._params.sudo, pipes=Pipes(sink=receiving.feed)
+            )
         except BaseException:
             self._store.abandon()
             raise
@@ -125,8 +130,7 @@ class Get:
                 text,
                 self._context,
                 self._params.sudo,
-                source=TextSource(list_),
-                sink=untar.feed,
+                pipes=Pipes(source=TextSource(list_), sink=untar.feed),
             )
         except BaseException:
             self._store.abandon()
@@ -278,4 +282,3 @@ class _Many:
 
 def _time_ns(facts: Facts) -> int:
     return facts.mtime_s * 10**9 + facts.mtime_ns
-

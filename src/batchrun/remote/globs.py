@@ -10,7 +10,7 @@ from batchrun.model.values import Glob
 from batchrun.ops.failures import refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.patterns import ANY_DEPTH, Part, compiled, split_braces
-from batchrun.ops.sudo import SudoValue
+from batchrun.ops.sudo import NO_SUDO, SudoValue
 from batchrun.ops.tree.temporary import is_temporary
 from batchrun.remote.errand import ask
 from batchrun.remote.words import path_word, quote
@@ -46,7 +46,7 @@ def fixed_part(pattern: str) -> str:
     return pattern[: pattern.rfind("/", 0, found.start() if found else None) + 1]
 
 
-def expand_there(pattern: Glob, context: HostContext, sudo: SudoValue = False) -> list[str]:
+def expand_there(pattern: Glob, context: HostContext, sudo: SudoValue = NO_SUDO) -> list[str]:
     """Return the paths on the host that match, each once, in bytewise order.
 
     The rules are those of `batchrun.ops.paths.expand`. A relative pattern gives relative paths.
@@ -82,7 +82,7 @@ def _expand_one(text: str, context: HostContext, sudo: SudoValue) -> Iterator[st
     prefix = _prefix_said(fixed)
     for record in answer.stdout.split(b"\0")[:-1]:
         path = os.fsdecode(record[1:]).replace("/./", "/")
-        relative = path[len(prefix) :] if path.startswith(prefix) else path
+        relative = path.removeprefix(prefix)
         names = [name for name in relative.split("/") if name not in {"", "."}]
         if only_directories and record[:1] != b"d":
             continue

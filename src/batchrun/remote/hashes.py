@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from batchrun.errors import OperationError
 from batchrun.model.session import HostContext
 from batchrun.ops.sudo import SudoValue
-from batchrun.remote.errand import ask
+from batchrun.remote.errand import Pipes, ask
 from batchrun.remote.sources import TextSource
 from batchrun.remote.words import path_word
 
@@ -35,7 +35,7 @@ def hashes_there(
         return {}
     list_ = b"".join(b"./" + os.fsencode(name) + b"\0" for name in names)
     answer = ask(
-        b"root=%b\n" % path_word(root) + _TEXT, context, sudo, source=TextSource(list_)
+        b"root=%b\n" % path_word(root) + _TEXT, context, sudo, pipes=Pipes(source=TextSource(list_))
     )
     lines = answer.stdout.decode("ascii", "replace").split()
     if answer.status or len(lines) != len(names):

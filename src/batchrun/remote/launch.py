@@ -76,7 +76,9 @@ def run_there(command: HostCommand, context: HostContext, ears: Ears) -> Begun:
         except UnitStoppedError as stopped:
             if spoken.dialogue is not None and spoken.dialogue.trouble and not _must_stop(context):
                 raise _refused(sudo, talk.opening, spoken) from None
-            left = not end_remote(channel, talk.opening.pid, command.mark, _killer(command, context))
+            left = not end_remote(
+                channel, talk.opening.pid, command.mark, _killer(command, context)
+            )
             talk.read_rest()
             return Begun(ending=None, stopped=stopped, left=left)
         except BrokenError as error:
@@ -131,7 +133,7 @@ class _Killer:
     def __init__(self, sudo: SudoValue, context: HostContext) -> None:
         self._sudo = sudo
         self._context = context
-        self.grace_s = context.settings.kill_grace_s
+        self.grace_s = 0.0 if context.insisted else context.settings.kill_grace_s
 
     def __call__(self, argv: Sequence[str], limit_s: float) -> bytes:
         """Run it; return what it says, or nothing when it could not be run."""

@@ -19,7 +19,7 @@ from batchrun.errors import UnreachableError
 from batchrun.model.host import Host
 from batchrun.model.session import Stage
 from batchrun.remote.auth import Password, log_in
-from batchrun.remote.bastions import Asking, Bastions
+from batchrun.remote.bastions import Asking, Bastions, host_key
 from batchrun.remote.channels import Wire
 from batchrun.remote.config import SshSettings
 from batchrun.remote.dial import ProxyProgram
@@ -71,7 +71,7 @@ class Link:
 
     def hang_up(self) -> None:
         """End the connection; its threads and processes end soon."""
-        self.wire.end()
+        self.wire.close()
         if self.proxy is not None:
             self.proxy.hang_up()
 
@@ -82,10 +82,11 @@ class Link:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until its thread and its process have ended."""
+        end = time.monotonic() + timeout_s
         if self.wire.is_alive():
             self.wire.join(timeout_s)
         if self.proxy is not None:
-            self.proxy.close()
+            self.proxy.close(max(0.0, end - time.monotonic()))
         self._closed(self)
 
 
@@ -123,23 +124,34 @@ class LinkMaker:
             UnitStoppedError: the unit was stopped meanwhile.
         """
         settings = self._parts.settings_for(host)
+        self._refuse_circle(host)
         began = time.monotonic()
         for backoff_s in self._parts.limits.backoff_s:
             try:
-                return self._attempt(host, settings, asking)
+                return self._attempt(settings, asking)
             except BannerError:
                 asking.stage("backing off")
                 # Not all at the same time again.
                 seconds = backoff_s * (0.5 + self._parts.random())
                 Patience.of(seconds, asking.check).pause(seconds)
         try:
-            return self._attempt(host, settings, asking)
+            return self._attempt(settings, asking)
         except BannerError as error:
             raise self._throttled(time.monotonic() - began) from error
 
-    def _attempt(self, host: Host, settings: SshSettings, asking: Asking) -> Link:
+    def _refuse_circle(self, host: Host) -> None:
+        """Refuse bastions that need each other, before any thread waits for another one."""
+        seen = {host_key(host)}
+        while hops := self._parts.settings_for(host).proxy_jump:
+            host = _bastion(hops)
+            if host_key(host) in seen:
+                message = f"connect: {host.name} is its own jump host; see `ProxyJump`."
+                raise UnreachableError(message, retryable=False)
+            seen.add(host_key(host))
+
+    def _attempt(self, settings: SshSettings, asking: Asking) -> Link:
         """Make a connection; BannerError: dropped, another attempt may well succeed."""
-        way = self._way(host, settings, asking)
+        way = self._way(settings, asking)
         asking.stage("waiting its turn")
         with self._parts.ramp.turn(way.server, asking.check) as turn:
             patience = self._patience(settings, asking)
@@ -153,10 +165,10 @@ class LinkMaker:
                 raise explained from error
         return link
 
-    def _way(self, host: Host, settings: SshSettings, asking: Asking) -> Way:
+    def _way(self, settings: SshSettings, asking: Asking) -> Way:
         if settings.proxy_jump:
             bastion = _bastion(settings.proxy_jump)
-            link = self._bastions.get(bastion, asking.through(host))
+            link = self._bastions.get(bastion, asking)
             return BastionWay(
                 bastion=bastion.name,
                 wire=link.wire,

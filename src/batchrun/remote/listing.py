@@ -5,7 +5,7 @@ import os
 from batchrun.errors import OperationError
 from batchrun.model.session import HostContext
 from batchrun.ops.paths import shown
-from batchrun.ops.sudo import SudoValue
+from batchrun.ops.sudo import NO_SUDO, SudoValue
 from batchrun.ops.tree.temporary import is_temporary
 from batchrun.remote.errand import ask
 from batchrun.remote.facts import STAT, Facts, parse_facts
@@ -26,9 +26,7 @@ _KINDS = {"f": 0o100000, "d": 0o040000, "l": 0o120000, "p": 0o010000, "s": 0o140
 _KINDS |= {"c": 0o020000, "b": 0o060000}
 
 
-def entries_below(
-    root: str, context: HostContext, sudo: SudoValue = False
-) -> dict[str, Facts]:
+def entries_below(root: str, context: HostContext, sudo: SudoValue = NO_SUDO) -> dict[str, Facts]:
     """Return everything below a directory there, by relative path, bytewise; not our temporaries.
 
     Held as a whole: some 300 bytes for each file.
@@ -54,9 +52,7 @@ def entries_below(
 def below(root: str, context: HostContext, sudo: SudoValue) -> list[tuple[str, Facts]]:
     """Return everything below a directory there, as paths of the same kind as its own."""
     base = root.rstrip("/")
-    return [
-        (f"{base}/{name}", facts) for name, facts in entries_below(root, context, sudo).items()
-    ]
+    return [(f"{base}/{name}", facts) for name, facts in entries_below(root, context, sudo).items()]
 
 
 def _facts(text: str, path: str) -> Facts | None:

@@ -73,7 +73,9 @@ def _below(
         with Folders(place) as folders:
             for step in walk(folders, _raise, selection=selection, ordered=True):
                 check()
-                taken = selection is None or step.is_dir or selection.takes(step.relative, is_dir=False)
+                taken = (
+                    selection is None or step.is_dir or selection.takes(step.relative, is_dir=False)
+                )
                 if taken and not step.left:
                     yield step.relative, f"{path}/{step.relative}", step.st
     except OSError as error:

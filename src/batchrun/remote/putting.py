@@ -1,4 +1,4 @@
-"""Put one source on a host: find what differs, stage it, give it its names, delete what is extra."""
+"""Put one source on a host: what differs is staged, then named; what is extra is deleted."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ from batchrun.ops.owners import Ownership
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.selection import Selection, selection
 from batchrun.remote.changing import change_text, must
-from batchrun.remote.errand import ask, batches
+from batchrun.remote.errand import Pipes, ask, batches
 from batchrun.remote.facts import Facts, Owners, change_there, look_at, owner_ids
 from batchrun.remote.hashes import hashes_there
 from batchrun.remote.listing import entries_below
@@ -107,7 +107,9 @@ class Put:
         self._context.stage("comparing")
         self._look(onto=onto, source=source)
         params = self._params
-        self._owners = owner_ids(Ownership(params.owner, params.group, None), self._context, self._sudo)
+        self._owners = owner_ids(
+            Ownership(params.owner, params.group, None), self._context, self._sudo
+        )
         sends = self._differing()
         extras = self._extras(source) if params.delete and self._found[""].is_dir else []
         self._change_rest(sends)
@@ -136,7 +138,11 @@ class Put:
             if facts is not None:
                 self._there = entries_below(self._target, self._context, self._sudo)
         elif facts is not None and (facts.is_dir or (onto and facts.is_link)):
-            follow = look_at([self._target], self._context, self._sudo, follow=True) if facts.is_link else [facts]
+            follow = (
+                look_at([self._target], self._context, self._sudo, follow=True)
+                if facts.is_link
+                else [facts]
+            )
             if follow[0] is not None and follow[0].is_dir:
                 raise refusal(
                     f"{shown(self._target)} is a directory on the host; write "
@@ -334,7 +340,10 @@ class Put:
             if is_tree:
                 self._move_in(temp, sends)
             else:
-                self._must(b"t=%b/%b d=%b\n" % (path_word(temp), _ONLY.encode(), path_word(self._target)) + _RENAME)
+                self._must(
+                    b"t=%b/%b d=%b\n" % (path_word(temp), _ONLY.encode(), path_word(self._target))
+                    + _RENAME
+                )
         finally:
             self._discard(temp)
         if is_tree:
@@ -350,7 +359,7 @@ class Put:
     def _stage(self, text: bytes, source: TarSource | FileSource, temp: str) -> bool:
         """Send what a text reads; return whether the host's tar is one of the simple ones."""
         try:
-            answer = ask(text, self._context, self._sudo, source=source)
+            answer = ask(text, self._context, self._sudo, pipes=Pipes(source=source))
         except BaseException:
             self._discard(temp)
             raise
@@ -420,11 +429,11 @@ class Put:
             is_old_directory = self._found[name].is_dir and name not in new
             if parent not in new and not is_old_directory:
                 groups[parent].append(name)
-        lines = []
-        for parent, names in groups.items():
-            into = path_word(self._path(parent), keep_slash=True)
-            for part in batches([path_word(os.path.join(stage, name)) for name in names]):
-                lines.append(b"mv -f -- %b %b/" % (b" ".join(part), into))
+        lines = [
+            b"mv -f -- %b %b/" % (b" ".join(part), path_word(self._path(parent), keep_slash=True))
+            for parent, names in groups.items()
+            for part in batches([path_word(os.path.join(stage, name)) for name in names])
+        ]
         for part in batches(lines):
             self._must(b" || exit\n".join(part))
 
@@ -466,10 +475,7 @@ class Put:
         gone = set(extra)
         # A directory that holds something protected stays.
         kept = {
-            above
-            for name in self._there
-            if name and name not in gone
-            for above in _above(name)
+            above for name in self._there if name and name not in gone for above in _above(name)
         }
         return [
             name
@@ -480,7 +486,7 @@ class Put:
     def _delete(self, names: list[str]) -> None:
         list_ = b"".join(b"./" + os.fsencode(name) + b"\0" for name in names)
         text = b"cd -- %b && exec xargs -0 rm -rf --" % path_word(self._target)
-        answer = ask(text, self._context, self._sudo, source=TextSource(list_))
+        answer = ask(text, self._context, self._sudo, pipes=Pipes(source=TextSource(list_)))
         if answer.status:
             message = f"cannot delete in {shown(self._target)}: {answer.complaint}"
             raise OperationError(message)

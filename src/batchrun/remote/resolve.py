@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from batchrun.errors import UnreachableError
 from batchrun.remote.patience import Patience
 
-__all__ = ["Address", "Resolver"]
+__all__ = ["Address", "Resolver", "no_address"]
 
 #: Like `socket.getaddrinfo`.
 Lookup: TypeAlias = Callable[..., list[tuple[Any, ...]]]
@@ -74,7 +74,7 @@ class Resolver:
             message = "resolve: the name server does not answer in time; is it up?"
             raise UnreachableError(message)
         if search.error is not None:
-            raise _no_address(search.error)
+            raise no_address(search.error)
         return search.found
 
     def _numeric(self, name: str, port: int) -> list[Address]:
@@ -115,7 +115,8 @@ def _addresses(found: list[tuple[Any, ...]]) -> list[Address]:
     return [Address(family=family, where=where) for family, _, _, _, where in found]
 
 
-def _no_address(error: OSError | UnicodeError) -> UnreachableError:
+def no_address(error: OSError | UnicodeError) -> UnreachableError:
+    """Say why a name has no address, and what to do."""
     if isinstance(error, UnicodeError):
         message = "resolve: this cannot be the name of a host; check its spelling."
         return UnreachableError(message, retryable=False)

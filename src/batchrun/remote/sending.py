@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 from batchrun.errors import BatchrunError, OperationError
 from batchrun.model.session import HostContext
-from batchrun.remote.errand import ask
+from batchrun.remote.errand import Pipes, ask
 from batchrun.remote.sources import TextSource
 from batchrun.remote.within import Within
 from batchrun.remote.words import quote
@@ -35,7 +35,7 @@ def sent_script(data: bytes, context: HostContext) -> Iterator[str]:
     """
     name = context.temp_name()
     head = b"name=%b size=%d\n" % (quote(name.encode()), len(data))
-    answer = ask(head + _SEND, context, source=TextSource(data))
+    answer = ask(head + _SEND, context, pipes=Pipes(source=TextSource(data)))
     if answer.status:
         message = f"the script could not be put on the host: {answer.complaint}"
         raise OperationError(message)

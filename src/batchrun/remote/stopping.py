@@ -17,7 +17,7 @@ from batchrun.model.session import HostChannel
 __all__ = ["Killer", "end_remote"]
 
 #: For a channel to be opened and the answer to come, beside the grace.
-_MORE_S = 10.0
+_MORE_S = 8.0
 _LOOK_S = 0.1
 _GONE = b"gone"
 #: $1: the process; $2: the mark; $3: tenths of a second between TERM and KILL.
@@ -93,17 +93,19 @@ def end_remote(channel: HostChannel, pid: int | None, mark: str, run: Killer) ->
         return True
     if channel.broken or not mark:
         return False
+    began = time.monotonic()
     channel.signal("TERM")
     argv = ("/bin/sh", "-c", _TEXT, "sh", str(pid), mark, str(int(run.grace_s * 10)))
     if run(argv, run.grace_s + _MORE_S).startswith(_GONE):
         return True
-    return _wait(channel, run.grace_s)
+    return _wait(channel, max(0.0, began + run.grace_s - time.monotonic()))
 
 
 def _wait(channel: HostChannel, grace_s: float) -> bool:
-    """Do what can be done without a second channel."""
-    for name, limit_s in (("TERM", grace_s), ("KILL", 1.0)):
-        channel.signal(name)
+    """Do what can be done without a second channel: TERM was sent already."""
+    for name, limit_s in (("", grace_s), ("KILL", 1.0)):
+        if name:
+            channel.signal(name)
         end = time.monotonic() + limit_s
         while time.monotonic() < end and not _has_ended(channel):
             channel.wait(_LOOK_S)

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from batchrun.errors import BatchrunError, OperationError, UnitStoppedError
-from batchrun.model.operation import Context
-from batchrun.model.session import HostChannel
+from batchrun.model.session import HostChannel, HostContext
 from batchrun.ops.dialogue import Dialogue
 from batchrun.ops.watcher import TooQuietError
 from batchrun.remote.opening import Opening
@@ -99,7 +98,7 @@ class Talk:
     def __init__(
         self,
         channel: HostChannel,
-        context: Context,
+        context: HostContext,
         spoken: Spoken,
         ears: Ears,
         idle_s: float | None = None,
@@ -133,7 +132,7 @@ class Talk:
         while not self._is_over():
             busy = self._speak()
             if not self._paused:
-                busy = self._hear() or busy
+                busy = bool(self._hear()) or busy
             self._context.check()
             if not busy:
                 self._rest()
@@ -196,6 +195,7 @@ class Talk:
         if size:
             self._heard_at = time.monotonic()
             self._since_end_bytes += size
+            self._context.heard()
         return size
 
     def _take(self, stream: str, data: bytes | None) -> int:

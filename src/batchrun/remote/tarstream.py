@@ -66,7 +66,7 @@ def header(member: Member) -> bytes:
     return b"".join(parts)
 
 
-def _block(  # noqa: PLR0913 - the fields of a header
+def _block(  # noqa: PLR0913, PLR0917 - the fields of a header, in their order
     name: bytes, kind: bytes, mode: int, size: int, mtime: int, link: bytes = b""
 ) -> bytes:
     block = b"%b%07o\0%07o\0%07o\0%b%011o\0        %b%b%b" % (

@@ -19,7 +19,7 @@ from batchrun.ops.textfiles import encoded
 from batchrun.ops.validate import VALIDATE_LIMIT_S, check_validate
 from batchrun.remote.broken import broken_is_lost
 from batchrun.remote.changing import change_files
-from batchrun.remote.errand import Answer, SudoField, ask
+from batchrun.remote.errand import Answer, Pipes, SudoField, ask
 from batchrun.remote.facts import STAT, Facts, Owners, change_there, owner_ids, parse_facts
 from batchrun.remote.launch import NoShellError
 from batchrun.remote.sources import TextSource
@@ -31,13 +31,16 @@ __all__ = ["OPERATIONS", "HostTextFields", "Template", "Write", "template", "wri
 _SECRET_MODE = "0600"  # noqa: S105 - a mode
 _REFUSED = 44
 #: Writes the facts of $d, and after them what it holds where that has to be known.
-_LOOK = STAT + rb"""
+_LOOK = (
+    STAT
+    + rb"""
 facts "$d"
 if [ -f "$d" ] && [ ! -L "$d" ]; then
   n=$(wc -c <"$d") || exit
   [ "$n" -gt "$most" ] && [ "$n" -ne "$size" ] || cat -- "$d"
 fi
 """
+)
 #: Reads the new content. $d: its name; $t: a temporary name beside it; $mode: empty for the usual.
 _PUT = rb"""
 usual=$(umask)
@@ -219,7 +222,9 @@ class _Put:
         if params.validate:
             check = b"validate() {\n(exec %b) </dev/null >&2\n}\n" % _command(params.validate)
             context = Within(context, VALIDATE_LIMIT_S)
-        return ask(head + check + _PUT, context, params.sudo, source=TextSource(self._data))
+        return ask(
+            head + check + _PUT, context, params.sudo, pipes=Pipes(source=TextSource(self._data))
+        )
 
     def _metadata(self, old: Facts | None, owners: Owners) -> tuple[bytes, bytes]:
         """Return mode and owner of the new file; empty: as new files are there."""

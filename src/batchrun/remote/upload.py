@@ -33,9 +33,7 @@ __all__ = ["OPERATIONS", "Upload", "upload"]
 class Upload:
     """Parameters of `upload`."""
 
-    src: Annotated[
-        tuple[PathPattern, ...], Doc("Files, directories or globs on this machine.")
-    ]
+    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs on this machine.")]
     dest: Annotated[
         PathText,
         Doc(
@@ -129,6 +127,6 @@ OPERATIONS = {
             PathUse(field="src", effect="reads"),
             PathUse(field="dest", effect="changes", into="src"),
         ),
-        example="upload: {src: build/site, dest: /srv/www, delete: true}\nhosts: \"@web\"\n",
+        example='upload: {src: build/site, dest: /srv/www, delete: true}\nhosts: "@web"\n',
     )
 }

@@ -95,6 +95,15 @@ class Within:
         """Return a name of the unit."""
         return self._context.temp_name()
 
+    @property
+    def insisted(self) -> bool:
+        """As the unit's."""
+        return self._context.insisted
+
+    def heard(self) -> None:
+        """Pass it on."""
+        self._context.heard()
+
     def stage(self, words: str) -> None:
         """Pass it on."""
         self._context.stage(words)

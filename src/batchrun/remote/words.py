@@ -51,7 +51,9 @@ def path_word(path: str, *, keep_slash: bool = False) -> bytes:
     if home is not None:
         return home[0] + quote(data[home.end() :]) if home.end() < len(data) else home[0]
     if data.startswith(b"~"):
-        message = f"{shown(path)} begins with `~` and names no user; write ./~ for a file of that name"
+        message = (
+            f"{shown(path)} begins with `~` and names no user; write ./~ for a file of that name"
+        )
         raise OperationError(message, retryable=False)
     return quote(data) if data.startswith((b"/", b"./", b"../")) else quote(b"./" + data)
 

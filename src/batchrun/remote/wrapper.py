@@ -1,26 +1,26 @@
 """What a command on a host is wrapped in, so that any login shell begins it, and we know of it.
 
-    login shell   exec /bin/sh -c 'echo WORD $$; ...; read -r p && eval "$p"'
-        │         quoted so that sh, bash, dash, csh, tcsh, zsh and fish read the same
+    login shell  exec /bin/sh -c 'echo WORD $$; ...; read -r p && eval "$p"'
+        │        quoted so that sh, bash, dash, csh, tcsh, zsh and fish read the same
         ▼
-    /bin/sh ──────► WORD and its process id on standard output, WORD on standard error: whatever
-        │           stands before these comes from files that the login shell has read
-        ◄────────── one line: the environment, the directory, and what to become
-        │           (with sudo: what to become is sudo, and a second sh, which reads the second line)
-        ├─────────► READY on standard error: all of that was done; what follows is the command's
-        ◄────────── its standard input, and not before
+    /bin/sh ─────► WORD and its process id on standard output, WORD on standard error: whatever
+        │          stands before these comes from files that the login shell has read
+        ◄───────── one line: the environment, the directory, and what to become
+        │          (with sudo: what to become is sudo, and a second sh, which reads a second line)
+        ├────────► READY on standard error: all that was done; what follows is the command's
+        ◄───────── its standard input, and not before
         ▼
     the command, in the same process
 
 Nothing but the word is on the command line of the wrapper, so that no environment shows in a
 process list. Lines are read by `read`, which takes no byte more than the line, and a line that was
-cut off is not carried out. Until the word has come nothing is sent: when the connection ends before,
-nothing was begun.
+cut off is not carried out. Until the word has come nothing is sent: when the connection ends
+before that, nothing was begun.
 """
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchrun.errors import OperationError

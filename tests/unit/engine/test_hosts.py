@@ -399,6 +399,34 @@ def test_a_host_that_cannot_be_reached_is_replaced_by_the_next() -> None:
     assert play.tasks_ended()["a"].good
 
 
+def test_a_host_that_did_badly_in_what_is_needed_is_replaced_too() -> None:
+    plans = {"a": for_hosts("a", "h1", "h2"), "b": for_hosts("b", "h1", "h2", "h3")}
+    play = Play(on_hosts("a"), on_hosts("b", "a", pick=1), plans=plans)
+    play.end("a.h1", AWAY)
+    play.end("a.h2")
+    assert play.running == ["b.h2"]
+    because = "another host was picked instead: needs a, whose host h1 did not end well"
+    play.end_all()
+    assert play.outcomes()["b.h1"] == Skipped(because=because)
+    assert play.tasks_ended()["b"].good
+
+
+def test_thousands_of_hosts_may_be_passed_over_at_once() -> None:
+    hosts = [f"h{number}" for number in range(3000)]
+    plans = {"a": for_hosts("a", *hosts), "b": for_hosts("b", *hosts, "last")}
+    play = Play(on_hosts("a"), on_hosts("b", "a", pick=1), plans=plans)
+    play.end_all(AWAY)
+    assert play.outcomes()["b.last"] == AWAY
+    assert sum(isinstance(one, Skipped) for one in play.outcomes().values()) == 3000
+
+
+def test_a_host_that_nobody_replaces_stays_aborted() -> None:
+    plans = {"a": for_hosts("a", "h1"), "b": for_hosts("b", "h1")}
+    play = Play(on_hosts("a"), on_hosts("b", "a", pick=1), plans=plans)
+    play.end("a.h1", AWAY)
+    assert isinstance(play.outcomes()["b.h1"], Aborted)
+
+
 def test_the_last_host_that_cannot_be_reached_is_unreachable() -> None:
     play = picked("h1", "h2", pick=1)
     play.end("a.h1", AWAY)

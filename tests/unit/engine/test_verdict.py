@@ -1,9 +1,11 @@
 """The exit code, and what wins when several apply."""
 
+from typing import Any
+
 import pytest
 
 from batchrun.engine.stops import Stop, StopKind
-from batchrun.engine.verdict import exit_code
+from batchrun.engine.verdict import Trouble, exit_code
 from batchrun.model.counts import Tally
 from batchrun.model.exitcode import ExitCode, outcome_word
 
@@ -26,15 +28,9 @@ def tally(**ended: int) -> Tally:
     return made
 
 
-def code(total: Tally, stop: StopKind | None = None, *, broken: bool = False,
-         limit_hit: bool = False, source_failed: bool = False) -> ExitCode:  # fmt: skip
-    return exit_code(
-        total,
-        stop=None if stop is None else Stop(kind=stop),
-        broken=broken,
-        limit_hit=limit_hit,
-        source_failed=source_failed,
-    )
+def code(total: Tally, stop: StopKind | None = None, **trouble: Any) -> ExitCode:
+    made = None if stop is None else Stop(kind=stop)
+    return exit_code(total, stop=made, trouble=Trouble(**trouble))
 
 
 @pytest.mark.parametrize("first", range(len(PRECEDENCE)), ids=lambda n: str(PRECEDENCE[n][0]))

@@ -2,20 +2,26 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
 from batchrun.errors import JobFileError
-from batchrun.jobfile import load_text
+from batchrun.jobfile import Tables, load_text
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.reachable import Reachability
 from batchrun.ops import OPERATIONS
+
+#: On hosts as here: what paths they use is the same.
+ON_HOSTS = {name: OPERATIONS[name] for name in ("delete", "mkdir", "run", "write")}
+ON_HOSTS["upload"] = replace(OPERATIONS["copy"], name="upload")
+TABLES = Tables(here=OPERATIONS, on_hosts=ON_HOSTS)
 
 
 def told(text: str) -> list[str]:
     """Return the mistakes in a job file with the real operations."""
     try:
-        load_text(text, file="job.yml", base_dir="/base", table=OPERATIONS, options=LoadOptions())
+        load_text(text, file="job.yml", base_dir="/base", table=TABLES, options=LoadOptions())
     except JobFileError as error:
         return [str(problem) for problem in error.problems]
     return []
@@ -239,3 +245,32 @@ def test_a_long_chain_over_one_path_is_read_without_a_search() -> None:
     ]
 
     assert told("tasks:\n" + "\n".join(tasks)) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        ("hosts: '@h', write: {dest: /x, text: a}", "hosts: '@h', delete: /x", True),
+        ("hosts: '@h', write: {dest: /x, text: a}", "hosts: a, delete: /x", False),
+        ("hosts: '@h', write: {dest: /x, text: a}", "delete: /x", False),
+        ("hosts: '@h', write: {dest: x, text: a}", "hosts: '@h', delete: ~/x", True),
+        ("hosts: '@h', write: {dest: x/y, text: a}", "hosts: '@h', delete: x", True),
+        ("hosts: '@h', delete: 'x/*.log'", "hosts: '@h', write: {dest: x/a.log, text: a}", True),
+        ("hosts: '@h', delete: '{{ host }}/x'", "hosts: '@h', delete: /x", False),
+        ("hosts: '@h', upload: {src: /x, dest: /y}", "delete: /x", True),
+        ("hosts: '@h', upload: {src: /x, dest: /y}", "hosts: '@h', delete: /x", False),
+        ("hosts: '@h', upload: {src: z, dest: /y}", "delete: /base/z", True),
+        ("hosts: '@h', steps: [{delete: /x, delegate_to: local}]", "mkdir: /x", True),
+        ("hosts: '@h', steps: [{delete: /x}]", "hosts: '@h', mkdir: /x", True),
+        ("hosts: '@h', steps: [{delete: /x, delegate_to: b}]", "hosts: b, mkdir: /x", True),
+        ("hosts: '@h', steps: [{delete: /x, delegate_to: b}]", "hosts: '@h', mkdir: /x", False),
+        ("hosts: '@h', creates: /x, run: a", "hosts: '@h', delete: /x", True),
+        ("hosts: '@h', creates: /x, run: a", "delete: /x", False),
+    ],
+)
+def test_paths_on_hosts_meet_only_those_on_the_same_hosts(
+    one: str, other: str, clash: bool
+) -> None:
+    head = "inventory: {hosts: {a: {groups: h}, b: {groups: h}}}\n"
+
+    assert meet(one, other, head=head) is clash

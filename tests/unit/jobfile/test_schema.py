@@ -13,7 +13,7 @@ from batchrun.jobfile import json_schema
 from batchrun.jobfile.document import parse
 from batchrun.jobfile.scalars import resolve
 from batchrun.ops import OPERATIONS
-from small_jobs import TABLE, mistakes
+from small_jobs import TABLE, TABLES, mistakes
 
 ROOT = Path(__file__).parents[3]
 #: What is said of mistakes that a schema can know, too.
@@ -24,6 +24,19 @@ KNOWN_TO_A_SCHEMA = re.compile(
 )
 
 GOOD = [
+    "tasks: [{run: a, hosts: 'web[1-3]', pick: 1, per_host: 2, connect_timeout: 3s}]",
+    "tasks: [{upload: {src: a, dest: b}, hosts: [web1, '@db'], ignore_unreachable: true}]",
+    (
+        "tasks: [{hosts: a, steps: [{run: x, delegate_to: lb}, {copy: {src: a, dest: b},"
+        " delegate_to: local}]}]"
+    ),
+    "tasks: [{id: a, hosts: b, run: x}, {hosts: b, run: x, needs: [{task: a, per: host}]}]",
+    "inventory: hosts.yml\ntasks: [{run: a}]",
+    "inventory: {command: [prog, --list]}\ntasks: [{run: a}]",
+    (
+        "inventory: {defaults: {user: u, identity: [a, b]}, hosts: {a: {port: 22, groups: g}, b: },"
+        " groups: {g: '@x', h: {hosts: [a, b], vars: {k: 1}}}}\ntasks: [{run: a}]"
+    ),
     "tasks: [{run: a}]",
     (
         "name: n\nvars: {a: 1}\nlimits: {db: 2}\nprocs: 0\nmax_fail: 10%\nx-mine: 1\n"
@@ -46,6 +59,12 @@ GOOD = [
     ),
 ]
 BAD = [
+    "tasks: [{run: a, hosts: {web: 1}}]",
+    "tasks: [{run: a, pick: 1}]",
+    "tasks: [{run: a, hosts: web1, pick: 0}]",
+    "inventory: {hosts: {a: {prot: 1}}}\ntasks: [{run: a}]",
+    "inventory: {defaults: {port: 99999}}\ntasks: [{run: a}]",
+    "inventory: {command: x}\ntasks: [{run: a}]",
     "name: a",
     "tasks: [{rum: a}]",
     "tasks: [{run: a, copy: {src: a, dest: b}}]",
@@ -72,7 +91,7 @@ BAD = [
 ]
 
 
-def validator(table: Any = TABLE) -> jsonschema.Draft202012Validator:
+def validator(table: Any = TABLES) -> jsonschema.Draft202012Validator:
     schema = json_schema(table)
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)

@@ -1,6 +1,7 @@
 """Names folded to node sets and written out again."""
 
 import random
+import re
 
 import pytest
 from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
@@ -74,7 +75,7 @@ def test_ranges_are_written_out_in_their_order(text: str, names: list[str]) -> N
     ["web[]", "web[a]", "web[3-1]", "web[1-3/0]", "web[1--3]", "web[-1]", "a[1][2]", "web[01-120]"],
 )
 def test_a_range_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(NodeSetError, match="web|a"):
+    with pytest.raises(NodeSetError, match=re.escape(text)):
         expand(text)
 
 

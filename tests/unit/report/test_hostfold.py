@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,10 @@ FAILED = Failed(message="exit status 1", exit_status=1)
 class Folded:
     """A run whose outputs are folded."""
 
-    def __init__(self, **options: bool) -> None:
+    def __init__(self, options: HostFoldOptions | None = None) -> None:
         self.out, self.err = io.BytesIO(), io.BytesIO()
         self._texts = [io.TextIOWrapper(one, encoding="utf-8") for one in (self.out, self.err)]
-        chosen = HostFoldOptions(quiet=1, **options)
+        chosen = replace(options or HostFoldOptions(), quiet=1)
         self.sink = HostFoldSink(self._texts[0], self._texts[1], chosen)
         self._script = Script()
         self._script.start(self.sink)
@@ -82,7 +83,7 @@ def test_a_line_without_newline_ends_before_the_next_header() -> None:
 
 
 def test_with_a_mask_numbers_times_and_the_own_name_do_not_count() -> None:
-    folded = Folded(mask=True)
+    folded = Folded(HostFoldOptions(mask=True))
     folded.end("web1.example.org", b"web1 up 12 days since 2026-11-22 03:15:00\n")
     folded.end("web2.example.org", b"web2 up 7 days since 2026-11-23 03:15:01\n")
     out, _ = folded.finish()
@@ -109,7 +110,7 @@ def test_a_mask_hides_what_means_nothing(line: bytes, shown: bytes) -> None:
 
 
 def test_a_diff_compares_with_what_most_hosts_wrote() -> None:
-    folded = Folded(diff=True, whole=False)
+    folded = Folded(HostFoldOptions(diff=True, whole=False))
     folded.end("c", b"1\n2\nthree\n")
     folded.end("a", b"1\n2\n3\n")
     folded.end("b", b"1\n2\n3\n")
@@ -118,7 +119,7 @@ def test_a_diff_compares_with_what_most_hosts_wrote() -> None:
 
 
 def test_a_diff_below_the_output_of_most_hosts_when_both_are_wanted() -> None:
-    folded = Folded(diff=True)
+    folded = Folded(HostFoldOptions(diff=True))
     folded.end("a", b"1\n")
     folded.end("b", b"1\n")
     folded.end("c", b"2\n")
@@ -127,7 +128,7 @@ def test_a_diff_below_the_output_of_most_hosts_when_both_are_wanted() -> None:
 
 
 def test_that_nothing_is_different_is_said() -> None:
-    folded = Folded(diff=True, whole=False)
+    folded = Folded(HostFoldOptions(diff=True, whole=False))
     folded.end("a", b"1\n")
     folded.end("b", b"1\n")
     assert folded.finish() == ("", "all that wrote anything wrote the same: a,b (2)\n")

@@ -22,7 +22,7 @@ class Table {
     this.task = make("select", { id: "task" }, new Option("all tasks", ""),
       ...data.tasks.map((name, at) => new Option(name, at)));
     this.host = make("select", { id: "host" }, new Option("all hosts", ""),
-      ...hosts.toSorted(byName).map((name) => new Option(name, name)));
+      ...[...hosts].sort(byName).map((name) => new Option(name, name)));
     this.order = make("select", { id: "order" },
       ...HEADS.map(([name, words]) => new Option(words, name)));
     this.fold = make("button", { type: "button", "aria-pressed": "false" }, "Fold equal outputs");

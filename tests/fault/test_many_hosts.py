@@ -1,0 +1,120 @@
+"""Servers that take few logins at once, and machines that may have few files open."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchrun.remote.budget import descriptor_budget
+from batchrun.remote.links import Limits
+from hosts import UnitContext, answer, at_once, collect, connect, fleet_of, host_at, nothing_left
+from sshd import loopback, running_sshd
+from support import wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    with nothing_left():
+        yield
+
+
+def test_forty_at_once_get_into_a_server_that_takes_three() -> None:
+    """All are at one address, so that they must find out together how many it takes."""
+    with running_sshd("MaxStartups 3:50:6") as server:
+        with fleet_of(file=server.ssh_config) as fleet:
+            sessions = at_once(40, lambda _: connect(fleet, host_at(loopback(1))))
+            assert len({id(session) for session in sessions}) == 40
+        assert "MaxStartups" in server.log()  # it did drop some
+
+
+def test_three_hundred_hosts_with_256_descriptors() -> None:
+    script = Path(__file__).with_name("few_descriptors.py")
+    with running_sshd() as server:
+        paths = [str(Path(__file__).parent.parent), *sys.path]
+        ended = subprocess.run(
+            [sys.executable, str(script), str(server.ssh_config), "300", "256"],
+            env={**os.environ, "PYTHONPATH": ":".join(paths)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=170,
+        )
+        assert (ended.stdout.splitlines()[-1:], ended.stderr) == (["300 of 300"], "")
+        assert server.logins() == 300
+
+
+def test_the_budget_raises_the_soft_limit_and_says_what_is_missing() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    code = (
+        "import resource; from batchrun.remote.budget import descriptor_budget;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, 1000)); found = descriptor_budget();"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], found.most, found.remark)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    limit, most, remark = done.stdout.split(maxsplit=2)
+    assert int(limit) == 1000
+    assert 400 < int(most) < 470
+    assert f"At most {most} connections" in remark
+    assert "only 1000 files may be" in remark
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
+def test_where_there_is_enough_nothing_is_said() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        assert descriptor_budget().remark == ""
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_host_that_is_frozen_under_a_command_is_given_up() -> None:
+    limits = Limits(alive=(0.3, 3))
+    with running_sshd() as server, fleet_of(file=server.ssh_config, limits=limits) as fleet:
+        session = connect(fleet, host_at(loopback(1)))
+        channel = session.open_channel("echo begun; exec sleep 1000", UnitContext())
+        wait_until(lambda: channel.read(100), 30, "the command runs")
+        for pid in server.sessions():
+            os.kill(pid, signal.SIGSTOP)
+        got = collect(channel)
+        assert "has not answered for" in got.broken
+        assert got.status is None
+
+
+def test_sending_to_a_host_that_is_frozen_never_blocks_and_ends() -> None:
+    limits = Limits(alive=(0.3, 3))
+    with running_sshd() as server, fleet_of(file=server.ssh_config, limits=limits) as fleet:
+        session = connect(fleet, host_at(loopback(1)))
+        channel = session.open_channel("exec cat >/dev/null", UnitContext())
+        assert channel.send(b"x" * 1000) == 1000
+        for pid in server.sessions():
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(ConnectionError):
+            _send_for_ever(channel)
+        assert channel.broken
+
+
+def _send_for_ever(channel: object) -> None:
+    from batchrun.remote.session import Channel
+
+    assert isinstance(channel, Channel)
+    data = b"x" * 30_000
+    while True:
+        channel.send(data)
+        channel.wait(1, to_send=True)
+
+
+def test_a_frozen_host_holds_up_no_other_one() -> None:
+    with running_sshd() as server, fleet_of(file=server.ssh_config) as fleet:
+        frozen = connect(fleet, host_at(loopback(1)))
+        (pid,) = server.sessions()
+        os.kill(pid, signal.SIGSTOP)
+        assert answer(connect(fleet, host_at(loopback(2))), "echo ok").out == b"ok\n"
+        os.kill(pid, signal.SIGCONT)
+        assert answer(frozen, "echo ok").out == b"ok\n"
