@@ -210,8 +210,8 @@ TOGETHER = {
         1,
         "tasks[+0].run: `{{ job.name }}`",
     ),
-    "a modifier of a later version": among_others(
-        "  - run: echo\n    hosts: web1\n", 2, "tasks[+0].hosts", "not supported by this version"
+    "an operation that is not for hosts": among_others(
+        "  - copy: {src: a, dest: b}\n    hosts: web1\n", 1, "tasks[+0].copy", "`upload`"
     ),
     "an escape sequence in a key": among_others(
         '  - "\\e[2Jx": 1\n    run: echo\n', 1, "tasks[+0]", "\\x1b[2Jx"

@@ -6,7 +6,7 @@ from batchrun.jobfile.compiled import Compiled, Constant
 from batchrun.jobfile.entries import Entry, TaskContext
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.plan import AroundPlan, Computed, OutputPlan
-from batchrun.jobfile.problems import Path
+from batchrun.jobfile.rendering import wrong_output
 from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.model.values import Kind
 
@@ -75,11 +75,7 @@ def _output(entry: Entry, compiler: Compiler, context: TaskContext) -> OutputPla
     if path is None:
         return None
     if isinstance(path, Constant):
-        _check_name(path.value, inside, context)
+        wrong = wrong_output(path.value, on_host=not compiler.base_dir)
+        if wrong:
+            context.problems.add(inside, wrong)
     return OutputPlan(place=inside, path=path, newer_than=newer_than, number=next(context.outputs))
-
-
-def _check_name(path: str, place: Path, context: TaskContext) -> None:
-    if path.endswith("/"):
-        message = f"`output` names one file, and {path!r} is a directory; write the file's name"
-        context.problems.add(place, message)

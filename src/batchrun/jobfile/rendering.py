@@ -18,7 +18,15 @@ from batchrun.model.host import Host
 from batchrun.model.outcome import Failed, Skipped
 from batchrun.model.ports import Earlier
 
-__all__ = ["Desk", "Rendered", "Rendering", "output_token", "skipped_unknown", "temporary_name"]
+__all__ = [
+    "Desk",
+    "Rendered",
+    "Rendering",
+    "output_token",
+    "skipped_unknown",
+    "temporary_name",
+    "wrong_output",
+]
 
 #: What a guard that is a command gets of its unit.
 _OF_COMMAND = ("env", "cwd", "shell", "sudo")
@@ -133,9 +141,9 @@ class Rendering:
             return None
         self.place = plan.place
         path = str(_value(plan.path, names))
-        if path.endswith("/"):
-            message = f"`output` names one file, and {path!r} is a directory"
-            raise ValueError(message)
+        wrong = wrong_output(path, on_host=self._work.on_host)
+        if wrong:
+            raise ValueError(wrong)
         token = output_token(self._desk.run_id, plan.number)
         temporary = temporary_name(path, f"{token}.{index}")
         names["output"] = temporary
@@ -185,6 +193,16 @@ def _value(compiled: Compiled, names: Names) -> Any:
 def output_token(run_id: str, number: int) -> str:
     """Return what the temporary names of one `output` have in common; its index follows."""
     return f"{run_id}-o{number}"
+
+
+def wrong_output(path: str, *, on_host: bool) -> str:
+    """Say why a path cannot be that of an output file; empty: it can."""
+    if path.endswith("/"):
+        return f"`output` names one file, and {path!r} is a directory; write the file's name"
+    if on_host and not path.startswith("/"):
+        # The command may be in another directory, and its shell takes a quoted `~` for a name.
+        return f"on a host `output` must be an absolute path, not {path!r}"
+    return ""
 
 
 def temporary_name(path: str, unique: str) -> str:
