@@ -34,6 +34,7 @@ __all__ = [
     "host_at",
     "nothing_left",
     "refusal",
+    "send_for_ever",
     "server",
 ]
 
@@ -145,6 +146,14 @@ def collect(channel: HostChannel) -> Answer:
         err=data[1],
         broken=channel.broken,
     )
+
+
+def send_for_ever(channel: HostChannel) -> None:
+    """Send until something is raised."""
+    data = b"x" * 30_000
+    while True:
+        channel.send(data)
+        channel.wait(1, to_send=True)
 
 
 def answer(session: HostSession, command: str, context: UnitContext | None = None) -> Answer:

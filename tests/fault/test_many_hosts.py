@@ -12,7 +12,17 @@ import pytest
 
 from batchrun.remote.budget import descriptor_budget
 from batchrun.remote.links import Limits
-from hosts import UnitContext, answer, at_once, collect, connect, fleet_of, host_at, nothing_left
+from hosts import (
+    UnitContext,
+    answer,
+    at_once,
+    collect,
+    connect,
+    fleet_of,
+    host_at,
+    nothing_left,
+    send_for_ever,
+)
 from sshd import loopback, running_sshd
 from support import wait_until
 
@@ -96,18 +106,8 @@ def test_sending_to_a_host_that_is_frozen_never_blocks_and_ends() -> None:
         for pid in server.sessions():
             os.kill(pid, signal.SIGSTOP)
         with pytest.raises(ConnectionError):
-            _send_for_ever(channel)
+            send_for_ever(channel)
         assert channel.broken
-
-
-def _send_for_ever(channel: object) -> None:
-    from batchrun.remote.session import Channel
-
-    assert isinstance(channel, Channel)
-    data = b"x" * 30_000
-    while True:
-        channel.send(data)
-        channel.wait(1, to_send=True)
 
 
 def test_a_frozen_host_holds_up_no_other_one() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from batchrun.errors import OperationError, UnitStoppedError
 from batchrun.model.host import Host
+from batchrun.model.session import Connector
 from batchrun.remote.fleet import Fleet
 from batchrun.remote.hostkeys import HostKeyPolicy
 from hosts import (
@@ -62,12 +63,13 @@ def test_the_stages_are_told_in_order(sshd: Sshd) -> None:
 
 def test_units_of_a_host_share_one_connection_one_after_the_other(sshd: Sshd) -> None:
     before = sshd.logins()
-    host = host_at(loopback(2))
+    host, context = host_at(loopback(2)), UnitContext()
     with fleet_of(file=sshd.ssh_config) as fleet:
+        connector: Connector = fleet  # as the engine sees it
         for number in range(5):
-            session = connect(fleet, host)
+            session = connector.connect(host, context, context.stages.append)
             assert answer(session, f"echo {number}").out == b"%d\n" % number
-            fleet.release(session)
+            connector.release(session)
         assert sshd.logins() == before + 1
 
 

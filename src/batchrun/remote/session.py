@@ -210,8 +210,14 @@ class Session:
         self.link = self._reopen(context)
         channel = self._try(context)
         if channel is None:
-            raise UnreachableError(f"channel: {self.link.wire.reason()}.")
+            raise self._no_channel()
         return channel
+
+    def _no_channel(self) -> UnreachableError:
+        if not self.link.alive:
+            return UnreachableError(f"channel: {self.link.wire.reason()}.")
+        self.link.close()
+        return UnreachableError("channel: not opened in time; is the host overloaded?")
 
     def _try(self, context: Context) -> SafeChannel | None:
         """Open a channel; None: the connection is dead."""
