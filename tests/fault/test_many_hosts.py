@@ -110,6 +110,18 @@ def test_sending_to_a_host_that_is_frozen_never_blocks_and_ends() -> None:
         assert channel.broken
 
 
+def test_who_was_frozen_himself_does_not_take_the_host_for_gone() -> None:
+    """The clock goes on while this process is stopped; the host must be asked before."""
+    limits = Limits(alive=(0.3, 3))
+    with running_sshd() as server, fleet_of(file=server.ssh_config, limits=limits) as fleet:
+        session = connect(fleet, host_at(loopback(1)))
+        session.link.wire.packetizer.heard -= 1000  # as if it had slept
+        then = session.link.wire.packetizer.heard
+        wait_until(lambda: session.link.wire.packetizer.heard > then, 10, "the host answers")
+        assert answer(session, "sleep 1; echo ok").out == b"ok\n"
+        assert server.logins() == 1
+
+
 def test_a_frozen_host_holds_up_no_other_one() -> None:
     with running_sshd() as server, fleet_of(file=server.ssh_config) as fleet:
         frozen = connect(fleet, host_at(loopback(1)))

@@ -4,13 +4,15 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from batchrun.model.operation import Done
+from batchrun.model.operation import Done, Terms
 from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, TimedOut
+from batchrun.model.secret import Mask
 from batchrun.model.unit import RunSettings
 from batchrun.remote.launch import mark_of
 from command_context import when
@@ -188,3 +190,55 @@ def test_a_connection_that_breaks_while_a_command_runs_is_lost(host: LocalHost) 
     assert "the connection" in done.outcome.message
     assert "web1" in done.outcome.message
     assert done.output.stdout.head == b"so far\n"
+
+
+def test_a_dry_run_runs_only_what_changes_nothing(host: LocalHost) -> None:
+    host.settings = replace(host.settings, dry_run=True)
+    done = host.do("run", command="touch ran")
+    assert done.outcome == Ok(changed=True, note="would run touch ran")
+    assert not (host.home / "ran").exists()
+    done = host.do("run", command="echo looked", readonly=True)
+    assert done.outcome == Ok(changed=False, exit_status=0)
+    assert done.output.stdout.head == b"looked\n"
+
+
+def test_changed_codes_tell_changes(host: LocalHost) -> None:
+    codes = {"ok_codes": (0,), "changed_codes": (2,)}
+    assert host.do("run", command="exit 2", **codes).outcome == Ok(changed=True, exit_status=2)
+    assert host.do("run", command="exit 0", **codes).outcome == Ok(changed=False, exit_status=0)
+
+
+def test_live_output_waits_for_who_reads_it(host: LocalHost) -> None:
+    host.settings = replace(host.settings, live_output=True)
+    host.welcome = 1
+    text = "for i in 1 2 3; do echo $i; sleep 0.05; done; head -c 1000000 /dev/zero | tr '\\0' x"
+    done = host.do("run", command=text)
+    assert isinstance(done.outcome, Ok)
+    shown = b"".join(data for name, data in host.shown if name == "stdout")
+    assert shown == b"1\n2\n3\n" + b"x" * 1_000_000
+    assert done.output.stdout.size_bytes == len(shown)
+
+
+def test_secrets_are_hidden_in_what_a_command_writes(host: LocalHost) -> None:
+    host.terms = Terms(mask=Mask(["s3cret-value"]))
+    text = "printf 's3cret'; sleep 0.1; echo '-value'; echo \"$S\" >&2"
+    done = host.do("run", command=text, env={"S": "s3cret-value"})
+    assert (stdout(done), done.output.stderr.head) == (b"***\n", b"***\n")
+
+
+def test_output_that_is_too_long_is_kept_in_a_file(host: LocalHost, tmp_path: Path) -> None:
+    host.settings = replace(host.settings, head_bytes=10, tail_bytes=10, spool_dir=str(tmp_path))
+    done = host.do("run", command="seq 1000")
+    kept = done.output.stdout
+    assert kept.head == b"1\n2\n3\n4\n5\n"
+    assert Path(kept.spool).read_text().splitlines()[-1] == "1000"
+
+
+@pytest.mark.timeout(60)
+def test_a_second_stop_gives_no_grace(host: LocalHost) -> None:
+    host.settings = replace(host.settings, kill_grace_s=100.0)
+    host.insisted = True
+    with when((host.home / "begun").exists, host.stop):
+        done = host.do("run", command="trap '' TERM; touch begun; sleep 60; sleep 60")
+    assert done.outcome == Cancelled(was_running=True)
+    assert_nothing_runs(host)

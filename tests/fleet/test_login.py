@@ -1,6 +1,7 @@
 """Logging in to real servers: keys, agents, certificates, passwords, and why it did not work."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,6 +118,26 @@ def test_an_agent_that_is_not_there_is_named(sshd: Sshd, tmp_path: Path) -> None
     with fleet_of(*without_its_key(sshd), f"IdentityAgent {tmp_path}/gone") as fleet:
         error = refusal(fleet, HOST)
     assert f"the agent at {tmp_path}/gone cannot be used: No such file or directory" in str(error)
+
+
+def test_an_agent_that_does_not_answer_is_given_up(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchrun.remote.agent._ANSWER_S", 0.2)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "agent"))
+        silent.listen()
+        with fleet_of(*without_its_key(sshd), f"IdentityAgent {tmp_path}/agent") as fleet:
+            error = refusal(fleet, HOST)
+    assert "cannot be used: timed out" in str(error)
+
+
+def test_an_agent_that_was_started_anew_is_found_again(sshd: Sshd, tmp_path: Path) -> None:
+    with fleet_of(*without_its_key(sshd), f"IdentityAgent {tmp_path}/agent") as fleet:
+        for number in (1, 2):
+            with agent(tmp_path, sshd.key):
+                assert connect(fleet, host_at(loopback(number))).link.alive
+            (tmp_path / "agent").unlink(missing_ok=True)
 
 
 def test_a_wrong_key_is_not_tried_again(sshd: Sshd, tmp_path: Path) -> None:

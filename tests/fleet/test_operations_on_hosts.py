@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from batchrun.model.around import Around, OutputFile
 from batchrun.model.operation import Done, Terms
 from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, TimedOut
 from batchrun.model.secret import Mask
 from batchrun.model.unit import RunSettings
 from batchrun.model.values import NEW_FILE
+from batchrun.remote.around import within
 from command_context import when
 from file_context import HOSTILE_NAMES, changed, message_of
 from hosts import connect, fleet_of, host_at
@@ -282,6 +284,32 @@ def test_sudo_writes_and_looks_as_somebody_else(
         assert_same(folder / "d", tmp_path / "got")
         assert changed(host.do("delete", path=(f"{folder}/d",), sudo=sudo))
         assert not (folder / "d").exists()
+
+
+def test_guards_and_the_output_file_are_those_of_who_sudo_is(
+    sshd: Sshd, tmp_path: Path, somebody: tuple[Person, str]
+) -> None:
+    who, how = somebody
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o700)
+    (folder / "there").touch()
+    path = f"{folder}/there"
+    with unit_on(sshd, tmp_path, user=who.name) as host:
+        command = {"sudo": sudo_of(who, how), "env": {"A": HOSTILE}}
+
+        def make() -> Done:
+            return host.do("run", command=f"id -un >{folder}/.new", sudo=command["sudo"])
+
+        def outcome(**around: Any) -> str:
+            return within(Around(command=command, **around), make, host).outcome.kind
+
+        assert outcome(creates=(path,)) == "skipped"
+        assert outcome(removes=(f"{folder}/no",)) == "skipped"
+        assert outcome(onlyif=f'test $(id -un) = root && test -e {path} && test -n "$A"') == "ok"
+        output = OutputFile(path=f"{folder}/new", temporary=f"{folder}/.new")
+        assert outcome(output=output) == "ok"
+        assert (folder / "new").read_text() == "root\n"
+        assert outcome(output=output) == "skipped"
 
 
 def test_a_timeout_ends_what_runs_behind_sudo(

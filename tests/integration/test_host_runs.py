@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from batchrun.engine.hostattempt import Patience
 from batchrun.engine.interrupt import SignalArrived
 from batchrun.engine.messages import Message
 from batchrun.engine.routing import Routing
 from batchrun.engine.run import Run, RunOptions, RunResult
 from batchrun.engine.serial import SerialRunner
-from batchrun.engine.threads import Patience, SshThreads
+from batchrun.engine.threads import SshThreads
 from batchrun.errors import UnreachableError
 from batchrun.model.event import Event, Note, UnitEnded, UnitStaged, UnitStarted
 from batchrun.model.exitcode import ExitCode

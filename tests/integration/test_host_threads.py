@@ -9,8 +9,9 @@ from typing import NoReturn
 
 import pytest
 
+from batchrun.engine.hostattempt import Patience
 from batchrun.engine.inprocess import LocalControl
-from batchrun.engine.threads import Patience, SshThreads
+from batchrun.engine.threads import SshThreads
 from batchrun.errors import UnreachableError
 from batchrun.model.event import UnitStaged
 from batchrun.model.host import Host
@@ -47,7 +48,7 @@ class Hall:
                 name=function.__name__,
                 summary="",
                 params=Nothing,
-                function=function,  # type: ignore[arg-type]  # their Context is that of a host
+                function=function,
                 main="",
             )
             for function in functions
@@ -351,7 +352,7 @@ def test_a_unit_for_which_no_descriptor_is_left_fails_and_the_others_go_on(
                 raise error
             super().__init__()
 
-    monkeypatch.setattr("batchrun.engine.threads.LocalControl", Scarce)
+    monkeypatch.setattr("batchrun.engine.hostattempt.LocalControl", Scarce)
     hall.submit(1, "look")
     outcome = hall.report(1).outcome
     assert isinstance(outcome, Failed)

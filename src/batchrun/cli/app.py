@@ -17,9 +17,8 @@ from batchrun.cli.flags import (
     RunsFlags,
     ShowFlags,
     TransferFlags,
-    command_of,
-    group_of,
 )
+from batchrun.cli.signatures import command_of, group_of
 from batchrun.model.exitcode import EXIT_CODES
 
 __all__ = ["COMMANDS", "app"]

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batchrun import api
@@ -91,41 +91,51 @@ def execute(
     procs = flags.procs if asked.procs is None else asked.procs
     check_terminal(loaded.job)
     answer_prompts(loaded)
-    reach = reach_of(flags, asked.options.get("access"))
+    config = _config(flags, results, asked)
     if not flags.quiet and (options := unwritten_options(flags)):
         sys.stderr.write(f"a dry run writes no files: {', '.join(options)} not written\n")
     with _shown(flags, results) as (sinks, behind, progress):
-        config = api.RunConfig(
-            dry_run=flags.dry_run,
-            diff=flags.diff,
-            live_output=shows_live(flags, results),
-            whole_output=keeps_whole(flags, results) or flags.output_dir is not None,
+        config = replace(
+            config,
             spool_in=spool_in(flags),
-            debug=flags.debug,
-            grace_s=flags.grace,
-            max_fail=flags.max_fail,
-            deadline_s=flags.deadline,
             tickers=(progress,),
             ask=terminal_asker(progress.hide),
-            handle_signals=True,
-            journal=not flags.no_journal,
-            words=api.Words(
-                command_line=tuple(sys.argv[1:]),
-                options={
-                    **_recorded(flags, asked),
-                    **recorded_results(results),
-                    "access": reach.record,
-                },
-            ),
-            access=reach.access,
-            fanout=reach.fanout,
-            password=reach.password,
             behind=behind,
-            goes_on=asked.goes_on,
             lock=lock,
         )
         result = api.run(loaded, procs=procs, sinks=sinks, config=config)
     return _exit_code(result, flags)
+
+
+def _config(flags: Flags, results: Results, asked: Asked) -> api.RunConfig:
+    """Say how the job is run, as far as that does not depend on what shows it.
+
+    Raises:
+        JobFileError: a password is to be typed in, and there is no terminal.
+        UsageError: the SSH configuration is not there.
+    """
+    reach = reach_of(flags, asked.options.get("access"))
+    recorded = _recorded(flags, asked)
+    return api.RunConfig(
+        dry_run=flags.dry_run,
+        diff=flags.diff,
+        live_output=shows_live(flags, results),
+        whole_output=keeps_whole(flags, results) or flags.output_dir is not None,
+        debug=flags.debug,
+        grace_s=flags.grace,
+        max_fail=flags.max_fail,
+        deadline_s=flags.deadline,
+        fanout=reach.fanout,
+        handle_signals=True,
+        journal=not flags.no_journal,
+        words=api.Words(
+            command_line=tuple(sys.argv[1:]),
+            options={**recorded, **recorded_results(results), "access": reach.record},
+        ),
+        access=reach.access,
+        password=reach.password,
+        goes_on=asked.goes_on,
+    )
 
 
 def _exit_code(result: RunResult, flags: Flags) -> int:

@@ -19,44 +19,31 @@ connection until then.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from batchrun.engine.context import ACKNOWLEDGE, STOP
+from batchrun.engine.context import ACKNOWLEDGE
+from batchrun.engine.hostattempt import HostAttempt, Patience
 from batchrun.engine.hostcontext import HostUnitContext
-from batchrun.engine.inprocess import LocalControl, never_begun
+from batchrun.engine.inprocess import never_begun
 from batchrun.engine.steps import CONNECT
 from batchrun.engine.unit import Raised, find_table, guarded, run_unit
-from batchrun.model.event import UnitOutput, UnitProgress, UnitStaged
 from batchrun.model.host import Host
 from batchrun.model.operation import Done, Operation, OperationTable
-from batchrun.model.outcome import Cancelled, Failed, Outcome, Report, TimedOut
-from batchrun.model.ports import Returned, RunnerEvent, Silent, Started
+from batchrun.model.outcome import Failed, Report
+from batchrun.model.ports import Returned, RunnerEvent, Silent
 from batchrun.model.session import Connector, HostContext
 from batchrun.model.unit import Order, RunSettings
 
-__all__ = ["SILENT_S", "Patience", "SshThreads"]
+__all__ = ["SshThreads"]
 
-#: A host of which nothing was heard for so long is named, in seconds, and again after as long.
-SILENT_S = 600.0
 #: What asks the guards of units on hosts.
 _WITHIN = "batchrun.remote.around:within"
 #: For idle threads to end at `close`, in seconds.
 _JOIN_S = 5.0
 #: Between two looks of the watch, in seconds.
 _LOOK_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long threads and hosts are waited for; in seconds."""
-
-    #: Beyond the grace of a command: to end it on the host may take several round trips.
-    spare_s: float = 15.0
-    #: Instead of grace and all, after a second stop.
-    insisted_s: float = 5.0
-    silent_s: float = SILENT_S
 
 
 class SshThreads:
@@ -91,7 +78,7 @@ class SshThreads:
         #: The watch has something to look at.
         self._watched = threading.Condition(lock)
         self._orders: deque[Order] = deque()
-        self._attempts: dict[int, _Attempt] = {}
+        self._attempts: dict[int, HostAttempt] = {}
         # Those that have not been given up.
         self._threads: set[threading.Thread] = set()
         self._serial = 0
@@ -216,7 +203,7 @@ class SshThreads:
             self._threads.discard(me)
             self._watched.notify()
 
-    def _next(self, me: threading.Thread) -> "_Attempt | None":
+    def _next(self, me: threading.Thread) -> HostAttempt | None:
         """Wait for an order; None at the end."""
         with self._changed:
             while True:
@@ -225,7 +212,7 @@ class SshThreads:
                     return None
                 order = self._orders.popleft()
                 try:
-                    attempt = _Attempt(order, me, self._say)
+                    attempt = HostAttempt(order, me, self._say)
                 except OSError as error:  # no descriptor is left
                     self._put(_not_begun(order, error))
                     continue
@@ -235,7 +222,7 @@ class SshThreads:
                     self._put(attempt.started())
                 return attempt
 
-    def _run(self, attempt: "_Attempt") -> Report:
+    def _run(self, attempt: HostAttempt) -> Report:
         order = attempt.order
         context = HostUnitContext(order, self._settings, attempt.control, attempt, self._connector)
         attempt.context = context
@@ -259,7 +246,7 @@ class SshThreads:
         if not self._killed:
             self._events.put(event)
 
-    def _say(self, attempt: "_Attempt", event: RunnerEvent) -> None:
+    def _say(self, attempt: HostAttempt, event: RunnerEvent) -> None:
         """Pass on a word of a unit, unless it was given up."""
         with self._changed:
             if self._attempts.get(attempt.order.number) is attempt:
@@ -290,105 +277,6 @@ class SshThreads:
                 self._put(Silent(number=number, stage=attempt.at_stage, silent_s=silent_s))
 
 
-class _Attempt:
-    """A unit that a thread runs, with what stops it and where its words go."""
-
-    def __init__(
-        self,
-        order: Order,
-        thread: threading.Thread,
-        say: "Callable[[_Attempt, RunnerEvent], None]",
-    ) -> None:
-        self.order = order
-        self.thread = thread
-        self.control = LocalControl()
-        self.context: HostUnitContext | None = None
-        self.worker = order.unit.host if order.unit.place is None else order.unit.place.name
-        #: What it does, as last said.
-        self.at_stage = ""
-        self.started_at = time.time()
-        self.began = self.heard_at = time.monotonic()
-        self._say = say
-        self._stops = 0
-        self._named_at = self.began
-        # When it must have come back from a stop.
-        self._back_by: float | None = None
-
-    def started(self) -> Started:
-        """Say that it is being run."""
-        order = self.order
-        return Started(
-            number=order.number, attempt=order.attempt, at=self.started_at, worker=self.worker
-        )
-
-    @property
-    def insisted(self) -> bool:
-        """It was told to stop a second time."""
-        return self._stops > 1
-
-    def stop(self, grace_s: float, patience: Patience) -> None:
-        """Ask for the end; the second time without grace."""
-        self._stops += 1
-        left_s = patience.insisted_s if self.insisted else grace_s + patience.spare_s
-        back_by = time.monotonic() + left_s
-        self._back_by = back_by if self._back_by is None else min(self._back_by, back_by)
-        self.control.tell(STOP, self.order.number, 0)
-
-    def overdue(self, now: float, grace_s: float, patience: Patience) -> Outcome | None:
-        """Say how it ends if it has not come back in time; None: there still is time."""
-        if self._back_by is not None:
-            return Cancelled(was_running=True) if now >= self._back_by else None
-        deadline = None if self.context is None else self.context.deadline
-        if deadline is None or now < deadline + grace_s + patience.spare_s:
-            return None
-        return TimedOut(limit_s=self.order.unit.timeout_s or 0.0, stuck=True)
-
-    def given_up(self, outcome: Outcome) -> Report:
-        """Report it in the place of the thread that does not come back."""
-        return Report(
-            number=self.order.number,
-            attempt=self.order.attempt,
-            outcome=outcome,
-            started_at=self.started_at,
-            duration_s=time.monotonic() - self.began,
-            worker=self.worker,
-        )
-
-    def is_silent(self, now: float, limit_s: float) -> bool:
-        """Whether it is time to say that nothing was heard of it; each silence of that length."""
-        since = max(self.heard_at, self._named_at)
-        if now - since < limit_s:
-            return False
-        self._named_at = now
-        return True
-
-    # ---- what its context passes on ----
-
-    def command_started(self, pid: int) -> None:
-        """Nothing that runs here belongs to the unit."""
-
-    def live_output(self, stream: str, data: bytes) -> None:
-        """Pass on a piece of output."""
-        self.heard()
-        order = self.order
-        self._say(self, UnitOutput(number=order.number, unit=order.unit, stream=stream, data=data))
-
-    def progress(self, bytes_done: int) -> None:
-        """Pass on how far the unit is."""
-        self.heard()
-        self._say(self, UnitProgress(number=self.order.number, bytes_done=bytes_done))
-
-    def staged(self, words: str) -> None:
-        """Pass on what the unit does now."""
-        self.heard()
-        self.at_stage = words
-        self._say(self, UnitStaged(number=self.order.number, stage=words, at=time.time()))
-
-    def heard(self) -> None:
-        """Remember when the last sign of life came."""
-        self.heard_at = time.monotonic()
-
-
 def _not_begun(order: Order, error: OSError) -> Report:
     """Report an order for which this machine has no room."""
     message = f"nothing was done: {error.strerror}; a smaller `fanout` needs fewer open files"
@@ -412,7 +300,7 @@ _CONNECTING: Mapping[str, Operation] = {
         name=CONNECT,
         summary="Be connected.",
         params=_Nothing,
-        function=_connect,  # type: ignore[arg-type]  # its Context is that of a host
+        function=_connect,
         main="",
     )
 }

@@ -27,7 +27,7 @@ class Fleet:
         Raises:
             NodeSetError: a node set of the command line cannot be read.
         """
-        only = None
+        only: Mapping[str, Host] | None = None
         if options.hosts:
             only = {host.name: host for host in inventory.select_all(options.hosts)}
         for texts in options.within:

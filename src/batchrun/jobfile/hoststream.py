@@ -17,7 +17,7 @@ from batchrun.jobfile.settled import Settled
 from batchrun.jobfile.stream import DRAWN_AT_ONCE, missing_items, unknown_unit
 from batchrun.jobfile.units import NO_ITEM, UnitMaker, Which
 from batchrun.model.host import Host
-from batchrun.model.job import Batch
+from batchrun.model.job import Batch, wave_size
 from batchrun.model.ports import Drawn
 from batchrun.model.unit import Unit
 
@@ -182,12 +182,8 @@ def waves_of(hosts: Sequence[_Cursor], batch: Batch | None) -> Iterator[Sequence
     if batch is None:
         yield hosts
         return
-    sizes = iter(batch.sizes)
-    size, at = 1, 0
+    number, at = 1, 0
     while at < len(hosts):
-        wanted = next(sizes, None)
-        if wanted is not None:
-            share = None if wanted.percent is None else int(len(hosts) * wanted.percent / 100)
-            size = max(1, share if share is not None else wanted.count or 1)
+        size = wave_size(batch.sizes, number, len(hosts))
         yield hosts[at : at + size]
-        at += size
+        number, at = number + 1, at + size

@@ -19,12 +19,12 @@ from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.hosts import check_left, mentions_hosts
 from batchrun.jobfile.include import with_includes
-from batchrun.jobfile.overrides import with_overrides
 from batchrun.jobfile.inventory import read_inventory
 from batchrun.jobfile.loaded import LoadedJob, Reading, program_names
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.order import find_needs, select, with_ids
 from batchrun.jobfile.overlap import note_overlaps
+from batchrun.jobfile.overrides import with_overrides
 from batchrun.jobfile.places import Tables
 from batchrun.jobfile.plan import TaskPlan, as_late
 from batchrun.jobfile.problems import Problems

@@ -89,7 +89,7 @@ class TaskDescription:
     #: The hosts that its units are for, as written; empty: none.
     hosts: str = ""
     #: The names of these hosts; None: not known before it begins.
-    host_names: tuple[str, ...] | None = None
+    host_names: tuple[str, ...] | None = ()
     pick: int | None = None
     per_host: int = 1
     connect_timeout_s: float | None = None

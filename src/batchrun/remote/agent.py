@@ -103,16 +103,24 @@ class Agent:
             self._drop()
 
     def _ask(self, request: bytes) -> bytes:
-        with self._lock:
-            for last in (False, True):
-                try:
-                    return self._ask_once(request)
-                except OSError as error:
-                    self._drop()
-                    # One that was restarted has a new connection for us.
-                    if last or isinstance(error, TimeoutError):
-                        raise AgentError(error.strerror or str(error)) from error
-        raise AssertionError
+        # Not for as long as all who came before may take, one after the other.
+        if not self._lock.acquire(timeout=_ANSWER_S):
+            raise AgentError("it is busy with others")
+        try:
+            return self._ask_twice(request)
+        except OSError as error:
+            self._drop()
+            raise AgentError(error.strerror or str(error)) from error
+        finally:
+            self._lock.release()
+
+    def _ask_twice(self, request: bytes) -> bytes:
+        """Ask; an agent that was started anew has a new connection for us."""
+        try:
+            return self._ask_once(request)
+        except ConnectionError:
+            self._drop()
+            return self._ask_once(request)
 
     def _ask_once(self, request: bytes) -> bytes:
         if self._sock is None:

@@ -127,11 +127,8 @@ class _Attempt:
     def wait(self, event: threading.Event) -> bool:
         """Wait for an answer; True: logged in."""
         # The event of a connection that ends is not always set.
-        while not event.is_set() and self.wire.is_active():
-            seconds = self.patience.slice_s()
-            if not seconds:
-                raise UnreachableError("login: not done in time; is the host overloaded?")
-            event.wait(seconds)
+        if not self.patience.wait(event, self.wire.is_active) and self.wire.is_active():
+            raise UnreachableError("login: not done in time; is the host overloaded?")
         if self.wire.is_authenticated():
             return True
         if not self.wire.is_active():

@@ -374,6 +374,8 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
         self._put_off: list[Message] = []
         self._unwanted: dict[int, SafeChannel] = {}
         self._alive = (0.0, 0)
+        #: Questions since something was last heard, and when the last one was.
+        self._asked, self._asked_at = 0, 0.0
         self._why = ""
         self._service = threading.Event()
         #: What the server said when it ended the connection.
@@ -408,13 +410,20 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
             self.sock.settimeout(min(IDLE_S, interval_s / 2))
 
     def _look_after(self) -> None:
+        """Count questions, not seconds: after Ctrl-Z much time has passed, and nobody is gone."""
         interval_s, count = self._alive
-        silence = time.monotonic() - self.packetizer.heard
-        if silence >= interval_s * max(count, 1):
-            self._why = f"the host has not answered for {silence:.0f} s"
+        now, heard = time.monotonic(), self.packetizer.heard
+        if heard >= self._asked_at:
+            self._asked = 0
+        if now - max(heard, self._asked_at) < interval_s:
+            return
+        if self._asked >= count:
+            self._why = f"the host has not answered for {now - heard:.0f} s"
             raise EOFError
+        self._asked += 1
+        self._asked_at = now
         # Not while another thread is stuck writing: this one would be, too.
-        if silence >= interval_s and self.writable() and self.clear_to_send.is_set():
+        if self.writable() and self.clear_to_send.is_set():
             self._send_message(_message(cMSG_GLOBAL_REQUEST, "keepalive@openssh.com", True))
 
     def reason(self) -> str:

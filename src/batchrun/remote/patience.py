@@ -35,14 +35,14 @@ class Patience:
         self.check()
         return min(self.left_s, SLICE_S)
 
-    def wait(self, event: threading.Event) -> bool:
-        """Wait for an event; False: the deadline has passed before."""
-        while not event.is_set():
+    def wait(self, event: threading.Event, while_: Callable[[], bool] = lambda: True) -> bool:
+        """Wait for an event; False: the deadline has passed before, or `while_` is not true."""
+        while not event.is_set() and while_():
             seconds = self.slice_s()
             if not seconds:
-                return event.is_set()
+                break
             event.wait(seconds)
-        return True
+        return event.is_set()
 
     def pause(self, seconds: float) -> None:
         """Wait for a while, but not beyond the deadline."""

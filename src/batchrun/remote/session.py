@@ -97,18 +97,19 @@ class Channel:
     def wait(self, timeout_s: float, *, to_send: bool = False) -> None:
         """Return when there is something to read, the channel has ended, or time is over."""
         end = time.monotonic() + timeout_s
+        channel = self._channel
         while True:
             left = max(0.0, end - time.monotonic())
-            if to_send and self._channel.out_window_size > 0:
-                if self._channel.transport.writable():
-                    return
-                left = min(left, _FULL_S)
-            self._channel.wait_for(lambda: self._ready(to_send=to_send), left)
+            if not to_send:
+                channel.wait_for(self._readable, left)
+            elif channel.out_window_size <= 0:
+                channel.wait_for(lambda: self._readable() or channel.out_window_size > 0, left)
+            elif channel.transport.writable():
+                return
+            else:
+                channel.wait_for(self._readable, min(left, _FULL_S))
             if self._readable() or time.monotonic() >= end:
                 return
-
-    def _ready(self, *, to_send: bool) -> bool:
-        return self._readable() or (to_send and self._channel.out_window_size > 0)
 
     def _readable(self) -> bool:
         channel = self._channel
@@ -194,7 +195,7 @@ class Session:
         """Send a request and wait for the answer; False: refused, or there is none in time."""
         try:
             channel.request(name, reply=True, body=_string(text))
-            Patience.of(self._channel_s, context.check).wait(channel.event)
+            Patience.of(self._channel_s, context.check).wait(channel.event, self._is_alive)
         except BaseException:
             channel.close()
             raise
@@ -212,6 +213,9 @@ class Session:
         if channel is None:
             raise self._no_channel()
         return channel
+
+    def _is_alive(self) -> bool:
+        return self.link.alive
 
     def _no_channel(self) -> UnreachableError:
         if not self.link.alive:
@@ -237,7 +241,8 @@ class Session:
     def _ask(self, context: Context) -> SafeChannel | None:
         channel = self.link.wire.begin("session")
         try:
-            answered = Patience.of(self._channel_s, context.check).wait(channel.answered)
+            patience = Patience.of(self._channel_s, context.check)
+            answered = patience.wait(channel.answered, self._is_alive)
         except BaseException:
             self.link.wire.abandon(channel)
             raise

@@ -21,6 +21,7 @@ from batchrun.ops.failures import Tally
 from batchrun.ops.targets import Names, chosen, into, look_up, target_for
 from batchrun.ops.tree.selection import selection
 from batchrun.remote.broken import broken_is_lost
+from batchrun.remote.comparing import Target
 from batchrun.remote.errand import SudoField
 from batchrun.remote.launch import NoShellError
 from batchrun.remote.localtree import scan
@@ -88,17 +89,23 @@ def upload(params: Upload, context: HostContext) -> Done:
         if chosen(item, selected):
             found = scan(item.path, selected, context.check, tally)
             puts.append((item.path, target, found))
-    for path, target, found in puts:
+    for source, path, found in puts:
+        to = Target(params, path, found, context, tally)
         try:
-            try:
-                Put(params, target, found, context, tally).perform(onto=not inside, source=path)
-            except NoShellError:
-                from batchrun.remote.sftp import put_by_sftp  # noqa: PLC0415 - only without a shell
-
-                put_by_sftp(params, target, found, context, tally)
+            _put(to, onto=not inside, source=source)
         except OperationError as error:
             tally.fail(error)
     return tally.done()
+
+
+def _put(target: Target, *, onto: bool, source: str) -> None:
+    """Put one source there, by a shell if there is one."""
+    try:
+        Put(target).perform(onto=onto, source=source)
+    except NoShellError:
+        from batchrun.remote.sftp import put_by_sftp  # noqa: PLC0415 - only without a shell
+
+        put_by_sftp(target)
 
 
 def _check(given: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from batchrun.errors import UnreachableError
-from batchrun.remote.channels import SafeChannel, Wire
+from batchrun.remote.channels import Wire
 from batchrun.remote.dial import ProxyProgram, dial, run_proxy
 from batchrun.remote.handshake import BannerError
 from batchrun.remote.patience import Patience
@@ -109,22 +109,21 @@ class BastionWay:
         """Let the bastion connect."""
         channel = self.wire.begin("direct-tcpip", self.hostname, self.port, "127.0.0.1", 0)
         try:
-            answered = patience.wait(channel.answered)
+            answered = patience.wait(channel.answered, self.wire.is_active)
         except BaseException:
             self.wire.abandon(channel)
             raise
+        if not self.wire.is_active():
+            raise UnreachableError(f"connect: {self.bastion} is gone: {self.wire.reason()}.")
         if not answered:
             self.wire.abandon(channel)
             message = f"connect: no answer in time by way of {self.bastion}; is the host up?"
             raise UnreachableError(message)
-        if channel.refusal or channel.broken:
-            raise self._refused(channel)
+        if channel.refusal is not None:
+            raise self._refused(*channel.refusal)
         return channel
 
-    def _refused(self, channel: SafeChannel) -> UnreachableError:
-        if channel.refusal is None:
-            return UnreachableError(f"connect: {self.bastion} is gone: {channel.broken}.")
-        code, text = channel.refusal
+    def _refused(self, code: int, text: str) -> UnreachableError:
         if code == _FORBIDDEN:
             message = (
                 f"connect: {self.bastion} forbids it ({text}); see `AllowTcpForwarding` and"
