@@ -5,6 +5,7 @@ import compress
 import dispatch
 import each
 import files
+import fleet
 import history
 import journal
 import million
@@ -23,6 +24,7 @@ def main() -> None:
         commands.rows,
         each.rows,
         files.rows,
+        fleet.rows,
         compress.rows,
         million.rows,
         journal.rows,
