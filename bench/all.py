@@ -13,6 +13,8 @@ import startup
 import tree
 from common import machine, print_rows
 
+import fleet
+
 
 def main() -> None:
     """Measure everything; takes some minutes."""
@@ -25,6 +27,7 @@ def main() -> None:
         each.rows,
         files.rows,
         tree.rows,
+        fleet.rows,
         compress.rows,
         million.rows,
         journal.rows,

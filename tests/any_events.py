@@ -16,6 +16,7 @@ from batchrun.model.event import (
     UnitOutput,
     UnitProgress,
     UnitRetried,
+    UnitStaged,
     UnitStarted,
 )
 from batchrun.model.outcome import (
@@ -60,6 +61,7 @@ hostile_bytes = st.one_of(
     st.binary(max_size=40),
 )
 seconds = st.floats(0, 1e6)
+hosts = st.sampled_from(["", "", "web07", "\x1b[2J"])
 captured = st.builds(
     Captured,
     head=hostile_bytes,
@@ -125,6 +127,7 @@ def one_unit(draw: st.DrawFn, number: int, unit: Unit) -> list[Event]:
             for data in draw(st.lists(hostile_bytes, max_size=3)):
                 stream = draw(st.sampled_from(["stdout", "stderr"]))
                 events.append(UnitOutput(number=number, unit=unit, stream=stream, data=data))
+            events.append(UnitStaged(number=number, stage=draw(hostile), at=1.7e9))
             events.append(UnitProgress(number=number, bytes_done=draw(st.integers(0, 2**40))))
         report = draw(reports(number, attempt))
         if attempt < attempts:
@@ -157,7 +160,12 @@ def runs(draw: st.DrawFn) -> list[Event]:
             command = draw(hostile | st.tuples(hostile, hostile))
             params = {"command": command}
             unit = Unit(
-                task_id=name, index=index, label=draw(hostile), operation="run", params=params
+                task_id=name,
+                index=index,
+                label=draw(hostile),
+                host=draw(hosts),
+                operation="run",
+                params=params,
             )
             events += draw(one_unit(number, unit))
         if draw(st.booleans()):

@@ -67,7 +67,7 @@ class ReportPage(HTMLParser):
     @property
     def items(self) -> list[str]:
         """The items of the rows, in the order of the file."""
-        return [row[2] for row in self.data["units"]]
+        return [row[3] for row in self.data["units"]]
 
     @property
     def policy(self) -> str:

@@ -52,9 +52,10 @@ class Script:
         for task_id, _ in tasks:
             sink.handle(TaskOpened(task_id=task_id, total=total))
 
-    def unit(self, label: str = "", task_id: str = "stage") -> Unit:
+    def unit(self, label: str = "", task_id: str = "stage", host: str = "") -> Unit:
         self.planned[task_id] += 1
-        return Unit(task_id=task_id, index=self.planned[task_id], label=label, operation="run")
+        index = self.planned[task_id]
+        return Unit(task_id=task_id, index=index, label=label, operation="run", host=host)
 
     def begin(self, sink: Taker, unit: Unit, attempt: int = 1) -> int:
         self.number += 1
@@ -68,12 +69,13 @@ class Script:
         label: str = "",
         *,
         task_id: str = "stage",
+        host: str = "",
         attempt: int = 1,
         output: Output = NO_OUTPUT,
         warnings: tuple[str, ...] = (),
         ignored: bool = False,
     ) -> None:
-        unit = self.unit(label, task_id)
+        unit = self.unit(label, task_id, host)
         self.number += 1
         report = Report(
             number=self.number,

@@ -75,6 +75,7 @@ class WrittenRun:
         task_id: str = "",
         operation: str = "run",
         kept: Sequence[Kept] = (),
+        host: str = "",
         at: float = BEGAN_AT,
         output: Output = NO_OUTPUT,
     ) -> Self:
@@ -85,6 +86,7 @@ class WrittenRun:
             task_id=task_id,
             index=self.number,
             label=label,
+            host=host,
             operation=operation,
             params={"command": f"do {label}"},
             identity=identity_of(label, task_id),

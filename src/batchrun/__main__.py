@@ -4,7 +4,13 @@ import sys
 
 from batchrun import __version__
 
-__all__ = ["main"]
+__all__ = ["main", "main_exec"]
+
+
+def main_exec() -> None:
+    """Run `batchrun exec`, by its short name `bx`."""
+    sys.argv[1:1] = ["exec"] if sys.argv[1:] != ["--version"] else []
+    main()
 
 
 def main() -> None:

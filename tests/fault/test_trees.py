@@ -76,7 +76,10 @@ def swapping(tree: Path, victim: Path) -> Iterator[None]:
 
     def swap() -> None:
         while not over.is_set():
-            for directory in [path for path in tree.glob("d*/e*") if path.is_dir()]:
+            found: list[Path] = []
+            with suppress(OSError):
+                found = [path for path in tree.glob("d*/e*") if path.is_dir()]
+            for directory in found:
                 aside = directory.with_name("." + directory.name)
                 with suppress(OSError):
                     directory.rename(aside)

@@ -37,6 +37,7 @@ def mistakes(job: str, directory: Path) -> str:
     return ""
 
 
+@pytest.mark.usefixtures("hosts_of_pages")
 @pytest.mark.parametrize(("name", "least"), [("tutorial", 15), ("how-to", 30), ("language", 10)])
 def test_every_block_of_a_page_does_what_the_page_says(
     name: str, least: int, tmp_path: Path

@@ -48,7 +48,7 @@ class Hall:
                 name=function.__name__,
                 summary="",
                 params=Nothing,
-                function=function,  # type: ignore[arg-type]  # their Context is that of a host
+                function=function,
                 main="",
             )
             for function in functions

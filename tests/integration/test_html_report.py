@@ -303,6 +303,43 @@ def test_the_timeline_has_a_lane_for_each_worker_and_leads_to_units(page: Browse
     assert set(page.column("worker")) == {"worker-2"}
 
 
+def fleet_run(path: Path) -> None:
+    """Write the report of a run on twelve hosts, one of which fails."""
+    sink, script = HtmlSink(path), Script()
+    script.start(sink, ("reload", "reload the front ends"))
+    for at in range(1, 13):
+        outcome = Failed(message="no") if at == 10 else Ok(changed=True)
+        script.end(sink, outcome, task_id="reload", host=f"web{at}.example.org")
+    script.finish(sink, exit_code=2)
+    sink.close()
+
+
+def test_hosts_have_a_column_a_filter_and_a_lane_each(browser: Browser, tmp_path: Path) -> None:
+    fleet_run(tmp_path / "fleet.html")
+    browser.open(tmp_path / "fleet.html")
+    assert browser.column("host")[0] == "web10.example.org"
+    labels = browser.script(
+        "return [...document.querySelectorAll('#timeline text.lane[text-anchor]')]"
+        ".map((one) => one.firstChild.textContent)"
+    )
+    assert labels == [f"web{at}.example.org" for at in range(1, 13)]
+    browser.script(
+        "const host = document.getElementById('host'); host.value = 'web3.example.org';"
+        "host.dispatchEvent(new Event('change'))"
+    )
+    assert (browser.result, browser.column("host")) == (
+        "1 of 12 listed units",
+        ["web3.example.org"],
+    )
+    browser.one("#timeline svg").send_keys(Keys.ARROW_RIGHT, Keys.ENTER)
+    assert browser.complaints() == []
+
+
+def test_where_there_are_no_hosts_the_page_does_not_speak_of_them(page: Browser) -> None:
+    assert page.all("th.of-host") == []
+    assert page.all("#host") == []
+
+
 def test_pages_turn(page: Browser) -> None:
     def buttons() -> dict[str, WebElement]:
         return {one.text: one for one in page.all(".pager button")}

@@ -12,6 +12,7 @@ from pages import BUILDS, blocks, walk
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.usefixtures("hosts_of_pages")
 def test_every_block_does_what_the_page_says(root: Path, tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     assert walk(root / "README.md", tmp_path / "demo") >= 12

@@ -75,9 +75,11 @@ def files_below(directory: Path) -> list[str]:
 
 GIVEN: dict[str, dict[str, object]] = {
     "archive-old-logs": {"logs": "/a", "archives": "/b"},
+    "certificate-expiry": {"targets": "a"},
     "check-services": {"endpoints": "/a"},
     "clean-by-age": {"roots": "/a", "age": "3d"},
     "clean-workspaces": {"root": "/a"},
+    "collect-logs": {"targets": "a", "into": "/b"},
     "compress-logs": {"logs": "/a"},
     "convert-files": {"from": "/a", "to": "/b"},
     "convert-media": {"from": "/a", "to": "/b", "original": ".a", "result": ".b", "command": "x"},
@@ -88,6 +90,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "mirror-tree": {"source": "/a", "mirror": "/b"},
     "nightly-archive": {"source": "/a", "backup": "/b"},
     "process-inbox": {"inbox": "/a", "work": "b"},
+    "push-configuration": {"targets": "a", "template": "b"},
     "render-configuration": {
         "template": "/a", "into": "/b", "instances": "c", "reload": "d", "health": "e",
     },
@@ -96,6 +99,8 @@ GIVEN: dict[str, dict[str, object]] = {
     "rollout-instances": {
         "root": "/a", "release": "b", "instances": "c", "restart": "d", "healthy": "e",
     },
+    "rolling-restart": {"targets": "a", "balancer": "b"},
+    "update-packages": {"targets": "a"},
     "verify-backup": {"backup": "/a"},
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from batchrun.api.config import RunConfig
 from batchrun.api.continuing import Continuation, Wanted
 from batchrun.api.continuing import continuation as _continuation
 from batchrun.api.fleet import Fleet
+from batchrun.api.hosts import HostList, find_hosts, look_up
 from batchrun.api.recording import Words, open_journal, tidy_up
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.interrupt import signals_to
@@ -34,6 +35,7 @@ from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.journal.behind import Behind
 from batchrun.journal.places import StateDir, unusable
 from batchrun.journal.sink import JournalSink
+from batchrun.model.access import HostAccess
 from batchrun.model.job import Job
 from batchrun.model.operation import OperationTable
 from batchrun.model.ports import Runner, Sink
@@ -45,6 +47,8 @@ from batchrun.report.spool import SpoolCleaner
 
 __all__ = [
     "Continuation",
+    "HostAccess",
+    "HostList",
     "LoadOptions",
     "LoadedJob",
     "RunConfig",
@@ -52,9 +56,11 @@ __all__ = [
     "Wanted",
     "Words",
     "continuation",
+    "find_hosts",
     "host_operations",
     "load",
     "load_text",
+    "look_up",
     "new_run_id",
     "operations",
     "run",
@@ -137,7 +143,7 @@ def run(
     loaded = job if isinstance(job, LoadedJob) else load(job)
     started_at = time.time()
     run_id = config.run_id or _free_run_id(started_at)
-    fleet = Fleet(_described(loaded.job, config), config)
+    fleet = Fleet(_described(loaded.job, config), config, loaded.host_key)
     described = fleet.job
     procs = _procs(procs, described.procs)
     summary = Summary()
@@ -161,7 +167,7 @@ def run(
             durable=(journal,) if journal else (),
             keep_results=journal is not None,
             goes_on_with="" if config.goes_on is None else config.goes_on.previous,
-            last_words=tuple if config.goes_on is None else config.goes_on.last_words,
+            last_words=_last_words(config, fleet),
             dry_run=config.dry_run,
             grace_s=config.grace_s,
             tickers=(*(one for one in behind if isinstance(one, Behind)), *config.tickers),
@@ -177,6 +183,16 @@ def run(
             machine_locks=machine_locks,
         )
         return Run(described, loaded, runner, queue, options).execute()
+
+
+def _last_words(config: RunConfig, fleet: Fleet) -> Callable[[], Sequence[str]]:
+    """Make what is asked at the end for sentences that people should read."""
+
+    def say() -> Sequence[str]:
+        earlier = () if config.goes_on is None else config.goes_on.last_words()
+        return (*fleet.last_words(), *earlier)
+
+    return say
 
 
 def _described(job: Job, config: RunConfig) -> Job:

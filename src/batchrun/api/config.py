@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from batchrun.api.continuing import Continuation
 from batchrun.api.recording import Words
 from batchrun.engine.lockfile import RunLock
+from batchrun.model.access import HostAccess
 from batchrun.model.job import FailLimit
 from batchrun.model.ports import Sink, Ticker
 from batchrun.model.session import Connector
@@ -37,6 +38,7 @@ class RunConfig:
     #: Instead of the job's own.
     max_fail: FailLimit | None = None
     deadline_s: float | None = None
+    #: Most hosts at once; None: as the job says.
     fanout: int | None = None
     #: Makes what connects to hosts; called at most once. None: connections over SSH.
     connector: Callable[[], Connector] | None = None
@@ -49,6 +51,10 @@ class RunConfig:
     ask: Callable[[str, Callable[[bool], None]], None] | None = None
     #: What `engine.lockfile.hold` gave for this run: it lasts as long as anything of the run.
     lock: RunLock | None = None
+    #: How hosts are reached, where that is not left to the job file and the SSH configuration.
+    access: HostAccess = field(default_factory=HostAccess)
+    #: The password of the login on hosts that ask for one; empty: nobody has typed any.
+    password: str = field(default="", repr=False)
     run_id: str | None = None
     #: Record the run in the state directory, so that it can be resumed and looked at; dry runs
     #: never are.

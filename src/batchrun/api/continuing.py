@@ -48,6 +48,16 @@ class Wanted:
     retries: int | None = None
     timeout_s: float | None = None
     insecure_permissions: bool = False
+    #: Instead of the inventory of the first time; empty: that one.
+    inventory: str = ""
+    #: Node sets: each task keeps of its hosts only these, of those that it had the first time.
+    hosts: tuple[str, ...] = ()
+    #: Node sets: no task keeps these.
+    exclude: tuple[str, ...] = ()
+    #: As in `LoadOptions`, instead of what was said the first time; empty or False: as it was.
+    batch: tuple[str, ...] = ()
+    sudo: bool = False
+    asks_sudo_password: bool = False
     #: How long what a killed run has started may still take to end, in seconds.
     patience_s: float = 30.0
 
@@ -71,6 +81,8 @@ class Continuation:
     items_dir: str = ""
     #: Every run that does the same job, oldest first.
     family: tuple[str, ...] = ()
+    #: Hosts are left out that the first run had.
+    narrowed: bool = False
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -100,7 +112,8 @@ class Continuation:
 
     def last_words(self) -> Sequence[str]:
         """Say what was done before and is no longer planned; nothing, if that cannot be read."""
-        if self.how != "resume" or not len(self.earlier.ok):
+        # What is left out on purpose this time is still planned.
+        if self.how != "resume" or self.narrowed or not len(self.earlier.ok):
             return ()
         job = self.loaded.job
         task_ids = [task.id for task in (*job.tasks, *job.final_tasks)]
@@ -147,6 +160,7 @@ def continuation(wanted: Wanted, tables: Tables) -> Continuation:
             options=options,
             items_dir=items_dir,
             family=tuple(ids),
+            narrowed=bool(wanted.hosts or wanted.exclude),
         )
 
 
@@ -246,6 +260,13 @@ def _options(asked: RunRecord, wanted: Wanted) -> dict[str, Any]:
     load["insecure_permissions"] = wanted.insecure_permissions or bool(
         given.get("insecure_permissions")
     )
+    for name in ("inventory", "batch", "sudo", "asks_sudo_password"):
+        load[name] = getattr(wanted, name) or given.get(name) or ""
+    # What was left out the first time is left out of everything that goes on with it.
+    load["exclude"] = [*given.get("exclude", ()), *wanted.exclude]
+    if wanted.hosts:
+        load["within"] = [*given.get("within", ()), list(given.get("hosts", ()))]
+        load["hosts"] = list(wanted.hosts)
     return {**asked.options, "load": load}
 
 
@@ -258,7 +279,11 @@ def _load_options(options: Mapping[str, Any], first: RunRecord) -> LoadOptions:
         skip_tags=tuple(given.get("skip_tags", ())),
         inventory=given.get("inventory", ""),
         hosts=tuple(given.get("hosts", ())),
+        within=tuple(tuple(some) for some in given.get("within", ()) if some),
         exclude=tuple(given.get("exclude", ())),
+        batch=tuple(given.get("batch", ())),
+        sudo=bool(given.get("sudo")),
+        asks_sudo_password=bool(given.get("asks_sudo_password")),
         retries=given.get("retries"),
         timeout_s=given.get("timeout_s"),
         insecure_permissions=given["insecure_permissions"],

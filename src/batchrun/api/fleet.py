@@ -1,5 +1,6 @@
 """Who runs units on hosts: made when a job has hosts, and not before."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
@@ -16,7 +17,9 @@ from batchrun.model.unit import RunSettings
 __all__ = ["Fleet"]
 
 #: Makes the connector, when the caller brings none; imported with the first host.
-_CONNECTOR = "batchrun.remote.fleet:connector"
+_CONNECTOR = "batchrun.remote.connecting:connector"
+#: Reads the SSH configuration for it.
+_CONFIG = "batchrun.remote.connecting:ssh_config"
 #: The operations on hosts.
 _TABLE = "batchrun.remote:OPERATIONS"
 
@@ -27,11 +30,14 @@ class Fleet:
     Args:
         job: Whose tasks may be on hosts.
         config: How it is run.
+        host_key: What the job file says about hosts whose key is not known; empty: nothing.
     """
 
-    def __init__(self, job: Job, config: RunConfig) -> None:
+    def __init__(self, job: Job, config: RunConfig, host_key: str = "") -> None:
         self._config = config
+        self._host_key = host_key
         self._connector: Connector | None = None
+        self._ignored: Callable[[], Sequence[str]] = tuple
         wanted = config.fanout or job.fanout or DEFAULT_FANOUT
         self._fanout = wanted
         if any(task.on_hosts for task in (*job.tasks, *job.final_tasks)):
@@ -52,9 +58,21 @@ class Fleet:
 
         return Routing(local, make)
 
+    def last_words(self) -> Sequence[str]:
+        """Say what of the SSH configuration was not honoured: known when hosts were reached."""
+        return self._ignored()
+
     def _connect(self) -> Connector:
         """Make the connector, once."""
         if self._connector is None:
-            make = self._config.connector or find(_CONNECTOR)
-            self._connector = make()
+            self._connector = (self._config.connector or self._over_ssh)()
         return self._connector
+
+    def _over_ssh(self) -> Connector:
+        """Make what connects over SSH; what the command line says wins over the job file."""
+        access = self._config.access
+        access = replace(access, host_key=access.host_key or self._host_key)
+        config = find(_CONFIG)(access)
+        self._ignored = config.ignored_options
+        made: Connector = find(_CONNECTOR)(config, self._config.password)
+        return made

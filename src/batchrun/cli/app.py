@@ -7,6 +7,8 @@ from batchrun.cli.flags import (
     CheckFlags,
     DoFlags,
     EachFlags,
+    ExecFlags,
+    HostsFlags,
     JobFlags,
     PruneFlags,
     ReportFlags,
@@ -14,9 +16,9 @@ from batchrun.cli.flags import (
     ResumeFlags,
     RunsFlags,
     ShowFlags,
-    command_of,
-    group_of,
+    TransferFlags,
 )
+from batchrun.cli.signatures import command_of, group_of
 from batchrun.model.exitcode import EXIT_CODES
 
 __all__ = ["COMMANDS", "app"]
@@ -34,6 +36,11 @@ _EACH_HELP = """Run one command for many items, as with GNU parallel.
 `{2/}` ... belong to the first, the second `:::` group, or item of `-N`. Without any of them the
 item is appended. The words are joined and run by `/bin/sh`; items are quoted. Options come before
 the command."""
+_EXEC_HELP = """Run one command on many hosts, as with clush or pdsh; `bx` is short for it.
+
+The first word that is no option begins the command. Its words are joined with spaces and run by
+the shell of each host, as with ssh. Output comes line by line, each behind its host; `-b` shows
+the same output once. What did not end well is named at the end, in node sets for `-w`."""
 #: The first word that is no option begins the command, or the parameters.
 _WORDS_LAST = {"allow_interspersed_args": False}
 
@@ -67,11 +74,41 @@ def _each(flags: EachFlags) -> int:
     return run_each(flags)
 
 
+def _exec(flags: ExecFlags) -> int:
+    from batchrun.cli.executing import run_exec  # noqa: PLC0415
+
+    return run_exec(flags)
+
+
+def _upload(flags: TransferFlags) -> int:
+    """Copy files and directories to hosts; what is there already is left as it is."""
+    from batchrun.cli.transferring import run_upload  # noqa: PLC0415
+
+    return run_upload(flags)
+
+
+def _download(flags: TransferFlags) -> int:
+    """Copy files and directories from hosts, for each into a directory of its own.
+
+    `{{ host }}` in the destination says where its name goes; without it, it comes last.
+    """
+    from batchrun.cli.transferring import run_download  # noqa: PLC0415
+
+    return run_download(flags)
+
+
+def _hosts(flags: HostsFlags) -> int:
+    """Show what the inventory and the SSH configuration make of hosts; none is connected to."""
+    from batchrun.cli.hostlist import list_hosts  # noqa: PLC0415
+
+    return list_hosts(flags)
+
+
 def _do(flags: DoFlags) -> int:
-    """Run one operation of the job file's language, now.
+    """Run one operation of the job file's language, now, here or with `-w` on hosts.
 
     As in `batchrun do copy src=/data dest=/backup/ mode=0640`; relative paths mean the current
-    directory.
+    directory, on a host the login directory.
     """
     from batchrun.cli.doing import run_operation  # noqa: PLC0415
 
@@ -139,6 +176,12 @@ run = app.command("run", epilog=_EXIT_CODES)(command_of(JobFlags, _run))
 each = app.command("each", epilog=_EXIT_CODES, help=_EACH_HELP, context_settings=_WORDS_LAST)(
     command_of(EachFlags, _each)
 )
+exec_ = app.command("exec", epilog=_EXIT_CODES, help=_EXEC_HELP, context_settings=_WORDS_LAST)(
+    command_of(ExecFlags, _exec)
+)
+upload = app.command("upload", epilog=_EXIT_CODES)(command_of(TransferFlags, _upload))
+download = app.command("download", epilog=_EXIT_CODES)(command_of(TransferFlags, _download))
+hosts = app.command("hosts")(command_of(HostsFlags, _hosts))
 do = app.command("do", epilog=_EXIT_CODES)(command_of(DoFlags, _do))
 resume = app.command("resume", epilog=_EXIT_CODES)(command_of(ResumeFlags, _resume))
 rerun = app.command("rerun", epilog=_EXIT_CODES)(command_of(RerunFlags, _rerun))

@@ -11,7 +11,7 @@ from batchrun import api
 from batchrun.errors import JobFileError, Problem, SourceError
 from batchrun.model.job import Job
 
-__all__ = ["Ask", "answer_prompts", "check_terminal", "terminal_asker"]
+__all__ = ["Ask", "answer_prompts", "ask_password", "check_terminal", "terminal_asker"]
 
 #: Asks a question, and gives the answer to a function later, from another thread.
 Ask: TypeAlias = Callable[[str, Callable[[bool], None]], None]
@@ -43,6 +43,26 @@ def answer_prompts(loaded: api.LoadedJob) -> None:
         _refuse(f"{why}, and there is no terminal")
     for name, text in prompts:
         _answer(loaded, name, f"{text.rstrip(': ')}: ")
+
+
+def ask_password(why: str, question: str) -> str:
+    """Ask for a password until there is one.
+
+    Args:
+        why: What it is wanted for, as a sentence fragment, for who cannot be asked.
+        question: What is printed in front of it.
+
+    Raises:
+        JobFileError: there is no terminal, or it gives no answer.
+    """
+    if not _has_terminal():
+        _refuse(f"{why}, and there is no terminal")
+    while True:
+        try:
+            if answer := getpass.getpass(question):
+                return answer
+        except EOFError:
+            _refuse(f"{why}, but the input ended")
 
 
 def _answer(loaded: api.LoadedJob, name: str, question: str) -> None:

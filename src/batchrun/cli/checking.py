@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from batchrun import api
 from batchrun.cli.flags import CheckFlags
+from batchrun.cli.results import palette_for
 from batchrun.cli.running import load_options
-from batchrun.cli.wiring import palette_for
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.fail_limit import limit_text
 from batchrun.jobfile.options import StepDescription, TaskDescription

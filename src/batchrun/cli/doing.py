@@ -6,9 +6,12 @@ from typing import Any
 
 from batchrun import api
 from batchrun.cli.flags import DoFlags
+from batchrun.cli.fleetjob import fleet_job, host_task, run_fleet
 from batchrun.cli.jobtext import is_text, job_text, literal, scalar_word
+from batchrun.cli.results import Grouping, host_output
 from batchrun.cli.saving import job_limits, load_made, made_line, save, task_limits
-from batchrun.cli.wiring import Grouping, check_flags, execute
+from batchrun.cli.targets import named_nodes
+from batchrun.cli.wiring import check_flags, execute
 from batchrun.errors import UsageError
 from batchrun.jobfile.entries import MODIFIER_KEYS
 from batchrun.jobfile.problems import did_you_mean
@@ -30,11 +33,12 @@ def run_operation(flags: DoFlags) -> int:
         UsageError: there is no such operation or parameter, or a value that it cannot take.
     """
     check_flags(flags)
-    if flags.hosts is not None:
-        message = "-w: operations on hosts come with a later version; this one works here only"
-        raise UsageError(message)
-    operation = _operation(flags.operation)
+    operation = _operation(flags.operation, on_hosts=named_nodes(flags))
     given = _given(operation, flags.words or ())
+    if named_nodes(flags):
+        results = host_output(flags) if operation.is_command else None
+        return run_fleet("do", _fleet_text(flags, operation, given), flags, results)
+    _check_local(flags)
     text = _text(flags, operation, given)
     loaded = load_made(text, "do")
     if flags.save is not None:
@@ -43,18 +47,41 @@ def run_operation(flags: DoFlags) -> int:
     return execute(loaded, flags, Grouping() if operation.is_command else None)
 
 
-def _operation(name: str) -> Operation:
+def _check_local(flags: DoFlags) -> None:
+    """Refuse flags that are for hosts where none are named: they would mean nothing.
+
+    Raises:
+        UsageError: there are such flags.
+    """
+    fleet = {
+        "-b": flags.fold, "--mask": flags.mask, "--raw": flags.raw, "--batch": flags.batch,
+        "--sudo": flags.sudo, "-K": flags.ask_sudo_pass, "-k": flags.ask_pass,
+        "-f": flags.fanout,
+    }  # fmt: skip
+    for option, value in fleet.items():
+        if value:
+            message = f"{option} is for operations on hosts; name them with -w"
+            raise UsageError(message)
+
+
+def _operation(name: str, *, on_hosts: bool) -> Operation:
     """Look an operation up.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none of that name, or not on hosts.
     """
-    table = api.operations()
-    if name not in table:
-        hint = did_you_mean(name, table) or "; `batchrun ops` lists them"
-        message = f"there is no operation `{name}`{hint}"
+    table, other = api.operations(), api.host_operations()
+    if on_hosts:
+        table, other = other, table
+    if name in table:
+        return table[name]
+    if name in other:
+        what = "works here only; leave -w out" if on_hosts else "is for hosts; name them with -w"
+        message = f"the operation `{name}` {what}"
         raise UsageError(message)
-    return table[name]
+    hint = did_you_mean(name, {**table, **other}) or "; `batchrun ops` lists them"
+    message = f"there is no operation `{name}`{hint}"
+    raise UsageError(message)
 
 
 def _given(operation: Operation, words: Sequence[str]) -> dict[str, list[str]]:
@@ -101,6 +128,21 @@ def _text(flags: DoFlags, operation: Operation, given: Mapping[str, list[str]]) 
         task.setdefault("print", "always")
     job = {"name": operation.name, **job_limits(flags), "tasks": [task]}
     return job_text(job, about=made_line(f"do {operation.name}"))
+
+
+def _fleet_text(flags: DoFlags, operation: Operation, given: Mapping[str, list[str]]) -> str:
+    """Write the equivalent job file of an operation on hosts; its paths are those of the hosts."""
+    parameters = parameters_of(operation)
+    values = {
+        key: _one_or_all([scalar_word(word) for word in words]) for key, words in given.items()
+    }
+    task = {
+        "name": operation.name,
+        **host_task(flags),
+        operation.name: {key: value for key, value in values.items() if key in parameters},
+        **{key: value for key, value in values.items() if key not in parameters},
+    }
+    return fleet_job("do", flags, task)
 
 
 def _value(parameter: Parameter, words: Sequence[str]) -> Any:

@@ -13,8 +13,9 @@ from batchrun.cli.flags import EachFlags
 from batchrun.cli.jobtext import is_text, job_text, literal
 from batchrun.cli.options import Output
 from batchrun.cli.placeholders import ItemShape, Placed, argv_command, shell_command
+from batchrun.cli.results import Grouping
 from batchrun.cli.saving import job_limits, load_made, made_line, save, task_limits
-from batchrun.cli.wiring import Grouping, check_flags, execute
+from batchrun.cli.wiring import check_flags, execute
 from batchrun.errors import UsageError
 from batchrun.report.text import shorten, visible
 

@@ -1,22 +1,20 @@
-"""What each command takes, as one class per command: typer's signature, and the parsed values."""
+"""What each command takes, as one class per command: its options, and the parsed values."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import dataclass
 
-import typer
-
+from batchrun.cli import hostoptions as ho
 from batchrun.cli import lookoptions as lo
 from batchrun.cli import options as o
-from batchrun.cli.optionkinds import panel_position
-from batchrun.errors import UsageError
 
 __all__ = [
+    "AccessFlags",
     "CheckFlags",
     "DoFlags",
     "EachFlags",
+    "ExecFlags",
     "Flags",
+    "FleetFlags",
+    "HostsFlags",
     "JobFlags",
     "PruneFlags",
     "ReportFlags",
@@ -24,12 +22,10 @@ __all__ = [
     "ResumeFlags",
     "RunsFlags",
     "ShowFlags",
-    "command_of",
-    "group_of",
+    "ShownFlags",
+    "TargetFlags",
+    "TransferFlags",
 ]
-
-F = TypeVar("F")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +54,44 @@ class Flags:
     no_journal: o.NoJournal = False
 
 
+# Without slots: no class can have two bases with them.
+@dataclass(frozen=True, kw_only=True)
+class TargetFlags:
+    """Which hosts are meant, and where something is known of them."""
+
+    hosts: ho.Hosts = None
+    exclude: ho.Exclude = None
+    group: ho.Groups = None
+    all_hosts: ho.AllHosts = False
+    hostfile: ho.HostFile = None
+    inventory: ho.Inventory = None
+
+
+# Without slots: no class can have two bases with them.
+@dataclass(frozen=True, kw_only=True)
+class AccessFlags:
+    """How hosts are reached."""
+
+    ssh_config: ho.SshConfig = None
+    ssh_option: ho.SshOptions = None
+    user: ho.User = None
+    connect_timeout: ho.ConnectTimeout = None
+    host_key: ho.HostKeyChoice = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckFlags:
+class FleetFlags(Flags, AccessFlags, TargetFlags):
+    """What every command takes that runs something on hosts."""
+
+    fanout: ho.Fanout = None
+    sudo: ho.Sudo = False
+    ask_sudo_pass: ho.AskSudoPass = False
+    ask_pass: ho.AskPass = False
+    batch: ho.Batch = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFlags(TargetFlags):
     """What `check` takes."""
 
     job_file: o.JobFile
@@ -72,7 +104,7 @@ class CheckFlags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFlags(Flags):
+class JobFlags(FleetFlags):
     """What `run` takes."""
 
     job_file: o.JobFile
@@ -103,17 +135,54 @@ class EachFlags(Flags):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DoFlags(Flags):
-    """What `do` takes."""
+class ShownFlags(FleetFlags):
+    """What commands take that show what was written on hosts."""
 
-    operation: o.OperationName
-    words: o.Words = None
-    hosts: o.Hosts = None
+    fold: ho.Fold = False
+    mask: ho.MaskOutput = False
+    raw: ho.Raw = False
     save: o.Save = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeFlags(Flags):
+class ExecFlags(ShownFlags):
+    """What `exec` takes."""
+
+    words: ho.HostCommand = None
+    script: ho.ScriptFile = None
+    argv: o.Argv = False
+    stdin: ho.Stdin = False
+    template: ho.Templates = False
+    diff: ho.MajorityDiff = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoFlags(ShownFlags):
+    """What `do` takes."""
+
+    operation: o.OperationName
+    words: o.Words = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferFlags(FleetFlags):
+    """What `upload` and `download` take."""
+
+    paths: ho.TransferPaths = None
+    save: o.Save = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostsFlags(AccessFlags, TargetFlags):
+    """What `hosts` takes."""
+
+    nodes: ho.NodesArgument = None
+    folded: ho.FoldedNames = False
+    as_json: lo.AsJson = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeFlags(FleetFlags):
     """What `resume` takes."""
 
     run: o.RunName = "last"
@@ -159,6 +228,7 @@ class ShowFlags:
     run: o.RunName = "last"
     failed: lo.FailedUnits = False
     unit: lo.UnitName = None
+    host: lo.OnHosts = None
     output: lo.UnitOutput = False
     as_json: lo.AsJson = False
 
@@ -170,62 +240,3 @@ class ReportFlags:
     run: o.RunName = "last"
     format: lo.FormatChoice = lo.ReportFormat.TEXT
     to: lo.Target = None
-
-
-def command_of(kind: type[F], function: Callable[[F], int]) -> Callable[..., int]:
-    """Make the function that typer calls: one keyword argument for each field of a class.
-
-    So an option is written once, beside the name under which it is used.
-    """
-
-    def call(**given: Any) -> int:
-        return function(kind(**given))
-
-    return _with_signature(call, function, _parameters(kind))
-
-
-def group_of(kind: type[F], function: Callable[[F], int]) -> Callable[..., int | None]:
-    """Make the function that typer calls for a command that has commands of its own.
-
-    One of them is meant when it is named; then options before it would mean nothing, and are
-    refused.
-    """
-
-    def call(context: typer.Context, **given: Any) -> int | None:
-        name = context.invoked_subcommand
-        if name is None:
-            return function(kind(**given))
-        for option in given:
-            source = context.get_parameter_source(option)
-            if source is not None and source.name == "COMMANDLINE":
-                message = f"options of `{context.info_name}` mean nothing before `{name}`"
-                raise UsageError(message)
-        return None
-
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    return _with_signature(call, function, [context, *_parameters(kind)])
-
-
-def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
-    """Make a parameter of each field of a class, in the order of `--help`."""
-    hints = get_type_hints(kind, include_extras=True)
-    parameters = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(kind)
-    ]
-    return sorted(parameters, key=lambda one: panel_position(one.annotation))
-
-
-def _with_signature(
-    call: Callable[..., R], function: Callable[..., Any], parameters: list[inspect.Parameter]
-) -> Callable[..., R]:
-    call.__name__ = function.__name__
-    call.__doc__ = function.__doc__
-    call.__annotations__ = {one.name: one.annotation for one in parameters}
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by typer
-    return call

@@ -8,7 +8,15 @@ from typing import Any
 from batchrun.errors import UsageError
 from batchrun.model.job import FailLimit
 
-__all__ = ["Typed", "is_text", "job_text", "limit_word", "literal", "scalar_word"]
+__all__ = [
+    "Typed",
+    "is_text",
+    "job_text",
+    "limit_word",
+    "literal",
+    "scalar_word",
+    "shell_literal",
+]
 
 #: What YAML 1.1 and 1.2 both read as this very text.
 _PLAIN = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
@@ -41,6 +49,15 @@ def literal(text: str) -> str:
     "{{ '{{' }}.Id}}"
     """
     return text.replace("{{", "{{ '{{' }}")
+
+
+def shell_literal(text: str) -> str:
+    """Write a shell text so that templates leave it as it is, and nothing in it is quoted.
+
+    >>> shell_literal("docker ps --format {{.ID}}")
+    "docker ps --format {{ '{{' | raw }}.ID}}"
+    """
+    return text.replace("{{", "{{ '{{' | raw }}")
 
 
 def is_text(text: str) -> bool:

@@ -5,7 +5,7 @@ import shutil
 import sys
 
 from batchrun import api
-from batchrun.cli.wiring import palette_for
+from batchrun.cli.results import palette_for
 from batchrun.errors import UsageError
 from batchrun.jobfile import Tables, json_schema
 from batchrun.jobfile.problems import did_you_mean

@@ -17,6 +17,7 @@ __all__ = [
     "LastRuns",
     "MaxSize",
     "OlderThan",
+    "OnHosts",
     "ReportFormat",
     "Since",
     "States",
@@ -82,6 +83,12 @@ UnitName: TypeAlias = Annotated[
     str | None,
     option(LOOK, "One unit: its number, its item, or a part of that; every attempt of it.",
            "--unit", variable="BATCHRUN_SHOW_UNIT", metavar="N|ITEM"),
+]  # fmt: skip
+# A command of a unit finds the host that it is for in BATCHRUN_HOST.
+OnHosts: TypeAlias = Annotated[
+    str | None,
+    option(LOOK, "Only units for these hosts, such as web[01-20].", "--host",
+           variable="BATCHRUN_SHOW_HOST", metavar="NODES"),
 ]  # fmt: skip
 UnitOutput: TypeAlias = Annotated[
     bool,

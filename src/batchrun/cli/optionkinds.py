@@ -12,6 +12,7 @@ from batchrun.model.values import parse_duration, parse_size
 
 __all__ = [
     "FILES",
+    "HOSTS",
     "HOW",
     "LIMITS",
     "LOCKS",
@@ -27,13 +28,14 @@ __all__ = [
 
 WHAT = "What is run"
 LOOK = "What is looked at"
+HOSTS = "On which hosts, and how they are reached"
 HOW = "How it is run"
 LIMITS = "Limits"
 SHOW = "What is shown"
 FILES = "Files that are written (a dry run writes the report only)"
 LOCKS = "Locks"
 #: As `--help` shows them.
-_PANELS = (WHAT, LOOK, HOW, LIMITS, SHOW, FILES, LOCKS)
+_PANELS = (WHAT, LOOK, HOSTS, HOW, LIMITS, SHOW, FILES, LOCKS)
 
 
 def option(panel: str, text: str, *names: str, variable: str = "", **more: Any) -> Any:

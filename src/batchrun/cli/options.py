@@ -20,7 +20,7 @@ from batchrun.model.job import FailLimit
 
 __all__ = [
     "ArgFile", "Argv", "AsRecorded", "CommandWords", "Deadline", "Debug", "DetailedExitcode",
-    "Diff", "DryRun", "Grace", "Hosts", "InsecurePermissions", "JobFile", "Joblog", "Junit",
+    "Diff", "DryRun", "Grace", "InsecurePermissions", "JobFile", "Joblog", "Junit",
     "KeepOrder", "Lock", "LockName", "MaxArgs", "MaxFail", "Metrics", "NoJournal", "NullSeparated",
     "OnlyFailed", "OnlyUnreachable", "OperationChoice", "OperationName", "Output", "OutputChoice",
     "OutputDir", "Procs", "Progress", "ProgressChoice", "Quiet", "Replace", "ReportFile", "Retries",
@@ -319,11 +319,6 @@ OperationChoice: TypeAlias = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="An operation; without it all are listed.",
                    show_default=False, autocompletion=_operation_names),
-]  # fmt: skip
-Hosts: TypeAlias = Annotated[
-    str | None,
-    _option(_WHAT, "Run it on these hosts (a later version of batchrun).", "-w", "--hosts",
-            metavar="NODES"),
 ]  # fmt: skip
 
 

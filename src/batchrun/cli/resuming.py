@@ -5,8 +5,11 @@ from typing import Any
 
 from batchrun import api
 from batchrun.cli.flags import Flags, RerunFlags, ResumeFlags
+from batchrun.cli.fleetjob import fleet_options
+from batchrun.cli.results import results_of_record
 from batchrun.cli.running import lock_of, locked
-from batchrun.cli.wiring import Asked, Grouping, check_flags, execute
+from batchrun.cli.targets import inventory_path, wanted_nodes
+from batchrun.cli.wiring import Asked, check_flags, execute
 from batchrun.model.record import Continues
 
 __all__ = ["rerun_run", "resume_run"]
@@ -48,23 +51,19 @@ def _go_on(flags: ResumeFlags, how: Continues, kinds: tuple[str, ...]) -> int:
             retries=flags.retries,
             timeout_s=flags.timeout,
             insecure_permissions=flags.insecure_permissions,
+            inventory=inventory_path(flags),
+            hosts=wanted_nodes(flags),
+            exclude=tuple(flags.exclude or ()),
+            **fleet_options(flags),
         )
     )
     options = goes_on.options
     asked = Asked(goes_on=goes_on, options=options, procs=_procs(flags, options))
     # Also when it was asked for on the command line only, the first time.
     with locked(options.get("lock") or lock_of(goes_on.loaded)) as lock:
-        return execute(goes_on.loaded, flags, _grouping(options), asked, lock=lock)
+        return execute(goes_on.loaded, flags, results_of_record(options), asked, lock=lock)
 
 
 def _procs(flags: Flags, options: Mapping[str, Any]) -> int | None:
     """Return how many workers: as said now, else as said the first time."""
     return options.get("procs") if flags.procs is None else flags.procs
-
-
-def _grouping(options: Mapping[str, Any]) -> Grouping | None:
-    """Show results as the first run did: of `each`, what the commands write."""
-    given = options.get("grouping")
-    if given is None:
-        return None
-    return Grouping(tag=bool(given.get("tag")), keep_order=bool(given.get("keep_order")))

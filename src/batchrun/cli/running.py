@@ -6,7 +6,9 @@ from pathlib import Path
 
 from batchrun import api
 from batchrun.cli.flags import CheckFlags, JobFlags
+from batchrun.cli.fleetjob import fleet_options
 from batchrun.cli.options import split_words, variables
+from batchrun.cli.targets import inventory_path, wanted_nodes
 from batchrun.cli.wiring import Asked, check_flags, execute
 from batchrun.engine.lockfile import RunLock, hold, lock_path
 from batchrun.model.statedir import own_state_dir
@@ -44,6 +46,10 @@ def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
         skip_tags=split_words(flags.skip_tags),
         retries=flags.retries if isinstance(flags, JobFlags) else None,
         timeout_s=flags.timeout if isinstance(flags, JobFlags) else None,
+        inventory=inventory_path(flags),
+        hosts=wanted_nodes(flags),
+        exclude=tuple(flags.exclude or ()),
+        **fleet_options(flags),
         insecure_permissions=flags.insecure_permissions,
     )
 

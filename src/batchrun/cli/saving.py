@@ -7,7 +7,7 @@ from typing import Any
 from batchrun import api
 from batchrun.cli.flags import Flags
 from batchrun.cli.jobtext import limit_word
-from batchrun.errors import JobFileError, UsageError
+from batchrun.errors import JobFileError, NodeSetError, UsageError
 
 __all__ = ["job_limits", "load_made", "made_line", "save", "task_limits"]
 
@@ -47,13 +47,20 @@ def load_made(text: str, command: str) -> api.LoadedJob:
 
     Raises:
         UsageError: the command line asks for something that the language does not have.
+        NodeSetError: a node set cannot be read, or means no host.
+        JobFileError: another file that it names has mistakes, such as the inventory.
     """
     try:
         return api.load_text(text, file=command, base_dir=os.getcwd())
     except JobFileError as error:
+        others = [problem for problem in error.problems if problem.file != command]
+        if others:
+            raise JobFileError(others) from error
         # Lines and paths of a text that nobody has seen help nobody.
-        sentences = dict.fromkeys(problem.message for problem in error.problems)
-        raise UsageError("; ".join(sentences)) from error
+        sentences = "; ".join(dict.fromkeys(problem.message for problem in error.problems))
+        if any(problem.path.endswith(".hosts") for problem in error.problems):
+            raise NodeSetError(sentences) from error
+        raise UsageError(sentences) from error
 
 
 def save(path: Path, text: str) -> None:

@@ -5,11 +5,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeAlias
 
 from batchrun.cli.flags import ShowFlags
+from batchrun.cli.hostsofrecord import meant_hosts
 from batchrun.cli.looking import open_history, palette_of_stdout
 from batchrun.errors import UsageError
 from batchrun.journal.attempts import UnitFilter
@@ -39,6 +40,23 @@ _MOST_NOTES = 20
 Ending: TypeAlias = UnitEnded | UnitRetried
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Meant:
+    """Which units are shown."""
+
+    #: Those of `--unit`, by their attempts; None: it was not given.
+    places: list[int] | None
+    #: Those for these hosts; None: all.
+    hosts: tuple[str, ...] | None
+    #: Those that did not end ok.
+    failed: bool
+
+    @property
+    def filter(self) -> UnitFilter:
+        """Which of a record they are, but for `places`."""
+        return UnitFilter(hosts=self.hosts)
+
+
 def show_run(flags: ShowFlags) -> int:
     """Show a run as the flags say; return the exit code.
 
@@ -50,15 +68,22 @@ def show_run(flags: ShowFlags) -> int:
     with open_history() as history:
         run_id = history.find(flags.run)
         with history.open(run_id) as recorded:
-            places = None if flags.unit is None else _places(recorded, flags.unit)
+            hosts = None if flags.host is None else meant_hosts(recorded, flags.host)
+            meant = _Meant(
+                places=None if flags.unit is None else _places(recorded, flags.unit, hosts),
+                hosts=hosts,
+                failed=flags.failed,
+            )
             if flags.output:
-                write_raw(_ends(recorded, places, flags), sys.stdout.buffer, sys.stderr.buffer)
+                write_raw(_ends(recorded, meant), sys.stdout.buffer, sys.stderr.buffer)
             elif flags.as_json:
-                _print_document(recorded, places, flags)
-            elif places is not None:
-                _print_units(recorded, places)
+                _print_document(recorded, meant)
+            elif meant.places is not None:
+                _print_units(recorded.attempts(meant.places), recorded)
             elif flags.failed:
-                _print_failures(recorded)
+                _print_failures(recorded, meant)
+            elif hosts is not None:
+                _print_units(recorded.units(UnitFilter(hosts=hosts)), recorded)
             else:
                 _print_run(recorded, history)
     return ExitCode.OK
@@ -73,15 +98,20 @@ def _check(flags: ShowFlags) -> None:
         raise UsageError(message)
 
 
-def _places(recorded: Recorded, word: str) -> list[int]:
+def _places(recorded: Recorded, word: str, hosts: tuple[str, ...] | None) -> list[int]:
     """Find the attempts of the units that people mean by a number, an item or a part of one.
+
+    Args:
+        recorded: The run.
+        word: What people wrote.
+        hosts: Only units for these; None: all.
 
     Raises:
         UsageError: there is none, or there are too many.
     """
     run_id = recorded.run.run_id
     for which in _meanings(word):
-        places = recorded.places(which, _MOST_ATTEMPTS + 1)
+        places = recorded.places(replace(which, hosts=hosts), _MOST_ATTEMPTS + 1)
         if len(places) > _MOST_ATTEMPTS:
             message = (
                 f"--unit: more than {count(_MOST_ATTEMPTS)} attempts in run {run_id} were at items "
@@ -106,11 +136,11 @@ def _meanings(word: str) -> Iterator[UnitFilter]:
         yield UnitFilter(item_part=word)
 
 
-def _ends(recorded: Recorded, places: list[int] | None, flags: ShowFlags) -> Iterator[Ending]:
+def _ends(recorded: Recorded, meant: _Meant) -> Iterator[Ending]:
     """Give how units have ended: those that are meant, else all."""
-    if places is not None:
-        return (attempts[-1] for attempts in _by_unit(recorded.attempts(places)))
-    return recorded.unwell() if flags.failed else recorded.units()
+    if meant.places is not None:
+        return (attempts[-1] for attempts in _by_unit(recorded.attempts(meant.places)))
+    return recorded.unwell(meant.filter) if meant.failed else recorded.units(meant.filter)
 
 
 def _by_unit(events: Iterator[Event]) -> Iterator[list[Ending]]:
@@ -123,7 +153,7 @@ def _by_unit(events: Iterator[Event]) -> Iterator[list[Ending]]:
 # ---- as JSON ----------------------------------------------------------------------------------
 
 
-def _print_document(recorded: Recorded, places: list[int] | None, flags: ShowFlags) -> None:
+def _print_document(recorded: Recorded, meant: _Meant) -> None:
     """Write the run as `--output json` does; its units are those that are meant."""
     frame = Frame(
         started=recorded.started,
@@ -132,11 +162,11 @@ def _print_document(recorded: Recorded, places: list[int] | None, flags: ShowFla
         tasks={task.task_id: task for task in recorded.tasks()},
         about=_about(recorded),
     )
-    if places is None:
-        found = recorded.unwell() if flags.failed else recorded.units()
-        records = map(unit_record, found)
+    if meant.places is None:
+        found = recorded.unwell if meant.failed else recorded.units
+        records = map(unit_record, found(meant.filter))
     else:
-        records = map(_attempts_record, _by_unit(recorded.attempts(places)))
+        records = map(_attempts_record, _by_unit(recorded.attempts(meant.places)))
     write_document(Lines(sys.stdout).write, frame, joined(records))
 
 
@@ -169,16 +199,16 @@ def _attempts_record(attempts: list[Ending]) -> dict[str, Any]:
 # ---- for people -------------------------------------------------------------------------------
 
 
-def _print_units(recorded: Recorded, places: list[int]) -> None:
+def _print_units(events: Iterator[Event], recorded: Recorded) -> None:
     lines, names = Lines(sys.stdout), _summary_of(recorded).task_name
-    for piece in unit_text(recorded.attempts(places), names, palette_of_stdout()):
+    for piece in unit_text(events, names, palette_of_stdout()):
         lines.write(piece)
 
 
-def _print_failures(recorded: Recorded) -> None:
+def _print_failures(recorded: Recorded, meant: _Meant) -> None:
     lines, names, palette = Lines(sys.stdout), _summary_of(recorded).task_name, palette_of_stdout()
     nothing = True
-    for event in recorded.unwell():
+    for event in recorded.unwell(meant.filter):
         nothing = False
         lines.write(failed_text(event, names, palette))
     if nothing:

@@ -3,37 +3,36 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TextIO
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from batchrun import api
 from batchrun.cli.asking import answer_prompts, check_terminal, terminal_asker
 from batchrun.cli.files import check_files, file_sinks, spool_in, unwritten_options
 from batchrun.cli.flags import Flags, JobFlags
 from batchrun.cli.options import Output, Progress, split_words
+from batchrun.cli.reaching import reach_of
+from batchrun.cli.results import (
+    Results,
+    keeps_whole,
+    palette_for,
+    recorded_results,
+    results_sink,
+    shows_live,
+)
+from batchrun.cli.targets import inventory_path, wanted_nodes
 from batchrun.engine.lockfile import RunLock
 from batchrun.engine.run import RunResult
 from batchrun.errors import UsageError
 from batchrun.model.exitcode import ExitCode
 from batchrun.model.ports import Sink
-from batchrun.report.grouped import GroupedOptions, GroupedSink
-from batchrun.report.machine import JsonSink, NdjsonSink
+from batchrun.report.machine import NdjsonSink
 from batchrun.report.messages import MessageSink
 from batchrun.report.progress import ProgressMode, ProgressSink
-from batchrun.report.screen import TextOptions, TextSink
-from batchrun.report.text import PLAIN, Palette, wants_colour
 
-__all__ = ["Grouping", "check_flags", "execute", "palette_for"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grouping:
-    """The results are what the commands write, not what became of them."""
-
-    tag: bool = False
-    keep_order: bool = False
+__all__ = ["Asked", "check_flags", "execute"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ def check_flags(flags: Flags) -> None:
 def execute(
     loaded: api.LoadedJob,
     flags: Flags,
-    grouping: Grouping | None = None,
+    results: Results = None,
     asked: Asked | None = None,
     *,
     lock: RunLock | None = None,
@@ -80,50 +79,63 @@ def execute(
     Args:
         loaded: The job; it is used up.
         flags: How.
-        grouping: For commands whose output is the result; None: the recap is.
+        results: What standard output shows.
         asked: What else is known; None: nothing.
         lock: That of the run, when it has one.
 
     Raises:
-        BatchrunError: somebody has to be asked, and there is no terminal.
+        JobFileError: somebody has to be asked, and there is no terminal.
         UsageError: the directory for output cannot be made.
     """
     asked = asked or Asked()
     procs = flags.procs if asked.procs is None else asked.procs
     check_terminal(loaded.job)
     answer_prompts(loaded)
+    config = _config(flags, results, asked)
     if not flags.quiet and (options := unwritten_options(flags)):
         sys.stderr.write(f"a dry run writes no files: {', '.join(options)} not written\n")
-    with _shown(flags, grouping) as (sinks, behind, progress):
-        config = api.RunConfig(
-            dry_run=flags.dry_run,
-            diff=flags.diff,
-            live_output=flags.verbose,
-            whole_output=_groups(flags, grouping) or flags.output_dir is not None,
+    with _shown(flags, results) as (sinks, behind, progress):
+        config = replace(
+            config,
             spool_in=spool_in(flags),
-            debug=flags.debug,
-            grace_s=flags.grace,
-            max_fail=flags.max_fail,
-            deadline_s=flags.deadline,
             tickers=(progress,),
             ask=terminal_asker(progress.hide),
-            handle_signals=True,
-            journal=not flags.no_journal,
-            words=api.Words(
-                command_line=tuple(sys.argv[1:]),
-                options={**_recorded(flags, grouping), **asked.options},
-            ),
             behind=behind,
-            goes_on=asked.goes_on,
             lock=lock,
         )
         result = api.run(loaded, procs=procs, sinks=sinks, config=config)
     return _exit_code(result, flags)
 
 
-def palette_for(stream: TextIO) -> Palette:
-    """Return the colours for a stream: none when it is no terminal."""
-    return Palette(enabled=True) if wants_colour(stream, os.environ) else PLAIN
+def _config(flags: Flags, results: Results, asked: Asked) -> api.RunConfig:
+    """Say how the job is run, as far as that does not depend on what shows it.
+
+    Raises:
+        JobFileError: a password is to be typed in, and there is no terminal.
+        UsageError: the SSH configuration is not there.
+    """
+    reach = reach_of(flags, asked.options.get("access"))
+    recorded = _recorded(flags, asked)
+    return api.RunConfig(
+        dry_run=flags.dry_run,
+        diff=flags.diff,
+        live_output=shows_live(flags, results),
+        whole_output=keeps_whole(flags, results) or flags.output_dir is not None,
+        debug=flags.debug,
+        grace_s=flags.grace,
+        max_fail=flags.max_fail,
+        deadline_s=flags.deadline,
+        fanout=reach.fanout,
+        handle_signals=True,
+        journal=not flags.no_journal,
+        words=api.Words(
+            command_line=tuple(sys.argv[1:]),
+            options={**recorded, **recorded_results(results), "access": reach.record},
+        ),
+        access=reach.access,
+        password=reach.password,
+        goes_on=asked.goes_on,
+    )
 
 
 def _exit_code(result: RunResult, flags: Flags) -> int:
@@ -132,8 +144,10 @@ def _exit_code(result: RunResult, flags: Flags) -> int:
     return result.exit_code
 
 
-def _recorded(flags: Flags, grouping: Grouping | None) -> dict[str, Any]:
+def _recorded(flags: Flags, asked: Asked) -> dict[str, Any]:
     """Return what a run that goes on with this one needs of the flags."""
+    if asked.goes_on is not None:  # what was said then, and now, is put together already
+        return dict(asked.options)
     found: dict[str, Any] = {"load": {"retries": flags.retries, "timeout_s": flags.timeout}}
     if isinstance(flags, JobFlags):
         found["load"] |= {
@@ -141,22 +155,21 @@ def _recorded(flags: Flags, grouping: Grouping | None) -> dict[str, Any]:
             "tags": split_words(flags.tags),
             "skip_tags": split_words(flags.skip_tags),
             "insecure_permissions": flags.insecure_permissions,
+            "inventory": inventory_path(flags),
+            "hosts": wanted_nodes(flags),
+            "exclude": list(flags.exclude or ()),
+            "batch": flags.batch.split(",") if flags.batch else [],
+            "sudo": flags.sudo or flags.ask_sudo_pass,
+            "asks_sudo_password": flags.ask_sudo_pass,
         }
     if flags.procs is not None:
         found["procs"] = flags.procs
-    if grouping is not None:
-        found["grouping"] = {"tag": grouping.tag, "keep_order": grouping.keep_order}
-    return found
-
-
-def _groups(flags: Flags, grouping: Grouping | None) -> bool:
-    """Say whether the output of commands is written whole, as they end."""
-    return grouping is not None and flags.output is Output.TEXT and not flags.verbose
+    return {**found, **asked.options}
 
 
 @contextmanager
 def _shown(
-    flags: Flags, grouping: Grouping | None
+    flags: Flags, results: Results
 ) -> Iterator[tuple[tuple[Sink, ...], tuple[Sink, ...], ProgressSink]]:
     """Make the sinks, in their fixed order: messages, files, results, what only shows progress.
 
@@ -178,33 +191,10 @@ def _shown(
             behind = (NdjsonSink(sys.stdout, before=progress.hide),)
             yield (messages, *files, progress), behind, progress
         else:
-            results = _results(flags, grouping, progress.hide)
-            yield (messages, *files, results, progress), (), progress
+            shown = results_sink(flags, results, progress.hide)
+            yield (messages, *files, shown, progress), (), progress
     finally:
         progress.close()
-
-
-def _results(flags: Flags, grouping: Grouping | None, before: Callable[[], None]) -> Sink:
-    """Make the sink that writes what `--output` asks for."""
-    if flags.output is Output.JSON:
-        return JsonSink(sys.stdout, before=before)
-    if grouping is not None and _groups(flags, grouping):
-        grouped = GroupedOptions(
-            tag=grouping.tag,
-            keep_order=grouping.keep_order,
-            quiet=flags.quiet,
-            debug=flags.debug,
-            palette=palette_for(sys.stderr),
-        )
-        return GroupedSink(sys.stdout, sys.stderr, grouped, before=before)
-    options = TextOptions(
-        quiet=flags.quiet,
-        live=flags.verbose,
-        debug=flags.debug,
-        rest_is_in=str(flags.output_dir or ""),
-        palette=palette_for(sys.stdout),
-    )
-    return TextSink(sys.stdout, sys.stderr, options, before=before)
 
 
 def _progress_mode(flags: Flags) -> ProgressMode:

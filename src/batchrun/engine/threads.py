@@ -300,7 +300,7 @@ _CONNECTING: Mapping[str, Operation] = {
         name=CONNECT,
         summary="Be connected.",
         params=_Nothing,
-        function=_connect,  # type: ignore[arg-type]  # its Context is that of a host
+        function=_connect,
         main="",
     )
 }

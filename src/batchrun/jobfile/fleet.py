@@ -27,9 +27,12 @@ class Fleet:
         Raises:
             NodeSetError: a node set of the command line cannot be read.
         """
-        only = None
+        only: Mapping[str, Host] | None = None
         if options.hosts:
             only = {host.name: host for host in inventory.select_all(options.hosts)}
+        for texts in options.within:
+            within = {host.name: host for host in inventory.select_all(texts)}
+            only = within if only is None else _both(only, within)
         excluded = [host.name for host in inventory.select_all(options.exclude)]
         return cls(inventory=inventory, only=only, excluded=frozenset(excluded))
 
@@ -44,6 +47,11 @@ class Fleet:
         if only is not None:
             found = tuple(_as(only[host.name], host) for host in found if host.name in only)
         return tuple(host for host in found if host.name not in self.excluded)
+
+
+def _both(only: Mapping[str, Host], within: Mapping[str, Host]) -> Mapping[str, Host]:
+    """Return the hosts of the one that are in the other."""
+    return {name: host for name, host in only.items() if name in within}
 
 
 def _as(wanted: Host, host: Host) -> Host:

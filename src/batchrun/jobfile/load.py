@@ -24,6 +24,7 @@ from batchrun.jobfile.loaded import LoadedJob, Reading, program_names
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.order import find_needs, select, with_ids
 from batchrun.jobfile.overlap import note_overlaps
+from batchrun.jobfile.overrides import with_overrides
 from batchrun.jobfile.places import Tables
 from batchrun.jobfile.plan import TaskPlan, as_late
 from batchrun.jobfile.problems import Problems
@@ -96,6 +97,7 @@ def read_text(
     base = os.path.abspath(base_dir)
     trust = Trust.of_this_process(insecure=options.insecure_permissions)
     data = with_includes(top_level(document), document.problems, base_dir=base, trust=trust)
+    data = with_overrides(data, options, tables.on_hosts)
     secrets = data.get("secrets")
     compiler = Compiler(
         problems=document.problems,

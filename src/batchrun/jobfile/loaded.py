@@ -117,7 +117,8 @@ class LoadedJob:
         self._variables = reading.variables
         self._problems = reading.problems
         self._registered = reading.registered
-        self._fleet = reading.fleet
+        #: The hosts that are known, and which of them the command line wants.
+        self.fleet = reading.fleet
         self._run: dict[str, Any] = {"id": ""}
         self._binding = Binding(run_id="", started_at=time.time())
         self._per_target = _per_target(job)
@@ -140,7 +141,7 @@ class LoadedJob:
             earlier=binding.earlier,
             base_dir=self.job.base_dir,
             results=Results(self._registered),
-            fleet=self._fleet,
+            fleet=self.fleet,
             limits=self.job.limits,
             where=self._problems.where,
         )
@@ -223,7 +224,7 @@ class LoadedJob:
         if plan.frame.hosts is None:
             return PlannedStream(plan, maker, self._items(plan, names, waker), settled)
         try:
-            hosts = plan.frame.hosts.open(names, self._fleet, plan.frame.connect_timeout_s)
+            hosts = plan.frame.hosts.open(names, self.fleet, plan.frame.connect_timeout_s)
         except UnknownUntilRunError as error:
             return PlannedStream(plan, maker, unknown_items(error), settled)
         items = HostItems(self._items(plan, names, waker), readers=len(hosts))

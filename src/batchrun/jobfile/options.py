@@ -32,8 +32,17 @@ class LoadOptions:
     inventory: str = ""
     #: Node sets (`-w`): each task keeps of its hosts only these; empty: all.
     hosts: tuple[str, ...] = ()
+    #: Each several node sets: only hosts that are in each of these, too (a run that goes on with
+    #: one that left hosts out).
+    within: tuple[tuple[str, ...], ...] = ()
     #: Node sets (`-x`): no task keeps these.
     exclude: tuple[str, ...] = ()
+    #: Sizes of waves, such as `5` and `10%`, instead of those of every task on hosts.
+    batch: tuple[str, ...] = ()
+    #: Tasks on hosts that do not say anything else are run by sudo.
+    sudo: bool = False
+    #: sudo is given a password on hosts; it is a secret that is to be typed in.
+    asks_sudo_password: bool = False
     #: As root, obey files that others can write as well.
     insecure_permissions: bool = False
 
@@ -80,7 +89,7 @@ class TaskDescription:
     #: The hosts that its units are for, as written; empty: none.
     hosts: str = ""
     #: The names of these hosts; None: not known before it begins.
-    host_names: tuple[str, ...] | None = None
+    host_names: tuple[str, ...] | None = ()
     pick: int | None = None
     per_host: int = 1
     connect_timeout_s: float | None = None

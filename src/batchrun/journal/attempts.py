@@ -3,6 +3,7 @@
 Nothing is open between two pages: whoever reads slowly (a pager) holds up nobody who writes.
 """
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ class UnitFilter:
     #: Part of an item.
     item_part: str = ""
     task_id: str = ""
+    #: Names of hosts; None: all units, also those that are for none.
+    hosts: tuple[str, ...] | None = None
 
     def conditions(self) -> tuple[str, list[Any]]:
         """Write it as an expression, and its values."""
@@ -53,6 +56,10 @@ class UnitFilter:
         if self.task_id:
             found.append("task = (SELECT position FROM tasks WHERE id = ?)")
             values.append(raw_text(self.task_id))
+        if self.hosts is not None:
+            # One value, however many there are: the number of values is limited.
+            found.append("host IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(self.hosts))
         return " AND ".join(found), values
 
 
@@ -80,9 +87,10 @@ class Attempts:
         where, values = which.conditions()
         return _ends(self._pages("attempts", f"is_final AND {where}", values))
 
-    def unwell(self) -> Iterator[UnitEnded]:
+    def unwell(self, which: UnitFilter) -> Iterator[UnitEnded]:
         """Give the ends of units that ended neither ok nor skipped; does not read the others."""
-        return _ends(self._pages("attempts INDEXED BY unwell", UNWELL, []))
+        where, values = which.conditions()
+        return _ends(self._pages("attempts INDEXED BY unwell", f"{UNWELL} AND {where}", values))
 
     def places(self, which: UnitFilter, most: int) -> list[int]:
         """Find attempts, also of units that have not ended: unit by unit, at most so many."""

@@ -154,6 +154,15 @@ class Recorded:
             yield event
         yield from map(note_of, notes[at:])
 
+    def hosts(self) -> list[str]:
+        """Return the hosts that units were for, sorted.
+
+        Raises:
+            JournalError: the record is damaged.
+        """
+        rows = self._all("SELECT DISTINCT host FROM attempts WHERE host NOT NULL ORDER BY host")
+        return [read_text(row["host"]) for row in rows]
+
     def notes(self) -> list[Note]:
         """Return what people were told while it ran, in order."""
         with self.reading():
@@ -167,13 +176,13 @@ class Recorded:
         """
         return self._told(self._attempts.ended(which))
 
-    def unwell(self) -> Iterator[UnitEnded]:
+    def unwell(self, which: UnitFilter = ANY_UNIT) -> Iterator[UnitEnded]:
         """Give the units that ended neither ok nor skipped, without reading the others.
 
         Raises:
             JournalError: the record is damaged.
         """
-        return self._told(self._attempts.unwell())
+        return self._told(self._attempts.unwell(which))
 
     def slowest(self) -> list[UnitEnded]:
         """Return the units of which the last attempt took longest, at most ten.

@@ -104,6 +104,7 @@ def attempt_row(seq: int, event: UnitEnded | UnitRetried, task: int) -> tuple[An
         raw_text(report.worker) or None,
         report.bytes_done,
         _detail(report),
+        raw_text(unit.host) or None,
     )
 
 
@@ -187,6 +188,7 @@ def event_of(row: Mapping[str, Any], task_id: str, output: Mapping[int, Captured
         index=row["position"],
         label=read_text(row["label"]),
         operation=row["operation"],
+        host=read_text(row["host"]),
         identity=row["identity"] or b"",
         params={"command": read_text(row["command"])},
     )

@@ -23,7 +23,7 @@ UNWELL = "is_final AND kind NOT IN (0, 7)"
 ATTEMPT_COLUMNS = (
     "seq", "number", "task", "position", "label", "operation", "identity", "command", "attempt",
     "is_final", "kind", "changed", "ignored", "exit_status", "started_at", "duration_s", "delay_s",
-    "worker", "bytes_done", "detail",
+    "worker", "bytes_done", "detail", "host",
 )  # fmt: skip
 OUTPUT_COLUMNS = ("seq", "stream", "head", "tail", "omitted_bytes")
 KEPT_COLUMNS = ("seq", "name", "hidden", "outcome", "data")
@@ -122,8 +122,13 @@ CREATE TABLE notes (
 );
 """
 
+# The host that a unit is for; NULL: none. No index: hosts are asked for by people, not by runs.
+_RECORD_2 = """
+ALTER TABLE attempts ADD COLUMN host TEXT;
+"""
+
 #: The record of one run ("bRrn").
-RECORD = Schema(name="record", application_id=0x6252726E, steps=(_RECORD_1,))
+RECORD = Schema(name="record", application_id=0x6252726E, steps=(_RECORD_1, _RECORD_2))
 
 _INDEX_1 = """
 CREATE TABLE runs (

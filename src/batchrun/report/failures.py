@@ -20,8 +20,19 @@ from batchrun.model.outcome import (
 )
 from batchrun.model.unit import Unit
 from batchrun.report.text import decode, duration, shorten, visible
+from batchrun.report.who import who, without_who
 
-__all__ = ["Excerpt", "Failure", "Failures", "Group", "failure_of", "fold_message", "reason"]
+__all__ = [
+    "Excerpt",
+    "Failure",
+    "Failures",
+    "Group",
+    "failure_of",
+    "fold_message",
+    "fold_reason",
+    "fold_sentence",
+    "reason",
+]
 
 #: Groups shown in full.
 SHOWN_GROUPS = 20
@@ -29,6 +40,8 @@ SHOWN_GROUPS = 20
 _KEPT_GROUPS = 100
 #: Items named for a group.
 _ITEMS = 3
+#: Hosts named in all groups together: a node set is of use only when it is whole.
+_MOST_HOSTS = 50_000
 #: Failures of a group kept with their output.
 _SAMPLES = 3
 _EXCERPT_LINES = 10
@@ -54,8 +67,9 @@ class Excerpt:
 class Failure:
     """One unit that did not end ok, ready to be shown."""
 
+    #: Its host and item; empty: its task has no other unit.
     item: str
-    #: Why, in one sentence.
+    #: Why, in one sentence, without these in front.
     message: str
     attempts: int
     duration_s: float
@@ -71,11 +85,15 @@ class Group:
 
     task_id: str
     kind: str
-    #: The message; `{}` stands for the item, `{/}` for its last part.
+    #: The message; `{}` stands for the item, `{/}` for its last part, `{host}` for the host.
     message: str
     number: int = 0
     #: The first items.
     items: list[str] = field(default_factory=list)
+    #: The hosts, each once, in the order in which they came.
+    hosts: dict[str, None] = field(default_factory=dict)
+    #: Failures on hosts that are not among `hosts`: there were too many.
+    on_more_hosts: int = 0
     #: The first failures.
     samples: list[Failure] = field(default_factory=list)
 
@@ -86,12 +104,13 @@ class Failures:
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str, str], Group] = {}
         self.number = 0
+        self._hosts_named = 0
 
     def add(self, unit: Unit, report: Report) -> None:
         """Take one unit that did not end ok."""
         self.number += 1
         outcome = report.outcome
-        folded = fold_message(_cut(reason(outcome)), unit.label[:_MESSAGE_CHARS])
+        folded = fold_reason(unit, outcome)
         key = (unit.task_id, outcome.kind, folded)
         group = self._groups.get(key)
         if group is None:
@@ -101,9 +120,21 @@ class Failures:
             self._groups[key] = group
         group.number += 1
         if len(group.items) < _ITEMS and unit.label:
-            group.items.append(_item(unit))
+            group.items.append(_short(unit.label))
+        if unit.host:
+            self._name_host(group, unit.host)
         if len(group.samples) < _SAMPLES:
             group.samples.append(failure_of(unit, report))
+
+    def _name_host(self, group: Group, host: str) -> None:
+        """Add a host to those of a group."""
+        if host in group.hosts:
+            return
+        if self._hosts_named >= _MOST_HOSTS:
+            group.on_more_hosts += 1
+            return
+        self._hosts_named += 1
+        group.hosts[host] = None
 
     def groups(self) -> list[Group]:
         """Return the biggest groups, at most 20: by kind, then as they came."""
@@ -154,6 +185,20 @@ def _with_status(outcome: Failed) -> str:
     return message
 
 
+def fold_reason(unit: Unit, outcome: Outcome) -> str:
+    """Say why a unit ended as it did, so that those that ended alike say the same."""
+    return fold_sentence(_cut(reason(outcome)), unit)
+
+
+def fold_sentence(message: str, unit: Unit) -> str:
+    """Put marks in place of what in a sentence about a unit is about no other: host and item."""
+    if unit.host:
+        message = _replace(message, unit.host, "{host}")
+        address = unit.place.address if unit.place is not None else ""
+        message = _replace(message, address, "{address}")
+    return fold_message(message, unit.label[:_MESSAGE_CHARS])
+
+
 def fold_message(message: str, label: str) -> str:
     """Put `{}` in place of the item and `{/}` in place of its last part.
 
@@ -202,17 +247,17 @@ def _cut(message: str) -> str:
     return message if len(message) <= _MESSAGE_CHARS else message[:_MESSAGE_CHARS] + "..."
 
 
-def _item(unit: Unit) -> str:
-    """Write a unit's item for people."""
-    return shorten(visible(unit.label[:_MESSAGE_CHARS]), _ITEM_COLUMNS)
+def _short(text: str) -> str:
+    """Write whom a failure is about for people."""
+    return shorten(visible(text[:_MESSAGE_CHARS]), _ITEM_COLUMNS)
 
 
 def failure_of(unit: Unit, report: Report) -> Failure:
     """Keep of a failure what will be shown of it."""
     outcome = report.outcome
     return Failure(
-        item=_item(unit),
-        message=visible(_cut(reason(outcome))),
+        item=_short(who(unit)),
+        message=visible(_cut(without_who(reason(outcome), unit))),
         attempts=report.attempt,
         duration_s=report.duration_s,
         stdout=_excerpt(report.output.stdout),

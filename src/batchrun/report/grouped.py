@@ -7,33 +7,24 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from batchrun.model.event import Event, RunEnded, UnitEnded
-from batchrun.model.exitcode import ExitCode
-from batchrun.model.outcome import Ok
-from batchrun.report.lines import Lines, nothing
-from batchrun.report.recap import Summary, change_text, details_text, recap_text
-from batchrun.report.text import PLAIN, Palette, visible
+from batchrun.report.beside import Beside, BesideOptions
+from batchrun.report.lines import nothing
+from batchrun.report.text import visible
 from batchrun.report.waiting import Place, Waiting
+from batchrun.report.who import who
 from batchrun.report.whole import pieces
 
 __all__ = ["GroupedOptions", "GroupedSink"]
 
-_WELL = frozenset({ExitCode.OK, ExitCode.WOULD_CHANGE})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupedOptions:
+class GroupedOptions(BesideOptions):
     """How output is shown."""
 
     #: Each line begins with the item and a tab.
     tag: bool = False
     #: In the order of the items; else as units end.
     keep_order: bool = False
-    #: 1: no recap when all went well; 2: nothing of ours then.
-    quiet: int = 0
-    #: Tracebacks of defects in the recap.
-    debug: bool = False
-    #: Colours on standard error, where the recap goes.
-    palette: Palette = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +60,8 @@ class GroupedSink:
         self._options = options or GroupedOptions()
         self._stdout = stdout
         self._stderr = stderr
-        self._lines = Lines(stderr, before)
-        self._results = Lines(stdout, before)
         self._before = before if stdout.isatty() or stderr.isatty() else nothing
-        self._summary = Summary()
+        self._beside = Beside(stdout, stderr, self._options, before)
         #: Streams that take nothing more.
         self._gone: set[TextIO] = set()
         #: By position; the window of what runs bounds it, but for one that takes very long:
@@ -88,52 +77,41 @@ class GroupedSink:
         Raises:
             OSError: standard output cannot be written.
         """
-        self._summary.handle(event)
+        self._beside.handle(event)
         match event:
             case UnitEnded():
                 self._take(event)
             case RunEnded():
                 self._release(everything=True)
-                self._recap(event)
+                self._beside.recap(event)
             case _:
                 pass
 
     def close(self) -> None:
         """Show what still waits when the run broke; never raises."""
-        summary = self._summary
-        if summary.started is not None and summary.ended is None:
+        if self._beside.broke:
             with contextlib.suppress(OSError):
                 self._release(everything=True)
-            self._lines.attempt(recap_text(summary, palette=self._options.palette))
+            self._beside.recap_of_broken()
         self._waiting.close()
 
     def _take(self, event: UnitEnded) -> None:
         """Show the output of a unit, now or in its turn."""
-        if self._says_change(event):
+        if self._beside.says_change(event):
             return
         output = event.report.output
         if not self._options.keep_order:
-            tag = self._tag(event.unit.label)
+            tag = self._tag(who(event.unit))
             self._write(self._stderr, pieces(output.stderr), tag, may_fail=True)
             self._write(self._stdout, pieces(output.stdout), tag)
             return
         self._held[event.unit.index] = _Held(
-            label=event.unit.label,
+            label=who(event.unit),
             stdout=self._waiting.put(output.stdout),
             stderr=self._waiting.put(output.stderr),
         )
         self._say_problem()
         self._release()
-
-    def _says_change(self, event: UnitEnded) -> bool:
-        """Say what a dry run found."""
-        started, outcome = self._summary.started, event.report.outcome
-        if started is None or not started.dry_run or type(outcome) is not Ok:
-            return False
-        if outcome.changed and not self._options.quiet:
-            name = self._summary.task_name(event.unit.task_id)
-            self._results.write(change_text(event.unit, name, outcome.note))
-        return not event.report.output
 
     def _say_problem(self) -> None:
         """Say once why output is not shown whole; what is missing is said where it is missing."""
@@ -141,12 +119,10 @@ class GroupedSink:
         if not problem or self._problem_said:
             return
         self._problem_said = True
-        if self._options.quiet < 2:
-            mark = self._options.palette.yellow("warning:")
-            self._lines.attempt(
-                f"{mark} output that waits for its turn could not be kept whole: {problem}; "
-                "set TMPDIR to a directory with more room\n"
-            )
+        self._beside.warn(
+            f"output that waits for its turn could not be kept whole: {problem}; "
+            "set TMPDIR to a directory with more room"
+        )
 
     def _release(self, *, everything: bool = False) -> None:
         """Show what is no longer waiting for one before it."""
@@ -192,16 +168,6 @@ class GroupedSink:
             self._gone.add(stream)
             if not may_fail:
                 raise
-
-    def _recap(self, ended: RunEnded) -> None:
-        """Say on standard error what the run came to."""
-        options = self._options
-        if options.quiet and ended.exit_code in _WELL:
-            return
-        text = recap_text(self._summary, palette=options.palette)
-        if options.debug:
-            text = details_text(self._summary, debug=True, palette=options.palette) + text
-        self._lines.attempt(text)
 
 
 def _one_line(label: str) -> str:

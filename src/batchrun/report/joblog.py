@@ -78,7 +78,7 @@ class JoblogSink:
         runtime_s = int(report.duration_s * 1000) / 1000  # cut off, as parallel does
         columns = (
             report.number,
-            _HERE,
+            event.unit.host or _HERE,
             f"{report.started_at:.3f}",
             f"{runtime_s:10.3f}",
             0,

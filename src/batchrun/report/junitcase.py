@@ -7,6 +7,7 @@ from batchrun.model.event import UnitEnded
 from batchrun.model.outcome import Captured, Failed, Report
 from batchrun.report.failures import reason
 from batchrun.report.text import count
+from batchrun.report.who import who
 
 __all__ = ["Verdict", "case_of", "element", "suite_start", "verdict_of"]
 
@@ -61,7 +62,7 @@ def case_of(event: UnitEnded, *, class_name: str, name: str) -> str:
     Args:
         event: The end of the unit.
         class_name: By which readers group test cases.
-        name: For a unit without an item.
+        name: For a unit that is for no host and has no item.
     """
     report = event.report
     inner = _result(event)
@@ -70,7 +71,7 @@ def case_of(event: UnitEnded, *, class_name: str, name: str) -> str:
     case = element(
         "testcase",
         inner,
-        name=event.unit.label or name,
+        name=who(event.unit) or name,
         classname=class_name,
         time=f"{report.duration_s:.3f}",
     )

@@ -1,4 +1,4 @@
-"""Output of commands while they run: whole lines, each tagged with its item or task."""
+"""Output of commands while they run: whole lines, tagged with host and item, or the task."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ from batchrun.model.event import Event, UnitEnded, UnitOutput, UnitRetried
 from batchrun.model.outcome import Report
 from batchrun.model.unit import Unit
 from batchrun.report.failures import reason
+from batchrun.report.linebuffer import LineBuffer
 from batchrun.report.lines import Lines
 from batchrun.report.text import count, decode, duration, shorten, visible
+from batchrun.report.who import who, without_who
 
 __all__ = ["LiveOutput"]
 
-#: A longer line is shown in pieces: a command that never ends its line must not fill memory.
-_PARTIAL_BYTES = 64 * 1024
 _TAG_COLUMNS = 200
 _MESSAGE_CHARS = 1000
 
@@ -30,8 +30,9 @@ class LiveOutput:
         self._stdout = stdout
         self._stderr = stderr
         self._name_of = name_of
-        #: Unit number and stream -> its tag and what came since the last newline.
-        self._partial: dict[tuple[int, str], tuple[str, bytes]] = {}
+        self._lines = LineBuffer()
+        #: By the numbers of the units that run.
+        self._tags: dict[int, str] = {}
 
     def handle(self, event: Event) -> None:
         """Take one event.
@@ -53,31 +54,25 @@ class LiveOutput:
 
     def close(self) -> None:
         """Print what is left of lines that were not ended; never raises."""
-        partial, self._partial = self._partial, {}
-        for (_, stream), (tag, data) in partial.items():
-            lines = self._stderr if stream == "stderr" else self._stdout
-            lines.attempt(f"{tag}: {decode(data)}\n")
+        for number in self._lines.units():
+            for stream, data in self._lines.end(number):
+                lines = self._stderr if stream == "stderr" else self._stdout
+                lines.attempt(f"{self._tags[number]}: {decode(data)}\n")
 
     def _take(self, event: UnitOutput) -> None:
         """Print the lines that are complete now, and keep the rest."""
-        key = (event.number, event.stream)
-        tag, before = self._partial.pop(key, ("", b""))
-        tag = tag or self._tag(event.unit)
-        *lines, rest = (before + event.data).split(b"\n")
-        while len(rest) > _PARTIAL_BYTES:
-            end = _end_of_character(rest, _PARTIAL_BYTES)
-            lines.append(rest[:end])
-            rest = rest[end:]
-        if rest:
-            self._partial[key] = (tag, rest)
+        number = event.number
+        tag = self._tags.get(number)
+        if tag is None:
+            tag = self._tags[number] = self._tag(event.unit)
+        lines = self._lines.add(number, event.stream, event.data)
         self._print(event.stream, "".join(f"{tag}: {decode(line)}\n" for line in lines))
 
     def _flush(self, number: int) -> None:
         """Print what a unit left without a newline."""
-        for stream in ("stdout", "stderr"):
-            tag, data = self._partial.pop((number, stream), ("", b""))
-            if data:
-                self._print(stream, f"{tag}: {decode(data)}\n")
+        for stream, data in self._lines.end(number):
+            self._print(stream, f"{self._tags[number]}: {decode(data)}\n")
+        self._tags.pop(number, None)
 
     def _print(self, stream: str, text: str) -> None:
         """Write text to where the stream goes."""
@@ -102,19 +97,12 @@ class LiveOutput:
 
     def _why(self, unit: Unit, report: Report) -> str:
         """Write why an attempt did not end ok, without the item that is the tag already."""
-        message = reason(report.outcome).removeprefix(f"{unit.label}: ")
+        message = without_who(reason(report.outcome), unit)
         return shorten(visible(message[:_MESSAGE_CHARS]), _MESSAGE_CHARS)
 
     def _tag(self, unit: Unit) -> str:
         """Write whose line it is."""
-        if not unit.label:
+        name = who(unit)
+        if not name:
             return self._name_of(unit.task_id)
-        return shorten(visible(unit.label[: _TAG_COLUMNS * 4]), _TAG_COLUMNS)
-
-
-def _end_of_character(data: bytes, limit: int) -> int:
-    """Return where to cut so that no UTF-8 character is cut, at or up to three bytes before."""
-    for end in range(limit, limit - 4, -1):
-        if data[end] & 0xC0 != 0x80:
-            return end
-    return limit
+        return shorten(visible(name[: _TAG_COLUMNS * 4]), _TAG_COLUMNS)

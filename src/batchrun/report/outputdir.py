@@ -3,11 +3,12 @@ r"""`--output-dir`: complete standard output and standard error of every unit, a
     DIR/20261122-031500-7f3a/index.tsv
     DIR/20261122-031500-7f3a/stage/000001-data_in_a.csv.out
     DIR/20261122-031500-7f3a/stage/000001-data_in_a.csv.err
+    DIR/20261122-031500-7f3a/reload/000001-web01.out
 
 Each run has a directory of its own, so that nothing is mixed or overwritten. Files are named by
-the unit's number in its task and what is harmless of its item; only those that hold something are
-made. `index.tsv` leads from the item, written exactly, to the files: a backslash, a tab and a
-newline in it are `\\`, `\t` and `\n`, a byte that is not UTF-8 is such as `\xe9`.
+the unit's number in its task and what is harmless of its host and item; only those that hold
+something are made. `index.tsv` leads from the item, written exactly, to the files: a backslash, a
+tab and a newline in it are `\\`, `\t` and `\n`, a byte that is not UTF-8 is such as `\xe9`.
 
 Below DIR everything is opened relative to the directory that was made for this run, and nothing
 that somebody else puts there is followed or written to.
@@ -24,12 +25,13 @@ from batchrun.model.event import Event, RunStarted, UnitEnded
 from batchrun.model.outcome import Captured
 from batchrun.report.filenames import clean_name, directory_names
 from batchrun.report.newfile import about
+from batchrun.report.who import who
 from batchrun.report.whole import pieces
 
 __all__ = ["OutputDirSink"]
 
 _INDEX = "index.tsv"
-_COLUMNS = ("Task", "Index", "Outcome", "Stdout", "Stderr", "Item")
+_COLUMNS = ("Task", "Index", "Outcome", "Stdout", "Stderr", "Item", "Host")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNSAFE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -106,7 +108,8 @@ class OutputDirSink:
         if any(written.values()):
             kind = event.report.outcome.kind
             item = _exact(unit.label)
-            columns = (_exact(unit.task_id), str(unit.index), kind, *written.values(), item)
+            about_unit = (_exact(unit.task_id), str(unit.index), kind)
+            columns = (*about_unit, *written.values(), item, _exact(unit.host))
             with about(os.path.join(self._run_path, _INDEX)):
                 self._list(columns)
 
@@ -114,7 +117,7 @@ class OutputDirSink:
         """Write a stream, if there is any of it; return its path within the run's directory."""
         if not captured and not any(captured.parts):
             return ""
-        task, label = self._task_name(event.unit.task_id), clean_name(event.unit.label)
+        task, label = self._task_name(event.unit.task_id), clean_name(who(event.unit))
         name = f"{event.unit.index:06d}{'-' if label else ''}{label}.{suffix}"
         path = os.path.join(task, name)
         with about(os.path.join(self._run_path, path)), self._open_task(task) as directory:

@@ -8,6 +8,7 @@ from typing import IO
 from batchrun.model.event import UnitEnded
 from batchrun.model.outcome import Captured
 from batchrun.report.text import count, decode, visible
+from batchrun.report.who import who
 
 __all__ = ["PrintedOutput", "stream_lines"]
 
@@ -39,7 +40,7 @@ class PrintedOutput:
             self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 (lives as long as the run)
                 _MEMORY_BYTES, "w+", encoding="utf-8", prefix="batchrun-"
             )
-        label = f"  {visible(event.unit.label)}" if event.unit.label else ""
+        label = f"  {visible(who(event.unit))}" if who(event.unit) else ""
         self._file.write(f"OUTPUT  {task}{label}\n")
         for name, captured in (("stdout", output.stdout), ("stderr", output.stderr)):
             if captured:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 from batchrun.model.event import UnitEnded, UnitRetried
 from batchrun.model.outcome import Captured
 from batchrun.report.text import count, visible
+from batchrun.report.who import who
 
 __all__ = ["write_raw"]
 
@@ -45,7 +46,7 @@ def _write(captured: Captured, stream: BinaryIO) -> None:
 def _gap(event: UnitEnded | UnitRetried, stream: str, captured: Captured) -> str:
     if not captured.omitted_bytes:
         return ""
-    item = f" ({visible(event.unit.label)})" if event.unit.label else ""
+    item = f" ({visible(who(event.unit))})" if who(event.unit) else ""
     number = count(captured.omitted_bytes)
     return (
         f"batchrun: unit {event.report.number}{item}: {number} bytes in the middle of its {stream} "

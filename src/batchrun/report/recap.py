@@ -8,6 +8,7 @@ from batchrun.model.outcome import KINDS
 from batchrun.model.unit import Unit
 from batchrun.report.failures import Excerpt, Failure, Failures, Group
 from batchrun.report.text import PLAIN, Palette, count, duration, size, visible
+from batchrun.report.who import hosts_text, who
 
 __all__ = [
     "Summary",
@@ -117,7 +118,7 @@ def change_text(unit: Unit, task: str, note: str, palette: Palette = PLAIN) -> s
         note: What the operation has to say about it.
         palette: Colours.
     """
-    what = unit.label or ("" if note else _target(unit))
+    what = who(unit) or ("" if note else _target(unit))
     about = ": ".join(visible(part) for part in (what, note) if part)
     return f"{palette.yellow('would change')} {task}{'  ' if about else ''}{about}\n"
 
@@ -131,7 +132,7 @@ def unknown_text(unit: Unit, task: str, because: str, palette: Palette = PLAIN) 
         because: Why.
         palette: Colours.
     """
-    about = ": ".join(visible(part) for part in (unit.label, because) if part)
+    about = ": ".join(visible(part) for part in (who(unit), because) if part)
     return f"{palette.yellow('cannot tell')}  {task}  {about}\n"
 
 
@@ -144,7 +145,7 @@ def diff_text(unit: Unit, task: str, diff: str, palette: Palette = PLAIN) -> str
         diff: A unified diff.
         palette: Colours.
     """
-    label = f"  {visible(unit.label)}" if unit.label else ""
+    label = f"  {visible(who(unit))}" if who(unit) else ""
     lines = [f"{palette.yellow('changed')} {task}{label}"] if task else []
     lines += [_diff_line(line, palette) for line in diff.removesuffix("\n").split("\n")]
     return "".join(f"{line}\n" for line in lines)
@@ -255,11 +256,22 @@ def _group_words(group: Group) -> tuple[str, str]:
     first = group.samples[0]
     tries = f", {first.attempts} attempts" if first.attempts > 1 else ""
     if group.number == 1:
-        return first.item, first.message.removeprefix(f"{first.item}: ") + tries
+        return first.item, first.message + tries
+    message = group.message.removeprefix("{host}: ").removeprefix("{}: ") + tries
+    if group.hosts:
+        return _hosts_and_items(group), message
     more = ", ..." if group.items and group.number > len(group.items) else ""
     number = f"({count(group.number)})"
     items = f"{', '.join(group.items)}{more} {number}" if group.items else number
-    return items, group.message.removeprefix("{}: ") + tries
+    return items, message
+
+
+def _hosts_and_items(group: Group) -> str:
+    """Write which hosts a group is about, to be pasted behind `-w`, and how many items there."""
+    hosts = hosts_text(group.hosts, group.on_more_hosts)
+    if not group.items:
+        return hosts
+    return f"{hosts}, {count(group.number)} items"
 
 
 def _source_errors(summary: Summary, palette: Palette) -> Iterator[str]:
@@ -335,8 +347,7 @@ def _title(kind: str, task: str, sample: Failure, palette: Palette) -> tuple[str
     what = palette.red(kind_words(kind).upper())
     item = f"  {sample.item}" if sample.item else ""
     tries = f", attempt {sample.attempts}" if sample.attempts > 1 else ""
-    message = sample.message.removeprefix(f"{sample.item}: ")
-    why = f"  {message}, after {duration(sample.duration_s)}{tries}"
+    why = f"  {sample.message}, after {duration(sample.duration_s)}{tries}"
     return f"{what}  {task}{item}", why
 
 

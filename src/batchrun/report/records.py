@@ -184,6 +184,7 @@ def _unit(number: int, unit: Unit) -> dict[str, Any]:
         "number": number,
         "task": clean(unit.task_id),
         "index": unit.index,
+        "host": clean(unit.host),
         **named("item", unit.label),
         "operation": unit.operation,
     }

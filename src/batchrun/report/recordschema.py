@@ -84,6 +84,7 @@ _UNIT: Mapping[str, Schema] = {
     "number": _said("Its number within the run, in the order of planning.", _COUNTED),
     "task": _said("The id of its task.", _TEXT),
     "index": _said("Its number within its task.", _COUNTED),
+    "host": _said("The host that it is for; empty: none.", _TEXT),
     "item": _said("Empty for a task without `foreach`.", _TEXT),
     "item_base64": _said("Its bytes; only when they are not UTF-8.", _BASE64),
     "operation": _TEXT,
@@ -199,6 +200,11 @@ _EVENTS: Mapping[str, Mapping[str, Schema]] = {
         "data_base64": _said("The same bytes; only when they are not UTF-8.", _BASE64),
     },
     "unit_progress": {"number": _COUNTED, "bytes_done": _NUMBER},
+    "unit_staged": {
+        "number": _COUNTED,
+        "stage": _said("What a unit on a host has come to, in one or two words.", _TEXT),
+        "at": _or_null(_MOMENT),
+    },
     "unit_retried": {
         **_UNIT,
         **_REPORT,

@@ -15,6 +15,7 @@ from batchrun.report.printed import stream_lines
 from batchrun.report.recap import diff_text, failure_text, kind_words
 from batchrun.report.runs import continues_word, local_time
 from batchrun.report.text import PLAIN, Palette, duration, shorten, size, visible
+from batchrun.report.who import who
 
 __all__ = ["Names", "Shown", "failed_text", "header_text", "slowest_text", "unit_text"]
 
@@ -168,7 +169,7 @@ def _chain(shown: Shown) -> Iterator[tuple[str, str]]:
 
 def _which(event: UnitEnded | UnitRetried, names: Names) -> str:
     """Write which unit it is."""
-    label = visible(event.unit.label[: _ITEM_COLUMNS + 1])
+    label = visible(who(event.unit)[: _ITEM_COLUMNS + 1])
     item = f"  {shorten(label, _ITEM_COLUMNS)}" if label else ""
     return f"{names(event.unit.task_id)}{item}"
 

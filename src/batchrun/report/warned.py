@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from batchrun.model.event import UnitEnded
-from batchrun.report.failures import fold_message
+from batchrun.report.failures import fold_sentence
 from batchrun.report.text import count, shorten, visible
+from batchrun.report.who import who
 
 __all__ = ["Warnings"]
 
@@ -29,7 +30,7 @@ class Warnings:
         """Take the warnings of a unit."""
         unit = event.unit
         for sentence in event.report.warnings:
-            key = (unit.task_id, fold_message(sentence[:_COLUMNS], unit.label[:_COLUMNS]))
+            key = (unit.task_id, fold_sentence(sentence[:_COLUMNS], unit))
             number, text = self._warnings.get(key, (0, ""))
             if not number:
                 if len(self._warnings) >= _SHOWN:
@@ -47,7 +48,7 @@ class Warnings:
 
     def _text(self, event: UnitEnded, sentence: str) -> str:
         """Write a unit's warning with where it comes from."""
-        label = visible(event.unit.label[:_COLUMNS])
+        label = visible(who(event.unit)[:_COLUMNS])
         message = shorten(visible(sentence[:_COLUMNS]), _COLUMNS)
         item = f"{label}: " if label and label not in message else ""
         return f"{self._task_name(event.unit.task_id)}: {item}{message}"

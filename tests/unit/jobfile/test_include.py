@@ -278,10 +278,12 @@ def test_what_is_no_path_is_refused(tmp_path: Path, include: str, told: str) -> 
 
 def test_an_inventory_may_be_included_and_later_ones_win(tmp_path: Path) -> None:
     tasks = "include: [one.yml, two.yml]\ntasks: [{run: a}]\n"
-    job = written(tmp_path, one="inventory: a.yml\n", two="inventory: b.yml\n", job=tasks)
+    files = {"one": "inventory: a.yml\n", "two": "inventory: b.yml\n"}
+    job = written(tmp_path, **files, b="hosts: {x: {port: 1}}\n", job=tasks)
+    # There is no a.yml: nobody asks for it.
     assert [task.id for task in read(job).job.tasks] == ["run-1"]
 
-    job = written(tmp_path, two="inventory: [b.yml]\n", job=tasks)
+    job = written(tmp_path, two="inventory: [b.yml]\n", a="hosts: {}\n", job=tasks)
     assert mistakes(job) == [
         (
             "two.yml:1: inventory: write a path, a mapping with `hosts:`, "

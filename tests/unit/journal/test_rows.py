@@ -34,14 +34,15 @@ from batchrun.model.unit import Unit
 
 UNIT = Unit(
     task_id="copy", index=7, label="x", operation="run", params={"command": "do x"},
-    identity=b"0123456789abcdef",
+    identity=b"0123456789abcdef", host="web07",
 )  # fmt: skip
 REPORT = Report(number=7, attempt=1, outcome=Ok(changed=True), started_at=5.0, duration_s=1.0)
 
 
 def database(schema: Schema = RECORD) -> "closing[sqlite3.Connection]":
     connection = sqlite3.connect(":memory:")
-    connection.executescript(schema.steps[0])
+    for step in schema.steps:
+        connection.executescript(step)
     connection.row_factory = sqlite3.Row
     return closing(connection)
 

@@ -78,8 +78,8 @@ def test_the_index_leads_from_the_item_to_the_files(run: Written) -> None:
     failed = Failed(message="exit status 3", exit_status=3)
     run.script.end(run.sink, failed, label, output=both(stderr=b"oh"))
     assert run.index() == [
-        ["Task", "Index", "Outcome", "Stdout", "Stderr", "Item"],
-        ["stage", "2", "failed", "", "stage/000002-a_b.err", r"a\tb\\\n\xe9"],
+        ["Task", "Index", "Outcome", "Stdout", "Stderr", "Item", "Host"],
+        ["stage", "2", "failed", "", "stage/000002-a_b.err", r"a\tb\\\n\xe9", ""],
     ]
 
 

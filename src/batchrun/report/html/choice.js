@@ -4,6 +4,7 @@ const byName = new Intl.Collator("en", { numeric: true }).compare;
 const SORTED_BY = {
   status: (a, b) => a.weight - b.weight,
   task: (a, b) => a.task - b.task,
+  host: (a, b) => byName(a.host, b.host),
   item: (a, b) => byName(a.item, b.item),
   message: (a, b) => byName(a.message, b.message),
   begin: (a, b) => (a.begin ?? Infinity) - (b.begin ?? Infinity) || 0,
@@ -56,7 +57,7 @@ function lowerText(place) {
 }
 
 function holds(unit, word) {
-  unit.words ??= [unit.item, data.tasks[unit.task], unit.message, unit.worker, statusWords(unit),
+  unit.words ??= [unit.host, unit.item, data.tasks[unit.task], unit.message, unit.worker, statusWords(unit),
     ...(unit.more?.warnings ?? [])].join("\n").toLowerCase();
   return unit.words.includes(word) || lowerText(unit.stdout).includes(word) ||
     lowerText(unit.stderr).includes(word);
@@ -74,6 +75,7 @@ class Choice {
   clear() {
     this.words = [];
     this.task = null;
+    this.host = null;
     this.chips = new Set();
     // Units that were asked for elsewhere in the page: words for people, and which they are.
     this.only = null;
@@ -99,6 +101,7 @@ class Choice {
     return units
       .filter((unit) =>
         (this.task === null || unit.task === this.task) &&
+        (this.host === null || unit.host === this.host) &&
         (chosen.length === 0 || chosen.some((fits) => fits(unit))) &&
         (this.only === null || this.only.fits(unit)) &&
         this.words.every((word) => holds(unit, word)))

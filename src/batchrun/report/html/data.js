@@ -4,7 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 
 // The order of Listing._row().
 const COLUMNS = [
-  "number", "task", "item", "kind", "flags", "begin", "took", "tries", "worker", "message",
+  "number", "task", "host", "item", "kind", "flags", "begin", "took", "tries", "worker", "message",
   "stdout", "stderr", "group", "more",
 ];
 const CHANGED = 1;
@@ -25,6 +25,7 @@ const units = data.units.map((row) => {
   unit.weight = unit.changed ? 6 : WEIGHT[unit.kind] + (unit.ignored ? 0.5 : 0);
   return unit;
 });
+const hosts = [...new Set(units.map((unit) => unit.host))].filter(Boolean);
 const unitOf = new Map(units.map((unit) => [unit.number, unit]));
 const kindWords = new Map(data.kinds);
 
@@ -104,15 +105,30 @@ function statusClass(unit) {
   return `status kind-${unit.ignored ? "ignored" : name}`;
 }
 
-function nameOf(unit) {
-  const task = data.tasks[unit.task];
-  return unit.item ? `${task}  ${unit.item}` : task;
+/** Name the lane of the timeline in which a unit is. */
+function laneOf(unit) {
+  return unit.host || unit.worker;
 }
 
-/** Return why a unit ended so, without the item that stands beside it. */
+/** Name a unit among those of its task; empty: it is the only one. */
+function whoOf(unit) {
+  return unit.host && unit.item ? `${unit.host} ${unit.item}` : unit.host || unit.item;
+}
+
+function nameOf(unit) {
+  const task = data.tasks[unit.task];
+  return whoOf(unit) ? `${task}  ${whoOf(unit)}` : task;
+}
+
+/** Return why a unit ended so, without the host and item that stand beside it. */
 function messageOf(unit) {
-  const isNamed = unit.item !== "" && unit.message.startsWith(`${unit.item}: `);
-  return isNamed ? unit.message.slice(unit.item.length + 2) : unit.message;
+  let { message } = unit;
+  for (const name of [unit.host, unit.item]) {
+    if (name !== "" && message.startsWith(`${name}: `)) {
+      message = message.slice(name.length + 2);
+    }
+  }
+  return message;
 }
 
 /** Return an output as one text, for search and comparison. */

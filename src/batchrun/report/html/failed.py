@@ -8,6 +8,7 @@ from batchrun.report.html.markup import Markup, element, join, verbatim
 from batchrun.report.html.outputs import Excerpt
 from batchrun.report.recap import kind_words
 from batchrun.report.text import count
+from batchrun.report.who import hosts_text
 
 __all__ = ["failures"]
 
@@ -60,19 +61,29 @@ def _message(group: Group) -> Markup:
     if group.number == 1:
         return join([group.first_message])
     marked = join(group.message.split("{}"), element("var", "item"))
-    return Markup(marked.replace("{/}", element("var", "item’s name")))
+    marked = Markup(marked.replace("{/}", element("var", "item’s name")))
+    return Markup(marked.replace("{host}", element("var", "host")))
 
 
 def _variant(group: Group, variant: Variant, *, is_open: bool) -> Markup:
     """Write what some of them wrote, and which they are."""
     is_named = group.number == 1 and all(item in group.first_message for item in variant.items)
     items = Markup("") if is_named else _items(variant)
+    items = join([_hosts(variant), items])
     streams = [*_stream("stdout", variant.stdout), *_stream("stderr", variant.stderr)]
     if not streams:
         return items
     same = f"Output of {count(variant.number)}, the same" if variant.number > 1 else "Output"
     folded = element("details", element("summary", same), *streams, open="" if is_open else None)
     return join([items, folded])
+
+
+def _hosts(variant: Variant) -> Markup:
+    """Name the hosts as a node set."""
+    if not variant.hosts:
+        return Markup("")
+    words = hosts_text(variant.hosts, variant.on_more_hosts)
+    return element("p", element("code", words), class_="hosts")
 
 
 def _items(variant: Variant) -> Markup:

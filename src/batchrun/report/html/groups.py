@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from batchrun.model.event import UnitEnded
 from batchrun.model.outcome import KINDS
-from batchrun.report.failures import fold_message, reason
+from batchrun.report.failures import fold_sentence, reason
 from batchrun.report.html.outputs import Ends, Excerpt, Extent, ends, excerpt
 from batchrun.report.text import shorten, visible
+from batchrun.report.who import who
 
 __all__ = ["NO_GROUP", "Group", "Groups", "Variant"]
 
@@ -20,6 +21,8 @@ _VARIANTS = 4
 #: Items named for each of them.
 _ITEMS = 20
 _ITEM_COLUMNS = 200
+#: Hosts named in all groups together.
+_MOST_HOSTS = 20_000
 _MESSAGE_CHARS = 1000
 #: Of each stream, and of all groups together: these stand in the page once more than in the table.
 _EXTENT = Extent(head_bytes=2 * 1024, tail_bytes=6 * 1024, all_chars=1024 * 1024)
@@ -34,6 +37,10 @@ class Variant:
     number: int = 0
     #: The first items, ready to be shown.
     items: list[str] = field(default_factory=list)
+    #: The hosts, each once.
+    hosts: dict[str, None] = field(default_factory=dict)
+    #: Failures on hosts that are not among them.
+    on_more_hosts: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,7 +53,7 @@ class Group:
     kind: str
     #: `ignore_errors` applies.
     ignored: bool
-    #: Why; `{}` stands for the item, `{/}` for its last part.
+    #: Why; `{}` stands for the item, `{/}` for its last part, `{host}` for the host.
     message: str
     #: Why, as the first of them says it.
     first_message: str
@@ -66,6 +73,7 @@ class Groups:
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str, bool, str], Group] = {}
         self._used_chars = 0
+        self._hosts_named = 0
         self.number = 0
 
     def add(self, event: UnitEnded) -> int:
@@ -79,9 +87,21 @@ class Groups:
         if variant is not None:
             variant.number += 1
             if event.unit.label and len(variant.items) < _ITEMS:
-                label = visible(event.unit.label[:_MESSAGE_CHARS])
+                label = visible(who(event.unit)[:_MESSAGE_CHARS])
                 variant.items.append(shorten(label, _ITEM_COLUMNS))
+            if event.unit.host:
+                self._name_host(variant, event.unit.host)
         return group.at
+
+    def _name_host(self, variant: Variant, host: str) -> None:
+        """Add a host to those of a variant."""
+        if host in variant.hosts:
+            return
+        if self._hosts_named >= _MOST_HOSTS:
+            variant.on_more_hosts += 1
+            return
+        self._hosts_named += 1
+        variant.hosts[host] = None
 
     def shown(self) -> list[Group]:
         """Return the biggest groups: those that count first, by kind, then as they came."""
@@ -96,7 +116,7 @@ class Groups:
         """Return the group of a failure; None: there are too many others."""
         kind = event.report.outcome.kind
         message = _cut(reason(event.report.outcome))
-        folded = fold_message(message, event.unit.label[:_MESSAGE_CHARS])
+        folded = fold_sentence(message, event.unit)
         key = (event.unit.task_id, kind, event.ignored, folded)
         group = self._groups.get(key)
         if group is None and len(self._groups) < _KEPT:

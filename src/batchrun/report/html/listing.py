@@ -132,6 +132,7 @@ class Listing:
         return [
             report.number,
             self._task_number(unit.task_id),
+            _short(unit.host, NAME_COLUMNS),
             _short(unit.label, _COLUMNS),
             KINDS.index(outcome.kind),
             (_CHANGED if is_changed else 0) | (_IGNORED if event.ignored else 0),

@@ -20,8 +20,8 @@ if (data.spans.length > 0) {
       return;
     }
     const [begin, end] = [span[BEGIN], span[BEGIN] + span[LENGTH]];
-    // The last lane may be that of all workers without one of their own.
+    // The last lane may be that of all hosts and workers without one of their own.
     table.restrict(`${name || "here"}, ${sinceBegin(begin)}`, (one) =>
-      (one.worker === name || !names.has(one.worker)) && one.begin >= begin && one.begin <= end);
+      (laneOf(one) === name || !names.has(laneOf(one))) && one.begin >= begin && one.begin <= end);
   });
 }

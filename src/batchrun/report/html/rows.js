@@ -1,7 +1,8 @@
 // What is shown of single units, and of those that wrote the same.
 
 const HEADS = [
-  ["status", "Status"], ["task", "Task"], ["item", "Item"], ["message", "Message"],
+  ["status", "Status"], ["task", "Task"], ...(hosts.length > 0 ? [["host", "Host"]] : []),
+  ["item", "Item"], ["message", "Message"],
   ["begin", "Began"], ["took", "Took"], ["tries", "Tries"], ["worker", "Worker"],
 ];
 const NAMED_ITEMS = 12;
@@ -80,7 +81,7 @@ function same(unit, table) {
 /** Make the block of units that ended alike and wrote the same. */
 function foldOf(members) {
   const [first] = members;
-  const names = members.slice(0, NAMED_ITEMS).map((unit) => unit.item || data.tasks[unit.task]);
+  const names = members.slice(0, NAMED_ITEMS).map((unit) => whoOf(unit) || data.tasks[unit.task]);
   const more = members.length - names.length;
   const items = names.join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
   const words = `${count(members.length)} unit${members.length === 1 ? "" : "s"}`;

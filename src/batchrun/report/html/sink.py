@@ -71,8 +71,8 @@ class HtmlSink:
         match event:
             case UnitEnded():
                 self._unit_ended(event)
-            case UnitRetried(report=report):
-                self._report.timeline.add(report, is_bad=True)
+            case UnitRetried(unit=unit, report=report):
+                self._report.timeline.add(report, is_bad=True, host=unit.host)
             case RunEnded():
                 self._write()
             case _:
@@ -82,7 +82,7 @@ class HtmlSink:
         report = self._report
         is_good = event.report.outcome.kind in _GOOD
         group = NO_GROUP if is_good else report.groups.add(event)
-        report.timeline.add(event.report, is_bad=not is_good)
+        report.timeline.add(event.report, is_bad=not is_good, host=event.unit.host)
         started = report.facts.started
         report.listing.add(event, group, started.at if started else 0.0)
 

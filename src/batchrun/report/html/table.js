@@ -21,6 +21,8 @@ class Table {
       placeholder: "item, message, output …", "aria-keyshortcuts": "/" });
     this.task = make("select", { id: "task" }, new Option("all tasks", ""),
       ...data.tasks.map((name, at) => new Option(name, at)));
+    this.host = make("select", { id: "host" }, new Option("all hosts", ""),
+      ...[...hosts].sort(byName).map((name) => new Option(name, name)));
     this.order = make("select", { id: "order" },
       ...HEADS.map(([name, words]) => new Option(words, name)));
     this.fold = make("button", { type: "button", "aria-pressed": "false" }, "Fold equal outputs");
@@ -41,6 +43,7 @@ class Table {
     this.place.append(
       make("div", { class: "tools" }, label(this.search, "Search", "wide"),
         data.tasks.length > 1 ? label(this.task, "Task") : null,
+        hosts.length > 1 ? label(this.host, "Host") : null,
         label(this.order, "Sort by", "narrow"), this.fold),
       this.chips, make("div", { class: "found" }, this.result, this.onlyPlace),
       this.table, this.folds, this.pager,
@@ -79,6 +82,10 @@ class Table {
     });
     this.task.addEventListener("change", () => {
       this.choice.task = this.task.value === "" ? null : Number(this.task.value);
+      this.update();
+    });
+    this.host.addEventListener("change", () => {
+      this.choice.host = this.host.value || null;
       this.update();
     });
     this.order.addEventListener("change", () => this.sortBy(this.order.value));
@@ -131,6 +138,7 @@ class Table {
   clear() {
     this.search.value = "";
     this.task.value = "";
+    this.host.value = "";
     this.chips.querySelectorAll("button").forEach((chip) =>
       chip.setAttribute("aria-pressed", "false"));
     this.choice.clear();
@@ -230,7 +238,8 @@ class Table {
     const cell = (name, ...children) =>
       make("td", { class: `of-${name}`, role: "cell" }, ...children);
     const row = make("tr", { role: "row", class: isOpen ? "open" : null },
-      cell("status", button), cell("task", cut(data.tasks[unit.task])), cell("item", unit.item),
+      cell("status", button), cell("task", cut(data.tasks[unit.task])),
+      hosts.length > 0 ? cell("host", cut(unit.host)) : null, cell("item", unit.item),
       cell("message", cut(messageOf(unit))),
       cell("begin", unit.begin === null ? "" : sinceBegin(unit.begin)),
       cell("took", unit.begin === null ? "" : duration(unit.took)),

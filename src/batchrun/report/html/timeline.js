@@ -1,11 +1,12 @@
-// The timeline: a lane for each worker, a bar for each attempt or for several that are near.
+// The timeline: a lane for each host or worker, a bar for each attempt or for several that are near.
 
 const SVG = "http://www.w3.org/2000/svg";
 // Of a span: lane, begin and length in ms, first unit, attempts, those that did not end well, ms
 // that all of them took.
 const [LANE, BEGIN, LENGTH, UNIT, NUMBER, BAD, BUSY] = [0, 1, 2, 3, 4, 5, 6];
-// Widths of the margins in pixels: names on the left, how busy they were on the right.
-const LEFT = 92;
+// Letters of a name that are shown, and what each takes in pixels.
+const [LEAST_LETTERS, MOST_LETTERS, LETTER] = [13, 26, 6];
+// Width of the margin on the right in pixels, where it says how busy they were.
 const RIGHT = 46;
 const AXIS = 22;
 const MOST_HEIGHT = 22;
@@ -38,13 +39,16 @@ class Timeline {
     const ends = data.spans.map((span) => span[BEGIN] + span[LENGTH]);
     // The clock of a machine may be set while a run goes on; how long it took is known.
     this.wholeMs = Math.max(data.took_ms ?? Math.max(0, ...ends), 1);
+    const longest = Math.max(0, ...data.lanes.map(([name]) => name.length));
+    this.letters = Math.min(Math.max(longest, LEAST_LETTERS), MOST_LETTERS);
+    this.left = 14 + this.letters * LETTER;
     const room = 560 / Math.max(data.lanes.length, 1);
     this.height = Math.max(Math.min(room, MOST_HEIGHT), 8);
     this.drawing = svg("svg", {
       tabindex: "0",
       role: "application",
       "aria-roledescription": "timeline",
-      "aria-label": "Timeline of the workers. Arrow keys go from attempt to attempt, " +
+      "aria-label": "Timeline of hosts and workers. Arrow keys go from attempt to attempt, " +
         "Enter shows it in the table.",
     });
     place.append(this.drawing);
@@ -57,7 +61,7 @@ class Timeline {
 
   x(ms) {
     const inside = Math.min(Math.max(ms, 0), this.wholeMs);
-    return LEFT + (inside / this.wholeMs) * this.width;
+    return this.left + (inside / this.wholeMs) * this.width;
   }
 
   draw() {
@@ -66,7 +70,7 @@ class Timeline {
       return;
     }
     this.whole = whole;
-    this.width = whole - LEFT - RIGHT;
+    this.width = whole - this.left - RIGHT;
     const height = data.lanes.length * this.height + AXIS;
     this.drawing.setAttribute("viewBox", `0 0 ${whole} ${height}`);
     this.drawing.setAttribute("width", whole);
@@ -98,17 +102,17 @@ class Timeline {
     const y = at * this.height;
     const middle = y + this.height / 2 + 4;
     const drawn = [
-      svg("line", { class: "rail", x1: LEFT, x2: LEFT + this.width, y1: y + this.height - 0.5,
+      svg("line", { class: "rail", x1: this.left, x2: this.left + this.width, y1: y + this.height - 0.5,
         y2: y + this.height - 0.5 }),
     ];
     // Names that would cover each other are left out; the readout has them.
     if (at % Math.ceil(13 / this.height) === 0) {
       const busy = `${Math.min(Math.round((100 * busyMs) / this.wholeMs), 100)} %`;
-      const short = name.length > 13 ? `${name.slice(0, 12)}…` : name;
-      const label = svg("text", { class: "lane", x: LEFT - 8, y: middle, "text-anchor": "end" },
+      const short = name.length > this.letters ? `${name.slice(0, this.letters - 1)}…` : name;
+      const label = svg("text", { class: "lane", x: this.left - 8, y: middle, "text-anchor": "end" },
         short || "here");
       label.append(svg("title", {}, `${name || "here"}: ${count(attempts)} attempts`));
-      drawn.push(label, svg("text", { class: "lane", x: LEFT + this.width + 6, y: middle }, busy));
+      drawn.push(label, svg("text", { class: "lane", x: this.left + this.width + 6, y: middle }, busy));
     }
     return drawn;
   }

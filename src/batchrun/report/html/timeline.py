@@ -1,4 +1,4 @@
-"""Who was busy when: a lane for each worker, neighbours merged when there are too many units."""
+"""Who was busy when: a lane for each host or worker, neighbours merged when there are too many."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ __all__ = ["NAME_COLUMNS", "Lane", "Span", "Timeline"]
 #: many for moments.
 MOST_SPANS = 5000
 MOST_OF_LANE = 600
-#: Lanes; further workers share one.
+#: Lanes; further hosts and workers share one.
 MOST_LANES = 128
-#: Of a worker's name.
-NAME_COLUMNS = 30
-_OTHERS = "other workers"
+#: Of the name of a host or worker.
+NAME_COLUMNS = 100
+_OTHERS = "all others"
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Span:
 
 @dataclass(slots=True)
 class Lane:
-    """What one worker did."""
+    """What was done on one host, or by one worker."""
 
     name: str
     spans: list[Span] = field(default_factory=list)
@@ -55,11 +55,17 @@ class Timeline:
         #: Spans that together are not longer than this become one, in seconds.
         self._grain_s = 0.0
 
-    def add(self, report: Report, *, is_bad: bool) -> None:
-        """Take one attempt; those that never began are nowhere."""
+    def add(self, report: Report, *, is_bad: bool, host: str = "") -> None:
+        """Take one attempt; those that never began are nowhere.
+
+        Args:
+            report: How it ended.
+            is_bad: Not well.
+            host: The host that its unit is for; empty: it is in the lane of its worker.
+        """
         if not report.started_at:
             return
-        lane = self._lane(report.worker)
+        lane = self._lane(host or report.worker)
         lane.attempts += 1
         lane.busy_s += report.duration_s
         begin = report.started_at
@@ -90,13 +96,13 @@ class Timeline:
             for span in lane.spans
         ]
 
-    def _lane(self, worker: str) -> Lane:
-        lane = self._lanes.get(worker)
+    def _lane(self, who: str) -> Lane:
+        lane = self._lanes.get(who)
         if lane is None:
             if len(self._lanes) >= MOST_LANES:
-                worker = _OTHERS
-            name = shorten(visible(worker), NAME_COLUMNS)
-            lane = self._lanes.setdefault(worker, Lane(name))
+                who = _OTHERS
+            name = shorten(visible(who), NAME_COLUMNS)
+            lane = self._lanes.setdefault(who, Lane(name))
         return lane
 
     def _coarsen(self) -> None:

@@ -260,7 +260,7 @@ def test_hostile_text_is_there_as_text(hostile: ReportPage) -> None:
     assert hostile.text.count(HOSTILE) >= 9
     assert f"{HOSTILE}\\x1b[31m\\u2028\\x00" in hostile.text
     (row,) = hostile.data["units"]
-    assert row[2] == HOSTILE
+    assert row[3] == HOSTILE
     assert hostile.data["texts"] == [[HOSTILE, 7, HOSTILE]]
     assert row[-1]["traceback"] == HOSTILE
 
@@ -338,7 +338,7 @@ def test_a_row_has_what_its_columns_promise(played: Played) -> None:
     script.finish(sink)
 
     (row,) = played.page().data["units"]
-    assert row == [1, 0, "a", 0, 1, 0, 12000.0, 2, "", "same content", -1, 0, -1]
+    assert row == [1, 0, "", "a", 0, 1, 0, 12000.0, 2, "", "same content", -1, 0, -1]
 
 
 def test_a_page_has_a_limit_also_when_every_failure_has_long_output_of_its_own(
@@ -354,7 +354,7 @@ def test_a_page_has_a_limit_also_when_every_failure_has_long_output_of_its_own(
     page = played.page()
     assert len(page.source) < 8 * 1024 * 1024
     # What has no room any more is said in its row.
-    assert page.data["units"][-1][11] == -2
+    assert page.data["units"][-1][12] == -2
     assert "3 000 failed" in page.words
     assert "and 2 950 more with other messages" in page.words
 

@@ -68,7 +68,7 @@ def test_more_workers_than_lanes_share_the_last_one() -> None:
 
     lanes = timeline.lanes()
     assert len(lanes) == MOST_LANES + 1
-    assert (lanes[-1].name, lanes[-1].attempts) == ("other workers", 300 - MOST_LANES)
+    assert (lanes[-1].name, lanes[-1].attempts) == ("all others", 300 - MOST_LANES)
 
 
 @given(
