@@ -18,6 +18,7 @@ from batchrun.model.tree import Chunk
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.tree.bigfiles import is_part
 from batchrun.ops.tree.copying import FileCopier, Rules
+from batchrun.ops.tree.copyvisitor import CopyConfig, CopyVisitor
 from batchrun.ops.tree.crawl import Listed, Node, Rest, crawl
 from batchrun.ops.tree.doors import Doors
 from batchrun.ops.tree.folders import Place
@@ -27,7 +28,7 @@ from batchrun.ops.tree.listing import entries
 from batchrun.ops.tree.parcels import DIRS, FILES, LIST, Answer, Payload, Root, joined
 from batchrun.ops.tree.removing import RemoveVisitor, Removing
 from batchrun.ops.tree.sides import OneSide
-from batchrun.ops.tree.treecopy import CopyConfig, CopyVisitor, end_traces
+from batchrun.ops.tree.treecopy import end_traces
 
 __all__ = ["CHUNK", "FOREST", "Mirror", "MirrorForest", "mirror_chunk"]
 
