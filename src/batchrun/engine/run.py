@@ -181,6 +181,7 @@ class Run:
                 dry_run=self._options.dry_run,
                 printed=tuple(task.id for task in tasks if task.print_always),
                 goes_on_with=self._options.goes_on_with,
+                recorded=bool(self._options.durable),
             )
         )
         for sentence in self._options.notes:
