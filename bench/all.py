@@ -10,7 +10,10 @@ import journal
 import million
 import report
 import startup
+import tree
 from common import machine, print_rows
+
+import fleet
 
 
 def main() -> None:
@@ -23,6 +26,8 @@ def main() -> None:
         commands.rows,
         each.rows,
         files.rows,
+        tree.rows,
+        fleet.rows,
         compress.rows,
         million.rows,
         journal.rows,

@@ -174,7 +174,7 @@ tasks:
     assert "0 ok, 2 030 failed of 2 030 planned" in lines[0]
     assert any(re.match(r"FAILED       copy  (\d+, ){3}\.\.\. \(2 000\): ", line) for line in lines)
     assert lines[-2].strip() == "and 11 more with other messages"
-    assert len(lines) == 22
+    assert len(lines) == 23
 
 
 def test_errors_that_are_ignored_are_shown_apart_and_fail_nothing(program: Program) -> None:

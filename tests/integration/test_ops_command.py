@@ -44,7 +44,9 @@ def test_one_is_described_with_every_parameter_and_its_example(
         prose, _, example = ended.out.partition("\nexample\n")
         assert max(map(len, prose.splitlines())) <= columns
         shown = [line.removeprefix("  ") for line in example.splitlines()]
-        assert shown == operation.example.strip().splitlines()
+        expected = operation.example.strip().splitlines()
+        # What follows is how it is on hosts, where it is there as well.
+        assert shown[: len(expected)] == expected
         assert "required, the main parameter" in said
 
 

@@ -283,6 +283,11 @@ def _locks(
     return stack.enter_context(closing(MachineLocks(directory / "machine", presence)))
 
 
+#: About 50 ms of copying: short enough that nobody waits long behind it, and long enough that
+#: handing it out does not count.
+SLICE_COST = 512
+
+
 def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack) -> RunSettings:
     """Put together what is the same for all units; what is made on disk goes with the stack."""
     return RunSettings(
@@ -294,6 +299,7 @@ def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStac
         live_output=config.live_output,
         debug=config.debug,
         diff=config.diff,
+        slice_cost=0 if config.diff else SLICE_COST,
         spool_dir=_spool_dir(config, stack) if config.whole_output else "",
     )
 

@@ -39,6 +39,7 @@ from batchrun.engine.scheduler import (
 from batchrun.engine.secretive import Secretive, masked, masked_event
 from batchrun.engine.sequence import STRIDE, Sequencer, UnitNews
 from batchrun.engine.steps import StepRules
+from batchrun.engine.treework import TreeWork
 from batchrun.engine.waves import unhurried
 from batchrun.errors import SourceError
 from batchrun.model.event import (
@@ -54,7 +55,16 @@ from batchrun.model.event import (
 )
 from batchrun.model.job import Job
 from batchrun.model.outcome import Report
-from batchrun.model.ports import Returned, Runner, Silent, Started, UnitSource, UnitStream, Waker
+from batchrun.model.ports import (
+    Returned,
+    Runner,
+    RunnerEvent,
+    Silent,
+    Started,
+    UnitSource,
+    UnitStream,
+    Waker,
+)
 from batchrun.model.unit import Order, Unit
 
 __all__ = ["Message", "Run", "RunOptions", "RunResult", "RunSoFar", "SourceReady"]
@@ -106,7 +116,10 @@ class Run:
     ) -> None:
         self._job = job
         self._source = source
-        self._runner = runner
+        # Everything below knows the runner with trees spread over its workers.
+        runner = self._runner = self._trees = TreeWork(
+            runner, queue, self._is_spread, options.clock
+        )
         self._queue = queue
         self._outputs = Outputs(options.sinks, options.tickers)
         self._options = options
@@ -334,6 +347,11 @@ class Run:
 
     def _take(self, message: Message) -> None:
         """Take one message from the Queue."""
+        if not isinstance(message, RunnerEvent) or not self._trees.absorbs(message):
+            self._take_own(message)
+
+    def _take_own(self, message: Message) -> None:
+        """Take a message that is not about a piece of a unit."""
         match message:
             case Report():
                 self._reported(message)
@@ -365,6 +383,11 @@ class Run:
             self._scheduler.returned(message.number, self._now())
         else:
             self._sequencer.returned(message)
+
+    def _is_spread(self, number: int) -> None:
+        """Take note that several workers are on an order; what has steps keeps a worker anyway."""
+        if number < STRIDE:
+            self._scheduler.spread(number)
 
     def _ended(self, report: Report) -> None:
         unit = self._scheduler.unit(report.number)

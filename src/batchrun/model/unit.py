@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from batchrun.model.around import Around
 from batchrun.model.host import Host
 from batchrun.model.outcome import Outcome
+from batchrun.model.tree import Chunk
 
 if TYPE_CHECKING:
     from batchrun.model.steps import UnitProgram
@@ -85,6 +86,8 @@ class Order:
     #: Values of all secrets read so far, by name: filled in for the process that runs it, and
     #: written nowhere.
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: A piece of the unit, when its operation was spread over several workers.
+    chunk: Chunk | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,8 @@ class RunSettings:
     diff: bool = False
     #: Where output that is longer than head and tail is kept whole; empty: it is cut.
     spool_dir: str = ""
+    #: How much of a tree one worker does at a time, in files of usual size; 0: all of it.
+    slice_cost: int = 0
     #: Variables that commands do not inherit from batchrun: they hold secrets.
     withheld_env: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ What is *not* guaranteed: where the system has no /proc, only the group is found
 opens no second channel, only the first signal is sent, and whether it helped is not known.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -20,7 +21,7 @@ __all__ = ["Killer", "end_remote"]
 _MORE_S = 8.0
 _LOOK_S = 0.1
 _GONE = b"gone"
-#: $1: the process; $2: the mark; $3: tenths of a second between TERM and KILL.
+#: $1: the process; $2: the mark; $3: seconds between TERM and KILL.
 _TEXT = r"""
 c=$2
 stat() {
@@ -47,22 +48,21 @@ send() {
   kill -s "$1" -- "-$group" 2>/dev/null
   for p in $(members "$group"); do kill -s "$1" "$p" 2>/dev/null; done
 }
+# By the clock: on a busy host each look takes its time.
+wait_for() {
+  end=$(($(date +%s) + $1))
+  while [ -n "$(members "$group")" ] && [ "$(date +%s)" -lt "$end" ]; do
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+}
 group=$1
 stat "$1" && group=$g
 [ "$group" -gt 1 ] || exit 1
 send TERM
-n=$3
-while [ -n "$(members "$group")" ] && [ "$n" -gt 0 ]; do
-  sleep 0.1 2>/dev/null || { sleep 1; n=$((n - 9)); }
-  n=$((n - 1))
-done
+wait_for "$3"
 if [ -n "$(members "$group")" ]; then
   send KILL
-  n=20
-  while [ -n "$(members "$group")" ] && [ "$n" -gt 0 ]; do
-    sleep 0.1 2>/dev/null || sleep 1
-    n=$((n - 1))
-  done
+  wait_for 2
 fi
 left=$(members "$group")
 [ -z "$left" ] && echo gone || echo left $left
@@ -95,7 +95,7 @@ def end_remote(channel: HostChannel, pid: int | None, mark: str, run: Killer) ->
         return False
     began = time.monotonic()
     channel.signal("TERM")
-    argv = ("/bin/sh", "-c", _TEXT, "sh", str(pid), mark, str(int(run.grace_s * 10)))
+    argv = ("/bin/sh", "-c", _TEXT, "sh", str(pid), mark, str(math.ceil(run.grace_s)))
     if run(argv, run.grace_s + _MORE_S).startswith(_GONE):
         return True
     return _wait(channel, max(0.0, began + run.grace_s - time.monotonic()))

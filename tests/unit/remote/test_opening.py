@@ -1,7 +1,7 @@
 """How a command on a host is begun, heard in pieces of any size."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchrun.ops.dialogue import Words
@@ -21,6 +21,7 @@ def heard(opening: Opening, stream: str, data: bytes, cuts: list[int]) -> bytes:
     return seen
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 60), max_size=8))
 def test_noise_is_dropped_and_the_process_is_known(cuts: list[int]) -> None:
     opening = Opening(MARKS)
@@ -29,6 +30,7 @@ def test_noise_is_dropped_and_the_process_is_known(cuts: list[int]) -> None:
     assert opening.pid == 1234
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 60), max_size=8))
 def test_what_is_said_before_the_command_is_seen_without_our_words(cuts: list[int]) -> None:
     opening = Opening(MARKS)

@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchrun.errors import OperationError
@@ -70,6 +70,7 @@ def test_a_file_that_became_shorter_ends_the_stream_by_an_error(tmp_path: Path) 
         TarSource(iter([member]), lambda _: None).read(1000)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
     st.lists(st.tuples(st.integers(1, 300), st.binary(max_size=1500)), max_size=4),
