@@ -138,7 +138,8 @@ def test_hosts_that_did_not_end_well_are_named_in_node_sets_by_why(fleet: Fleet)
     command = f"{WHO} | grep -q '0.[23]$' && exit 3; exit 0"
     ended = fleet.exec("-w", "127.0.0.[1-3]", "-w", "no-such-host.invalid", command)
     assert ended.code == 2
-    failed, unreachable = ended.err.splitlines()[1:]
+    failed, unreachable, again = ended.err.splitlines()[1:]
+    assert again.startswith("again: batchrun rerun ")
     assert failed.startswith("FAILED ")
     assert failed.endswith("127.0.0.[2-3] (2): exit status 3")
     assert unreachable.startswith("UNREACHABLE ")

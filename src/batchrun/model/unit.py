@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batchrun.model.around import Around
 from batchrun.model.host import Host
-from batchrun.model.outcome import Failed, Skipped
+from batchrun.model.outcome import Outcome
 from batchrun.model.tree import Chunk
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ class Unit:
     locks: tuple[str, ...] = ()
     #: Names of semaphores of which it holds one slot while it runs, sorted, each once.
     limits: tuple[str, ...] = ()
-    #: How it ends without being run: a `when` that is false, a template that failed.
-    verdict: Skipped | Failed | None = None
+    #: How it ends without being run: a `when` that is false, a template that failed, a host that
+    #: could not be asked for its items.
+    verdict: Outcome | None = None
     #: Which item: equal for equal items, also in other tasks (`needs` per item, `mine`).
     #: Empty for a task without `foreach`.
     key: str = ""

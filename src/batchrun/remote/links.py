@@ -100,6 +100,8 @@ class Parts:
     #: None: there is none, and nobody is asked.
     password: Password | None = None
     limits: Limits = field(default_factory=Limits)
+    #: Instead of `limits.connect_s`, whatever hosts and the configuration say; None: as they say.
+    connect_s: float | None = None
     keyring: Keyring = field(default_factory=Keyring)
     resolver: Resolver = field(default_factory=Resolver)
     ramp: Ramp = field(default_factory=Ramp)
@@ -187,7 +189,8 @@ class LinkMaker:
         return DirectWay(addresses=addresses, bind=settings.bind_address)
 
     def _patience(self, settings: SshSettings, asking: Asking) -> Patience:
-        limit_s = asking.connect_s or settings.connect_timeout_s or self._parts.limits.connect_s
+        said = (self._parts.connect_s, asking.connect_s, settings.connect_timeout_s)
+        limit_s = next(filter(None, said), self._parts.limits.connect_s)
         return Patience.of(limit_s, asking.check)
 
     def _link(self, way: Way, patience: Patience) -> Link:
