@@ -5,8 +5,16 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No test is about time, and machines are busy. Without the explanation of failures nothing traces
+# every line of every example, which takes most of the time on Python 3.11.
+settings.register_profile(
+    "project", deadline=None, phases=[one for one in Phase if one is not Phase.explain]
+)
+settings.load_profile("project")
 
 
 def pytest_configure() -> None:
