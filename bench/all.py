@@ -5,13 +5,15 @@ import compress
 import dispatch
 import each
 import files
-import fleet
 import history
 import journal
 import million
 import report
 import startup
+import tree
 from common import machine, print_rows
+
+import fleet
 
 
 def main() -> None:
@@ -24,6 +26,7 @@ def main() -> None:
         commands.rows,
         each.rows,
         files.rows,
+        tree.rows,
         fleet.rows,
         compress.rows,
         million.rows,

@@ -151,6 +151,7 @@ def record_run(
         procs=2,
         tasks=tuple((task, f"{task} it") for task in tasks),
         goes_on_with=known.previous,
+        recorded=True,
     )
     recording.play(started, *(TaskOpened(task_id=task) for task in tasks))
     return recording

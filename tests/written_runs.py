@@ -56,6 +56,7 @@ class WrittenRun:
                 procs=2,
                 tasks=tuple((one, f"task {one}") for one in tasks),
                 goes_on_with=self.record.previous,
+                recorded=True,
             )
         )
         for one in tasks:

@@ -210,6 +210,63 @@ def _only_what_matches(root: Path) -> Params:
     return {"path": (tree(root),), "include": ("*.txt",)}
 
 
+# prune, sync, compare
+
+
+@world("prune")
+def _by_age(root: Path) -> Params:
+    path = tree(root)
+    os.utime(f"{path}/a.txt", (1, 1))
+    return {"path": (path,), "older_than": 86400.0, "recursive": True}
+
+
+@world("prune")
+def _all_but_the_newest(root: Path) -> Params:
+    path = tree(root)
+    os.utime(put(root / "tree/b.txt"), (1, 1))
+    return {"path": (path,), "keep": 1}
+
+
+@world("sync")
+def _a_new_mirror(root: Path) -> Params:
+    return {"src": tree(root), "dest": f"{root}/mirror", "delete": True}
+
+
+@world("sync")
+def _with_something_to_delete(root: Path) -> Params:
+    params = _a_new_mirror(root)
+    do("sync", **params)
+    put(root / "mirror/own/deep", "own")
+    put(root / "tree/a.txt", "one\n")
+    return params
+
+
+@world("sync")
+def _with_something_in_the_way(root: Path) -> Params:
+    params = _with_something_to_delete(root)
+    put(root / "tree/own", "a file")
+    return params
+
+
+@world("sync")
+def _too_much_to_delete(root: Path) -> Params:
+    return _with_something_to_delete(root) | {"max_delete": 1}
+
+
+@world("compare")
+def _the_same(root: Path) -> Params:
+    params = {"src": tree(root), "dest": f"{root}/mirror"}
+    do("sync", **params)
+    return params
+
+
+@world("compare")
+def _different(root: Path) -> Params:
+    params = _the_same(root)
+    put(root / "mirror/sub/own", "own")
+    return params | {"report": f"{root}/out/list"}
+
+
 # write, template, replace, perms
 
 

@@ -293,6 +293,7 @@ def as_recorded(event: Event) -> Event:
                 index=value.index,
                 label=read_text(raw_text(value.label)),
                 operation=value.operation,
+                host=read_text(raw_text(value.host)),
                 params={"command": text},
             )
         elif isinstance(value, Report):

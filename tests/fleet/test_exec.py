@@ -89,6 +89,23 @@ def test_hosts_are_read_from_standard_input_and_some_left_out(fleet: Fleet) -> N
     assert lines_of(ended.out) == ["127.0.0.1: 127.0.0.1", "127.0.0.3: 127.0.0.3"]
 
 
+def test_the_hosts_of_a_job_file_are_read_from_standard_input_too(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yml").write_text("tasks:\n  - {id: t, hosts: '127.0.0.[1-3]', run: exit 3}\n")
+    for words in (("-w", "-"), ("--hostfile", "-")):
+        ended = fleet.run("job.yml", *words, "--output", "json", stdin=b"127.0.0.2\n127.0.0.3\n")
+        assert ended.counts["failed"] == 2, ended.err
+        again = fleet.run("rerun", "--output", "json")
+        assert again.counts["failed"] == 2, again.err
+
+
+def test_an_empty_variable_does_not_mean_all_hosts(fleet: Fleet) -> None:
+    ended = fleet.run("hosts", "--folded", "")
+    assert (ended.code, ended.out) == (64, "")
+    assert "the node set is empty" in ended.err
+
+
 # ---- folded -----------------------------------------------------------------------------------
 
 
@@ -121,7 +138,8 @@ def test_hosts_that_did_not_end_well_are_named_in_node_sets_by_why(fleet: Fleet)
     command = f"{WHO} | grep -q '0.[23]$' && exit 3; exit 0"
     ended = fleet.exec("-w", "127.0.0.[1-3]", "-w", "no-such-host.invalid", command)
     assert ended.code == 2
-    failed, unreachable = ended.err.splitlines()[1:]
+    failed, unreachable, again = ended.err.splitlines()[1:]
+    assert again.startswith("again: batchrun rerun ")
     assert failed.startswith("FAILED ")
     assert failed.endswith("127.0.0.[2-3] (2): exit status 3")
     assert unreachable.startswith("UNREACHABLE ")
@@ -292,6 +310,12 @@ def test_what_of_the_configuration_is_not_honoured_is_said_once(fleet: Fleet) ->
     assert len(said) == 1
     listed = fleet.run("hosts", "--json", "-o", "ForwardAgent=yes", "127.0.0.[1-3]")
     assert len(json.loads(listed.stdout)["ignored"]) == 1
+
+
+def test_the_number_of_attempts_stands_behind_why_a_host_is_unreachable(fleet: Fleet) -> None:
+    ended = fleet.exec("-w", "none.invalid", "--retries", "1", "true")
+    assert ended.code == 4, ended.err
+    assert "check it, or say its `address`, 2 attempts\n" in ended.err
 
 
 def test_unknown_keys_are_refused_unless_they_are_to_be_taken(tmp_path: Path) -> None:

@@ -208,8 +208,8 @@ def test_no_password_and_a_wrong_one_are_told_apart() -> None:
             without = refusal(fleet, HOST)
         with fleet_of(*options, password=Password(lambda: "wrong")) as fleet:
             wrong = refusal(fleet, HOST)
-    assert str(without).endswith("the server takes password; there is no password.")
-    assert str(wrong).endswith("the server takes password; the password is wrong.")
+    assert str(without).endswith("the server takes password; there is no password")
+    assert str(wrong).endswith("the server takes password; the password is wrong")
     assert not without.retryable
     assert not wrong.retryable
 

@@ -240,7 +240,7 @@ def test_a_bastion_that_cannot_be_reached_is_named_for_all_behind_it(sshd: Sshd)
 def test_what_a_bastion_says_of_a_host_behind_it_is_passed_on(sshd: Sshd) -> None:
     with fleet_of(file=sshd.ssh_config) as fleet:
         error = refusal(fleet, host_at(loopback(1), port=1, jump=loopback(2)))
-    assert str(error) == f"connect: by way of {loopback(2)}: Connection refused."
+    assert str(error) == f"connect: by way of {loopback(2)}: Connection refused"
     assert error.retryable
 
 

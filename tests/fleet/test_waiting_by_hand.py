@@ -119,6 +119,14 @@ def test_a_reboot_waits_for_a_new_boot_id(host: LocalHost) -> None:
     assert host.stages == ["rebooting", "waiting for the reboot"]
 
 
+def test_the_command_that_reboots_knows_its_unit(host: LocalHost) -> None:
+    (host.home / "id").write_text("old")
+    text = "echo $BATCHRUN_HOST $BATCHRUN_TASK $BATCHRUN_RUN >told; echo new >id"
+    assert changed(host.do("reboot", command=text, boot_id="id", every=0.05))
+    told = (host.home / "told").read_text().split()
+    assert told == [host.host.name, host.task_id, host.settings.run_id]
+
+
 def test_a_connection_that_breaks_is_what_a_reboot_does(host: LocalHost) -> None:
     (host.home / "id").write_text("old")
     with when((host.home / "down").exists, partial(host.session.cut, 1)):

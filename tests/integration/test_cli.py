@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(120)
 
 RECAP = re.compile(
     r"(?P<job>\S+): (?P<numbers>\d[\d ]* ok.*) of \d[\d ]* planned in [\d.]+ m?s"
-    r"(?P<dry> \(dry run\))?   run \d{8}-\d{6}-[0-9a-f]{4}"
+    r"(?P<dry> \(dry run\))?   run (?P<run>\d{8}-\d{6}-[0-9a-f]{4})"
 )
 #: A warning, a failure with output on both streams, and units that end well.
 MIXED = """
@@ -64,12 +64,13 @@ def program(tmp_path: Path) -> Iterator[Program]:
 def test_the_recap_has_the_shape_of_the_contract_and_comes_last(program: Program) -> None:
     ended = program.run(program.job(MIXED), "--procs", "1")
     assert ended.code == 2
-    *details, head, failed, not_expanded = ended.out.splitlines()
+    *details, head, failed, not_expanded, again = ended.out.splitlines()
     match = RECAP.fullmatch(head)
     assert match, head
     assert (match["job"], match["numbers"]) == ("nightly", "3 ok (3 changed), 2 failed")
     assert failed == "FAILED       the bad one  x, y (2): exit status 7"
     assert not_expanded == "not expanded: later (needs bad, which did not end well)"
+    assert again == f"again: batchrun rerun {match['run']}"
     assert details[:2] == ["FAILED  the bad one  x", details[1]]
     assert re.fullmatch(r"  exit status 7, after \d+(\.\d)? m?s", details[1])
     assert details[2:14] == [
@@ -172,8 +173,8 @@ tasks:
     lines = ended.out.splitlines()
     assert "0 ok, 2 030 failed of 2 030 planned" in lines[0]
     assert any(re.match(r"FAILED       copy  (\d+, ){3}\.\.\. \(2 000\): ", line) for line in lines)
-    assert lines[-1].strip() == "and 11 more with other messages"
-    assert len(lines) == 22
+    assert lines[-2].strip() == "and 11 more with other messages"
+    assert len(lines) == 23
 
 
 def test_errors_that_are_ignored_are_shown_apart_and_fail_nothing(program: Program) -> None:

@@ -67,7 +67,7 @@ def test_the_schema_takes_good_jobs_and_refuses_bad_ones(program: Program) -> No
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("batchrun e", ["each"]),
+        ("batchrun e", ["each", "exec"]),
         ("batchrun each --keep", ["--keep-order"]),
         ("batchrun do del", ["delete"]),
         ("batchrun ops decom", ["decompress"]),

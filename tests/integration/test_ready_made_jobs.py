@@ -87,6 +87,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "disk-report": {},
     "dump-databases": {"databases": "a", "dump": "b", "to": "/c"},
     "make-homes": {"list": "/a", "homes": "/b", "skeleton": "/c"},
+    "mirror-tree": {"source": "/a", "mirror": "/b"},
     "nightly-archive": {"source": "/a", "backup": "/b"},
     "process-inbox": {"inbox": "/a", "work": "b"},
     "push-configuration": {"targets": "a", "template": "b"},
@@ -94,6 +95,7 @@ GIVEN: dict[str, dict[str, object]] = {
         "template": "/a", "into": "/b", "instances": "c", "reload": "d", "health": "e",
     },
     "repair-permissions": {"list": "/a"},
+    "retain-backups": {"backups": "/a"},
     "rollout-instances": {
         "root": "/a", "release": "b", "instances": "c", "restart": "d", "healthy": "e",
     },
@@ -241,6 +243,52 @@ def test_a_backup_is_verified_and_what_is_wrong_with_it_is_reported(
     stale = program.run(str(file), "-e", f"backup={backup}")
     assert stale.code == 2
     assert "FAILED       the newest backup" in stale.out
+
+
+def test_a_mirror_is_guarded_and_keeps_what_it_replaces(root: Path, program: Program) -> None:
+    source, mirror = program.dir / "source", program.dir / "backup/mirror"
+    for number in range(30):
+        put(source / f"d{number % 3}/{number}", f"{number}", days=5)
+    chore = Chore(program, root / "jobs/mirror-tree.yml", source=source, mirror=mirror)
+    chore.rehearse()
+    assert chore.run().code == 0
+    assert files_below(mirror) == files_below(source)
+
+    put(source / "d0/0", "new")
+    (source / "d1/1").unlink()
+    old = put(program.dir / "backup/mirror.replaced/2001-01-01/f", days=40).parent
+    age(old, 40)
+    # A dry run compares what is there: both differ until the mirror is made.
+    chore.rehearse(code=2)
+    assert chore.run().code == 0
+    assert not old.exists()
+    (kept,) = (program.dir / "backup/mirror.replaced").iterdir()
+    assert files_below(kept) == ["d0/0", "d1/1"]
+    assert (kept / "d0/0").read_text() == "0"
+
+    for number in range(2, 20):
+        (source / f"d{number % 3}/{number}").unlink()
+    before = snapshot(mirror)
+    refused = chore.run()
+    assert refused.code == 2
+    assert "max_delete (10%)" in refused.out
+    assert snapshot(mirror) == before
+
+
+def test_backups_are_thinned_out_each_kind_by_itself(root: Path, program: Program) -> None:
+    backups = program.dir / "backups"
+    for number in range(100):
+        put(backups / f"db-{number:03}.gz", days=number)
+        put(backups / f"web-{number:03}.gz", days=number)
+    put(backups / "README", days=1000)
+    chore = Chore(program, root / "jobs/retain-backups.yml", backups=backups, daily=3, weekly=1,
+                  monthly=1)  # fmt: skip
+    chore.rehearse()
+    assert chore.run().code == 0
+    assert files_below(backups) == [
+        "README", *(f"{name}-{number:03}.gz" for name in ("db", "web") for number in range(3))
+    ]  # fmt: skip
+    assert chore.run().code == 0
 
 
 def test_permissions_are_repaired_as_the_list_says(root: Path, program: Program) -> None:

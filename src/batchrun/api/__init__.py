@@ -139,13 +139,11 @@ def run(
         LockHeldError: another run goes on with the same one.
         BatchrunError: the lock of this run cannot be made to last as long as the run.
     """
-    config = config or RunConfig()
+    config, started_at = config or RunConfig(), time.time()
     loaded = job if isinstance(job, LoadedJob) else load(job)
-    started_at = time.time()
     run_id = config.run_id or _free_run_id(started_at)
     fleet = Fleet(_described(loaded.job, config), config, loaded.host_key)
-    described = fleet.job
-    procs = _procs(procs, described.procs)
+    procs = _procs(procs, fleet.job.procs)
     summary = Summary()
     queue: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as stack:
@@ -163,7 +161,7 @@ def run(
         options = RunOptions(
             run_id=run_id,
             procs=procs,
-            sinks=_sinks(described, summary, journal, (*behind, *sinks)),
+            sinks=_sinks(fleet.job, summary, journal, (*behind, *sinks)),
             durable=(journal,) if journal else (),
             keep_results=journal is not None,
             goes_on_with="" if config.goes_on is None else config.goes_on.previous,
@@ -173,16 +171,18 @@ def run(
             tickers=(*(one for one in behind if isinstance(one, Behind)), *config.tickers),
             final_scope=_final_scope(summary),
             forget=runner.forget,
-            notes=(
-                *loaded.warnings,
-                *fleet.notes,
-                *(config.goes_on.notes if config.goes_on else ()),
-            ),
+            notes=_first_words(loaded, fleet, config),
             secrets=loaded.secrets,
             ask=config.ask,
             machine_locks=machine_locks,
         )
-        return Run(described, loaded, runner, queue, options).execute()
+        return Run(fleet.job, loaded, runner, queue, options).execute()
+
+
+def _first_words(loaded: LoadedJob, fleet: Fleet, config: RunConfig) -> tuple[str, ...]:
+    """Put together the sentences that people should read before anything runs."""
+    earlier = () if config.goes_on is None else config.goes_on.notes
+    return (*loaded.warnings, *fleet.notes, *earlier)
 
 
 def _last_words(config: RunConfig, fleet: Fleet) -> Callable[[], Sequence[str]]:
@@ -283,6 +283,11 @@ def _locks(
     return stack.enter_context(closing(MachineLocks(directory / "machine", presence)))
 
 
+#: About 50 ms of copying: short enough that nobody waits long behind it, and long enough that
+#: handing it out does not count.
+SLICE_COST = 512
+
+
 def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStack) -> RunSettings:
     """Put together what is the same for all units; what is made on disk goes with the stack."""
     return RunSettings(
@@ -294,6 +299,7 @@ def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStac
         live_output=config.live_output,
         debug=config.debug,
         diff=config.diff,
+        slice_cost=0 if config.diff else SLICE_COST,
         spool_dir=_spool_dir(config, stack) if config.whole_output else "",
     )
 

@@ -74,5 +74,5 @@ class Fleet:
         access = replace(access, host_key=access.host_key or self._host_key)
         config = find(_CONFIG)(access)
         self._ignored = config.ignored_options
-        made: Connector = find(_CONNECTOR)(config, self._config.password)
+        made: Connector = find(_CONNECTOR)(config, self._config.password, access.connect_timeout_s)
         return made

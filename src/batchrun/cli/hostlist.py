@@ -30,6 +30,9 @@ def list_hosts(flags: HostsFlags) -> int:
     if flags.folded and flags.as_json:
         message = "--folded and --json contradict each other; give one of them"
         raise UsageError(message)
+    if flags.nodes is not None and not flags.nodes.strip():
+        message = "the node set is empty; name at least one host, or write no NODES for all"
+        raise UsageError(message)
     named = [flags.nodes] if flags.nodes else []
     hosts = api.find_hosts(
         ",".join((*named, *wanted_nodes(flags))),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from batchrun import api
 from batchrun.cli.flags import CheckFlags, JobFlags
@@ -25,11 +26,13 @@ def run_job_file(flags: JobFlags) -> int:
         LockHeldError: another run holds the lock.
     """
     check_flags(flags)
-    loaded = api.load(flags.job_file, load_options(flags))
+    options = load_options(flags)
+    loaded = api.load(flags.job_file, options)
     wants_lock = flags.lock or flags.wait is not None
     name = flags.lock_name or lock_of(loaded, wanted=wants_lock)
     with locked(name, flags.wait or 0.0) as lock:
-        return execute(loaded, flags, asked=Asked(options={"lock": name}), lock=lock)
+        asked = Asked(options={"lock": name, "load": _recorded(options)})
+        return execute(loaded, flags, asked=asked, lock=lock)
 
 
 def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
@@ -52,6 +55,27 @@ def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
         **fleet_options(flags),
         insecure_permissions=flags.insecure_permissions,
     )
+
+
+def _recorded(options: api.LoadOptions) -> dict[str, Any]:
+    """Return what a run that goes on with this one needs; the flags may not be read again for it.
+
+    Standard input, which can hold the hosts, is at its end by now.
+    """
+    return {
+        "retries": options.retries,
+        "timeout_s": options.timeout_s,
+        "task_ids": options.task_ids,
+        "tags": options.tags,
+        "skip_tags": options.skip_tags,
+        "insecure_permissions": options.insecure_permissions,
+        "inventory": options.inventory,
+        "hosts": options.hosts,
+        "exclude": options.exclude,
+        "batch": options.batch,
+        "sudo": options.sudo,
+        "asks_sudo_password": options.asks_sudo_password,
+    }
 
 
 def lock_of(loaded: api.LoadedJob, *, wanted: bool = False) -> str:

@@ -38,7 +38,7 @@ def upload_text(flags: TransferFlags) -> str:
     """Write the equivalent job file; relative sources are those of here.
 
     Raises:
-        UsageError: no source or destination, or no hosts.
+        UsageError: no source or destination, no hosts, or a pattern that is none for the shell.
     """
     sources, dest = _ends(flags)
     here = [_here(source) for source in sources]
@@ -71,9 +71,17 @@ def _ends(flags: TransferFlags) -> tuple[list[str], str]:
 
 
 def _here(path: str) -> str:
-    """Write a path of this machine, which the shell has expanded already."""
+    """Write a path of this machine, which the shell has expanded already.
+
+    Raises:
+        UsageError: it is a pattern for which the shell found nothing, or which it was not given.
+    """
     end = "/" if path.endswith("/") else ""
-    return literal(escape(os.path.abspath(os.path.expanduser(path))) + end)
+    here = os.path.abspath(os.path.expanduser(path))
+    if escape(here) != here and not os.path.lexists(here):
+        message = f"there is no {path}; a pattern is for the shell here: write it without quotes"
+        raise UsageError(message)
+    return literal(escape(here) + end)
 
 
 def _absolute(head: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 from batchrun import api
 from batchrun.cli.asking import answer_prompts, check_terminal, terminal_asker
 from batchrun.cli.files import check_files, file_sinks, spool_in, unwritten_options
-from batchrun.cli.flags import Flags, JobFlags
-from batchrun.cli.options import Output, Progress, split_words
+from batchrun.cli.flags import Flags
+from batchrun.cli.options import Output, Progress
 from batchrun.cli.reaching import reach_of
 from batchrun.cli.results import (
     Results,
@@ -22,7 +22,6 @@ from batchrun.cli.results import (
     results_sink,
     shows_live,
 )
-from batchrun.cli.targets import inventory_path, wanted_nodes
 from batchrun.engine.lockfile import RunLock
 from batchrun.engine.run import RunResult
 from batchrun.errors import UsageError
@@ -148,23 +147,9 @@ def _recorded(flags: Flags, asked: Asked) -> dict[str, Any]:
     """Return what a run that goes on with this one needs of the flags."""
     if asked.goes_on is not None:  # what was said then, and now, is put together already
         return dict(asked.options)
-    found: dict[str, Any] = {"load": {"retries": flags.retries, "timeout_s": flags.timeout}}
-    if isinstance(flags, JobFlags):
-        found["load"] |= {
-            "task_ids": list(flags.task or ()),
-            "tags": split_words(flags.tags),
-            "skip_tags": split_words(flags.skip_tags),
-            "insecure_permissions": flags.insecure_permissions,
-            "inventory": inventory_path(flags),
-            "hosts": wanted_nodes(flags),
-            "exclude": list(flags.exclude or ()),
-            "batch": flags.batch.split(",") if flags.batch else [],
-            "sudo": flags.sudo or flags.ask_sudo_pass,
-            "asks_sudo_password": flags.ask_sudo_pass,
-        }
-    if flags.procs is not None:
-        found["procs"] = flags.procs
-    return {**found, **asked.options}
+    load = {"retries": flags.retries, "timeout_s": flags.timeout}
+    procs = {} if flags.procs is None else {"procs": flags.procs}
+    return {"load": load, **procs, **asked.options}
 
 
 @contextmanager

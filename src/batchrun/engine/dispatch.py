@@ -71,7 +71,7 @@ class Dispatcher:
         # ones with their expected time together.
         self._heavy = 0
         self._wide = 0
-        # Units with steps in flight: each keeps a worker for its next step.
+        # Units with steps, and spread ones, in flight: each keeps a worker for what comes next.
         self._stepping = 0
         self._light = 0
         self._light_s = 0.0
@@ -155,6 +155,21 @@ class Dispatcher:
         if state.in_rotation and was_short is (state.expected_s is None):
             (self._short if was_short else self._long).remove(state)
             self._rotation_of(state).append(state)
+
+    def spread(self, number: int) -> None:
+        """Take note that a unit with the runner is worked on in chunks from now on."""
+        one = self.in_flight[number]
+        one.spread = True
+        self._stepping += 1
+        if one.expected_s is not None:
+            # It looked short, and is not.
+            self._light -= 1
+            self._light_s = self._light_s - one.expected_s if self._light else 0.0
+            one.expected_s = None
+            self._heavy += one.task.width
+            if one.task.width > 1:
+                self._wide += 1
+                self._exact = True
 
     def land(self, number: int) -> UnitState:
         """Take a unit back from the runner, with everything that it held."""
@@ -244,7 +259,8 @@ class Dispatcher:
 
     def _free_slot(self, one: UnitState) -> None:
         """Count a unit out that ran on this machine."""
-        if one.unit.program is not None:
+        if one.unit.program is not None or one.spread:
+            one.spread = False
             self._stepping -= 1
         if one.expected_s is None:
             width = one.task.width

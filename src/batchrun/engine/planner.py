@@ -1,14 +1,14 @@
 """The open streams of a run: opened, drawn from and closed as the scheduler asks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
 
+from batchrun.engine.looks import Looks
 from batchrun.engine.messages import Message, SourceReady
 from batchrun.engine.scheduler import Scheduler
 from batchrun.errors import SourceError
-from batchrun.model.ports import Drawn, UnitSource, UnitStream
+from batchrun.model.ports import Drawn, Look, UnitStream, Waker
 from batchrun.model.unit import Unit
 
 __all__ = ["Planner"]
@@ -21,25 +21,25 @@ class Planner:
     """Draws units for the scheduler; only for the loop's thread.
 
     Args:
-        source: Where units come from.
+        open_stream: Opens the stream of a task, whose waker it is given; raises SourceError.
         scheduler: Who says from which task to draw, and hears of each unit.
         queue: Where a stream that had nothing says that it has something again.
-        scope_of: Names added to the templates' scope of a task.
+        looks: Asks hosts what a stream must know of them.
         failed: Told when a source cannot be opened or read to its end.
     """
 
     def __init__(
         self,
-        source: UnitSource,
+        open_stream: Callable[[str, Waker], UnitStream],
         scheduler: Scheduler,
         queue: "SimpleQueue[Message]",
-        scope_of: Callable[[str], Mapping[str, Any]],
+        looks: Looks,
         failed: Callable[[str, SourceError], None],
     ) -> None:
-        self._source = source
+        self._open_stream = open_stream
         self._scheduler = scheduler
         self._queue = queue
-        self._scope_of = scope_of
+        self._looks = looks
         self._failed = failed
         self._streams: dict[str, UnitStream] = {}
         # Tasks without a unit so far whose source did not know its total when it was opened.
@@ -59,6 +59,8 @@ class Planner:
             else:
                 if drawn is Drawn.PENDING:
                     scheduler.pending(task_id)
+                elif isinstance(drawn, Look):
+                    self._looks.begin(drawn)
                 elif drawn is Drawn.EXHAUSTED:
                     left_out = self._streams[task_id].done_before
                     scheduler.exhausted(task_id, clock(), done_before=left_out)
@@ -79,7 +81,7 @@ class Planner:
         """Open the stream of a task."""
         waker = partial(self._wake, task_id)
         try:
-            stream = self._source.open(task_id, self._scope_of(task_id), waker)
+            stream = self._open_stream(task_id, waker)
         except SourceError as error:
             self._failed(task_id, error)
         else:
@@ -100,6 +102,7 @@ class Planner:
         self._unmeasured.discard(task_id)
         stream = self._streams.pop(task_id, None)
         if stream is not None:
+            self._looks.drop(task_id)
             stream.close()
 
     def close_all(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from batchrun.engine.account import Account
 from batchrun.engine.interrupt import SignalArrived
+from batchrun.engine.looks import Looks
 from batchrun.engine.messages import Message, PauseAnswered, SecretRead, SourceReady
 from batchrun.engine.options import RunOptions, RunResult, RunSoFar
 from batchrun.engine.outputs import Outputs
@@ -38,6 +39,7 @@ from batchrun.engine.scheduler import (
 from batchrun.engine.secretive import Secretive, masked, masked_event
 from batchrun.engine.sequence import STRIDE, Sequencer, UnitNews
 from batchrun.engine.steps import StepRules
+from batchrun.engine.treework import TreeWork
 from batchrun.engine.waves import unhurried
 from batchrun.errors import SourceError
 from batchrun.model.event import (
@@ -53,8 +55,17 @@ from batchrun.model.event import (
 )
 from batchrun.model.job import Job
 from batchrun.model.outcome import Report
-from batchrun.model.ports import Returned, Runner, Silent, Started, UnitSource
-from batchrun.model.unit import Order
+from batchrun.model.ports import (
+    Returned,
+    Runner,
+    RunnerEvent,
+    Silent,
+    Started,
+    UnitSource,
+    UnitStream,
+    Waker,
+)
+from batchrun.model.unit import Order, Unit
 
 __all__ = ["Message", "Run", "RunOptions", "RunResult", "RunSoFar", "SourceReady"]
 
@@ -105,7 +116,10 @@ class Run:
     ) -> None:
         self._job = job
         self._source = source
-        self._runner = runner
+        # Everything below knows the runner with trees spread over its workers.
+        runner = self._runner = self._trees = TreeWork(
+            runner, queue, self._is_spread, options.clock
+        )
         self._queue = queue
         self._outputs = Outputs(options.sinks, options.tickers)
         self._options = options
@@ -129,7 +143,10 @@ class Run:
         )
         self._account = Account(options.run_id, self._scheduler, self._outputs, options.clock)
         self._rehearsal = Rehearsal(job, self._account.counts) if options.dry_run else None
-        self._planner = Planner(source, self._scheduler, queue, self._scope, self._source_failed)
+        self._looks = Looks(runner)
+        self._planner = Planner(
+            self._open, self._scheduler, queue, self._looks, self._source_failed
+        )
         secrets = options.secrets
         self._secretive = Secretive(secrets, runner, queue) if secrets is not None else None
         # Who gets the orders of units without steps, and those of steps.
@@ -177,6 +194,7 @@ class Run:
                 dry_run=self._options.dry_run,
                 printed=tuple(task.id for task in tasks if task.print_always),
                 goes_on_with=self._options.goes_on_with,
+                recorded=bool(self._options.durable),
             )
         )
         for sentence in self._options.notes:
@@ -211,6 +229,14 @@ class Run:
         if not self._memo.scope:
             self._memo.scope = self._options.final_scope(self._account.so_far())
         return self._memo.scope
+
+    def _open(self, task_id: str, waker: Waker) -> UnitStream:
+        """Open the stream of a task.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        return self._source.open(task_id, self._scope(task_id), waker)
 
     def _source_failed(self, task_id: str, error: SourceError) -> None:
         """End a task whose source broke; in a dry run it may only be a file that is to come."""
@@ -321,19 +347,18 @@ class Run:
 
     def _take(self, message: Message) -> None:
         """Take one message from the Queue."""
+        if not isinstance(message, RunnerEvent) or not self._trees.absorbs(message):
+            self._take_own(message)
+
+    def _take_own(self, message: Message) -> None:
+        """Take a message that is not about a piece of a unit."""
         match message:
             case Report():
-                if message.number < STRIDE:
-                    self._ended(message)
-                else:
-                    self._sequencer.taken(message)
+                self._reported(message)
             case Started() | Silent() | UnitOutput() | UnitProgress() | UnitStaged():
                 self._told(message)
-            case Returned(number=number):
-                if number < STRIDE:
-                    self._scheduler.returned(number, self._now())
-                else:
-                    self._sequencer.returned(message)
+            case Returned():
+                self._returned(message)
             case SourceReady(task_id=task_id):
                 self._scheduler.readable(task_id)
             case PauseAnswered(task_id=task_id, go_on=go_on):
@@ -342,6 +367,27 @@ class Run:
                 self._people.obey(number)
             case SecretRead() if self._secretive is not None:
                 self._secretive.read(message)
+
+    def _reported(self, report: Report) -> None:
+        if report.number < 0:
+            self._looks.ended(report)
+        elif report.number < STRIDE:
+            self._ended(report)
+        else:
+            self._sequencer.taken(report)
+
+    def _returned(self, message: Returned) -> None:
+        if message.number < 0:
+            self._looks.returned(message.number)
+        elif message.number < STRIDE:
+            self._scheduler.returned(message.number, self._now())
+        else:
+            self._sequencer.returned(message)
+
+    def _is_spread(self, number: int) -> None:
+        """Take note that several workers are on an order; what has steps keeps a worker anyway."""
+        if number < STRIDE:
+            self._scheduler.spread(number)
 
     def _ended(self, report: Report) -> None:
         unit = self._scheduler.unit(report.number)
@@ -355,12 +401,16 @@ class Run:
 
     def _told(self, message: UnitNews) -> None:
         """Pass on what a runner says of a running unit, or of a step of one."""
+        if message.number < 0:
+            if isinstance(message, Silent):
+                self._silent(message, self._looks.unit(message.number))
+            return
         for one in (message,) if message.number < STRIDE else self._sequencer.told(message):
             match one:
                 case Started():
                     self._started(one)
                 case Silent():
-                    self._silent(one)
+                    self._silent(one, self._scheduler.unit(one.number))
                 case _:
                     self._emit(one)
         if isinstance(message, UnitOutput):
@@ -379,9 +429,8 @@ class Run:
                 )
             )
 
-    def _silent(self, message: Silent) -> None:
+    def _silent(self, message: Silent, unit: Unit | None) -> None:
         """Name a host of which nothing was heard for long: it may hang, or only be busy."""
-        unit = self._scheduler.unit(message.number)
         if unit is not None:
             item = f" ({unit.label})" if unit.label else ""
             stage = message.stage or "not known"

@@ -260,6 +260,10 @@ class Scheduler:
         """Take note that a pending stream has something again."""
         self._graph.states[task_id].pending = False
 
+    def spread(self, number: int) -> None:
+        """Take note that a unit in flight is worked on in chunks: it keeps a worker for them."""
+        self._dispatcher.spread(number)
+
     def ended(self, report: Report, now: float) -> None:
         """Take the end of an attempt."""
         one = self._dispatcher.land(report.number)

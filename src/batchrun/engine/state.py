@@ -56,7 +56,7 @@ class UnitState:
 
     __slots__ = (
         "attempt", "expected_s", "in_wave", "is_away", "last_word", "losses", "number", "polled",
-        "resources", "stopping", "task", "tries", "unit", "waits_for", "woken_by",
+        "resources", "spread", "stopping", "task", "tries", "unit", "waits_for", "woken_by",
     )  # fmt: skip
 
     def __init__(self, number: int, unit: Unit, task: "TaskState") -> None:
@@ -78,6 +78,8 @@ class UnitState:
         self.polled = False
         #: Why we asked the runner to stop it; empty: we did not.
         self.stopping = ""
+        #: It is with the runner in chunks, for several workers.
+        self.spread = False
         #: It belongs to a wave that has begun.
         self.in_wave = False
         #: It is aborted only because a host was not reached before.

@@ -40,6 +40,8 @@ __all__ = ["SshThreads"]
 
 #: What asks the guards of units on hosts.
 _WITHIN = "batchrun.remote.around:within"
+#: What looks up the items that hosts have, for orders with numbers below zero.
+_LOOKING = "batchrun.remote.items:OPERATIONS"
 #: For idle threads to end at `close`, in seconds.
 _JOIN_S = 5.0
 #: Between two looks of the watch, in seconds.
@@ -226,7 +228,7 @@ class SshThreads:
         order = attempt.order
         context = HostUnitContext(order, self._settings, attempt.control, attempt, self._connector)
         attempt.context = context
-        table = _CONNECTING if order.unit.operation == CONNECT else self._found_table
+        table = self._table_for(order)
         report = run_unit(order, context, table, _WITHIN)
         given_back = guarded(context.disconnect)
         attempt.control.close()
@@ -236,9 +238,12 @@ class SshThreads:
             report = replace(report, warnings=(*report.warnings, sentence))
         return replace(report, worker=attempt.worker)
 
-    @property
-    def _found_table(self) -> OperationTable:
-        """The operations; `find_table` finds them once."""
+    def _table_for(self, order: Order) -> OperationTable:
+        """Return where the operation of an order is; `find_table` finds each table once."""
+        if order.number < 0:
+            return find_table(_LOOKING)
+        if order.unit.operation == CONNECT:
+            return _CONNECTING
         return find_table(self._table) if isinstance(self._table, str) else self._table
 
     def _put(self, event: RunnerEvent) -> None:

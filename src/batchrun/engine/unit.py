@@ -16,6 +16,7 @@ from batchrun.errors import OperationError, UnitStoppedError, UnreachableError
 from batchrun.model.around import Around
 from batchrun.model.operation import Context, Done, Operation, OperationTable
 from batchrun.model.outcome import Cancelled, Failed, Outcome, Report, TimedOut, Unreachable
+from batchrun.model.tree import Chunk
 from batchrun.model.unit import Order
 
 __all__ = ["Raised", "Within", "defect_text", "find", "find_table", "guarded", "run_unit"]
@@ -97,6 +98,8 @@ def run_unit(
         errors=done.errors,
         bytes_done=done.bytes_done,
         diff=done.diff,
+        spread=done.spread,
+        answer=done.answer,
     )
 
 
@@ -114,7 +117,9 @@ def _masked(done: Done, secrets: Mapping[str, str]) -> Done:
 def _perform(order: Order, context: Context, table: OperationTable | str, within: str) -> Done:
     """Look the operation up, build its parameters, call it."""
     unit = order.unit
-    operations = find_table(table) if isinstance(table, str) else table
+    if order.chunk is not None:
+        return _perform_chunk(order.chunk, unit.around, context)
+    operations: OperationTable = find(table) if isinstance(table, str) else table
     operation = operations.get(unit.operation)
     if operation is None:
         message = f"there is no operation `{unit.operation}` in the table of this run"
@@ -122,6 +127,17 @@ def _perform(order: Order, context: Context, table: OperationTable | str, within
     if unit.around is None and not order.secrets:
         return operation.function(operation.params(**unit.params), context)
     return _perform_within(order, context, operation, within)
+
+
+def _perform_chunk(chunk: Chunk, around: Around | None, context: Context) -> Done:
+    """Work on a piece of an operation that was spread; its guards were asked before."""
+
+    def call() -> Done:
+        return find(chunk.function)(chunk.payload, context)  # type: ignore[no-any-return]  # see Chunk
+
+    if around is None or (around.nice is None and around.ionice is None):
+        return call()
+    return _at_priority(around, call)
 
 
 def _perform_within(order: Order, context: Context, operation: Operation, within: str) -> Done:

@@ -9,7 +9,7 @@ from batchrun.jobfile.scope import Names
 from batchrun.jobfile.sources import Items, Source, value_of
 from batchrun.model.ports import Drawn, Waker
 
-__all__ = ["ChunkedSource"]
+__all__ = ["ChunkedSource", "chunks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,14 @@ class ChunkedSource:
         if size < 1:
             message = f"the items cannot be computed: `chunk` must be at least 1, not {size}"
             raise SourceError(message)
-        items = self.source.open(names, waker)
-        return Items(
-            next=_Chunks(items, size).next, total=_chunks(items.total, size), close=items.close
-        )
+        return chunks(self.source.open(names, waker), size)
+
+
+def chunks(items: Items, size: int) -> Items:
+    """Put the items of an open source together."""
+    return Items(
+        next=_Chunks(items, size).next, total=_chunks(items.total, size), close=items.close
+    )
 
 
 def _chunks(total: int | None, size: int) -> int | None:

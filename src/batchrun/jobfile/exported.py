@@ -154,7 +154,7 @@ def _foreach() -> dict[str, Any]:
         _mapping(
             {
                 kind: sources[kind],
-                **dict.fromkeys(options, flag),
+                **{option: {"const": "host"} if option == "at" else flag for option in options},
                 "require": flag,
                 "chunk": chunk,
             },

@@ -22,6 +22,7 @@ from batchrun.jobfile.sources import (
     Source,
     ValueSource,
 )
+from batchrun.jobfile.sourcethere import SourceThere, TheirSource
 from batchrun.jobfile.synonyms import hint_in_source
 from batchrun.jobfile.template import is_template, sole_expression, split
 from batchrun.jobfile.written import WHOLE_NUMBER, Written, least_one
@@ -31,15 +32,17 @@ __all__ = ["SOURCE_OPTIONS", "compile_source", "items_required"]
 
 #: Kinds of source, and what may stand beside each.
 SOURCE_OPTIONS = {
-    "glob": ("hidden",),
-    "lines": ("null_separated",),
+    "glob": ("hidden", "at"),
+    "lines": ("null_separated", "at"),
     "csv": (),
     "json": (),
-    "find": ("hidden",),
+    "find": ("hidden", "at"),
     "range": (),
-    "command": ("null_separated",),
+    "command": ("null_separated", "at"),
     "matrix": (),
 }
+#: What hosts cannot be asked for, by source.
+_NOT_THERE = {"glob": ("hidden",), "find": ("owner", "exclude", "one_file_system")}
 _FLAGS = ("hidden", "null_separated", "require")
 _PATTERN_MARKS = frozenset("*?[")
 _LISTED = ", ".join(SOURCE_OPTIONS)
@@ -59,7 +62,7 @@ def items_required(raw: Any) -> bool:
         return False  # noted when the source was compiled
 
 
-def compile_source(raw: Any, path: Path, compiler: Compiler) -> Source | None:
+def compile_source(raw: Any, path: Path, compiler: Compiler) -> Source | SourceThere | None:
     """Compile `foreach`; None: a mistake was noted."""
     if isinstance(raw, list):
         compiled = [compiler.anything(one, (*path, at)) for at, one in enumerate(raw)]
@@ -91,17 +94,23 @@ def _looks_like_a_pattern(raw: str) -> bool:
     return not is_template(raw) and not _PATTERN_MARKS.isdisjoint(raw)
 
 
-def _source(raw: dict[str, Any], path: Path, compiler: Compiler) -> Source | None:
+def _source(raw: dict[str, Any], path: Path, compiler: Compiler) -> Source | SourceThere | None:
     kinds = [key for key in raw if key in SOURCE_OPTIONS]
     _check_keys(raw, kinds, path, compiler)
+    if "at" in raw and kinds:
+        if not _is_asked_right(raw, kinds[0], path, compiler):
+            return None
+        compiler = compiler.at(host=True)
     flags = {key: _flag(raw, key, path, compiler) for key in _FLAGS}
     size = least_one(raw["chunk"], (*path, "chunk"), compiler) if "chunk" in raw else None
     if len(kinds) != 1:
         return None
     source = _KIND_OF[kinds[0]](Written(raw[kinds[0]], (*path, kinds[0]), compiler, flags))
-    if "chunk" not in raw or source is None:
-        return source
-    return None if size is None else ChunkedSource(source=source, size=size)
+    if source is None or ("chunk" in raw and size is None):
+        return None
+    if "at" in raw and isinstance(source, TheirSource):
+        return SourceThere(source=source, size=size)
+    return source if size is None else ChunkedSource(source=source, size=size)
 
 
 def _check_keys(raw: dict[str, Any], kinds: list[str], path: Path, compiler: Compiler) -> None:
@@ -123,17 +132,35 @@ def _check_keys(raw: dict[str, Any], kinds: list[str], path: Path, compiler: Com
 
 
 def _unknown(key: str, kinds: list[str], allowed: set[str]) -> str:
-    if key == "at":
-        return (
-            "`at: host` is not supported by this version of batchrun yet; let the command itself "
-            "go through the items of its host"
-        )
     owners = [kind for kind, options in SOURCE_OPTIONS.items() if key in options]
     if owners and kinds:
-        return f"`{key}` belongs to {' and '.join(f'`{one}`' for one in owners)}; take it away"
+        return f"`{key}` belongs to {_enumerated(owners)}; take it away"
     if key in FIND_SHAPES:
         return f"`{key}` stands inside `find`: {{find: {{path: DIR, {key}: ...}}}}"
     return f"`{key}` is not a key here{hint_in_source(key, allowed)}"
+
+
+def _enumerated(keys: list[str]) -> str:
+    *others, last = [f"`{one}`" for one in keys]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _is_asked_right(raw: dict[str, Any], kind: str, path: Path, compiler: Compiler) -> bool:
+    """Note what is wrong with `at: host` beside a source; tell whether nothing is."""
+    problems, before = compiler.problems, len(compiler.problems)
+    if raw["at"] != "host":
+        message = "write `at: host`, or take it away: items come from this machine then"
+        problems.add((*path, "at"), message)
+    if raw[kind] == "-":
+        message = "standard input is on this machine; take `at: host` away"
+        problems.add((*path, kind), message)
+    given = raw[kind] if kind == "find" and isinstance(raw[kind], dict) else raw
+    for key in _NOT_THERE.get(kind, ()):
+        if key in given:
+            where = (*path, kind, key) if given is not raw else (*path, key)
+            message = f"`{key}` cannot be asked of a host; let a `command` write the items there"
+            problems.add(where, message)
+    return len(problems) == before and "at" in SOURCE_OPTIONS[kind]
 
 
 def _flag(raw: dict[str, Any], key: str, path: Path, compiler: Compiler) -> bool:

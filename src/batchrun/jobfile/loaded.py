@@ -23,6 +23,7 @@ from batchrun.jobfile.scope import Names, environment_variable, make_now
 from batchrun.jobfile.secretsource import Secrets
 from batchrun.jobfile.settled import Settled
 from batchrun.jobfile.sources import Items, Source, collected
+from batchrun.jobfile.sourcethere import SourceThere
 from batchrun.jobfile.spooled import is_read_once, kept_items, spool_path, spooled
 from batchrun.jobfile.stream import PlannedStream, one_item, unknown_items
 from batchrun.jobfile.units import UnitMaker
@@ -227,14 +228,18 @@ class LoadedJob:
             hosts = plan.frame.hosts.open(names, self.fleet, plan.frame.connect_timeout_s)
         except UnknownUntilRunError as error:
             return PlannedStream(plan, maker, unknown_items(error), settled)
+        source = plan.frame.source
+        if isinstance(source, SourceThere):
+            return HostStream(plan, hosts, maker, source.open(names), settled)
         items = HostItems(self._items(plan, names, waker), readers=len(hosts))
         return HostStream(plan, hosts, maker, items, settled)
 
     def _items(self, plan: TaskPlan, names: Names, waker: Waker) -> Items:
-        if plan.frame.source is None:
+        source = plan.frame.source
+        if source is None or isinstance(source, SourceThere):
             return one_item()
         try:
-            items = self._opened(plan, plan.frame.source, names, waker)
+            items = self._opened(plan, source, names, waker)
         except UnknownUntilRunError as error:
             return unknown_items(error)
         return collected(items, waker) if plan.needs_total else items

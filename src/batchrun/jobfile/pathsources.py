@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from batchrun.errors import SourceError
 from batchrun.jobfile.compiled import Compiled, Constant
@@ -38,15 +39,23 @@ class GlobSource:
 
     def open(self, names: Names, waker: Waker) -> Items:
         """Begin to look up, in a thread: a slow disk must not hold the engine."""
+        matches = (path for pattern in self.wanted(names) for path in self._matches(pattern))
+        feeder = Feeder(in_batches(matches), waker)
+        return Items(next=feeder.next, close=feeder.close)
+
+    def wanted(self, names: Names) -> list[str | Glob]:
+        """Compute the patterns.
+
+        Raises:
+            SourceError: one cannot be computed.
+        """
         patterns: list[str | Glob] = []
         for one in self.patterns:
             if isinstance(one, Constant):
                 patterns.append(one.value)
             else:
                 patterns.extend(computed(one, names))
-        matches = (path for pattern in patterns for path in self._matches(pattern))
-        feeder = Feeder(in_batches(matches), waker)
-        return Items(next=feeder.next, close=feeder.close)
+        return patterns
 
     def _matches(self, pattern: str | Glob) -> Iterator[str]:
         if isinstance(pattern, str):
@@ -89,7 +98,15 @@ class FindSource:
         Raises:
             SourceError: a condition cannot be computed, or names an owner that does not exist.
         """
-        fields = {field: value_of(one, names) for field, one in self.fields.items()}
-        search = Search(**fields, hidden=self.hidden)
+        search = Search(**self.wanted(names))
         feeder = Feeder(in_batches(search.found()), waker)
         return Items(next=feeder.next, close=feeder.close)
+
+    def wanted(self, names: Names) -> dict[str, Any]:
+        """Compute the fields of the search.
+
+        Raises:
+            SourceError: one cannot be computed.
+        """
+        fields = {field: value_of(one, names) for field, one in self.fields.items()}
+        return {**fields, "hidden": self.hidden}

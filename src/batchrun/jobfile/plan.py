@@ -9,6 +9,7 @@ from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.hosts import HostPlan, HostText
 from batchrun.jobfile.problems import Path
 from batchrun.jobfile.sources import Source
+from batchrun.jobfile.sourcethere import SourceThere
 from batchrun.model.job import RetryPolicy, Task
 from batchrun.model.steps import Section
 
@@ -137,7 +138,7 @@ class TaskFrame(Frame):
     hosts: HostPlan | None = None
     #: How long connecting to one of them may take; None: as the run says.
     connect_timeout_s: float | None = None
-    source: Source | None = None
+    source: Source | SourceThere | None = None
     #: No item at all is an error.
     require: bool = False
     #: Each item is a list of several (`chunk`).

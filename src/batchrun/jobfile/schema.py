@@ -47,7 +47,6 @@ from batchrun.jobfile.synonyms import key_meant_by
 __all__ = [
     "COMMAND_MODIFIERS",
     "LATER_MODIFIERS",
-    "LATER_OPERATIONS",
     "LATER_TOP",
     "JobText",
     "Modifiers",
@@ -57,7 +56,6 @@ __all__ = [
 #: Keys of the language that this version does not know yet.
 LATER_TOP = frozenset({"notify", "reports"})
 LATER_MODIFIERS = frozenset({"bwlimit"})
-LATER_OPERATIONS = frozenset({"compare", "prune", "sync"})
 #: Modifiers that are parameters of commands.
 COMMAND_MODIFIERS = (
     "env",

@@ -18,7 +18,7 @@ from batchrun.jobfile.entries import (
 )
 from batchrun.jobfile.problems import AFTER_A_COMMA, Path, did_you_mean, slip_in
 from batchrun.jobfile.scalars import is_null
-from batchrun.jobfile.schema import LATER_MODIFIERS, LATER_OPERATIONS
+from batchrun.jobfile.schema import LATER_MODIFIERS
 from batchrun.jobfile.shapes import parameters_of
 from batchrun.jobfile.synonyms import key_meant_by, word_meant
 from batchrun.jobfile.template import is_template
@@ -158,18 +158,16 @@ def split_entry(
     """
     operations = [key for key in raw if context.operations[key]]
     written = {key: value for key, value in raw.items() if not context.operations[key]}
-    found_later = False
     for key in [key for key in written if key not in MODIFIER_KEYS]:
         del written[key]
         _unknown_key(key, raw, path, context)
-        found_later = found_later or key in LATER_OPERATIONS
     if len(operations) > 1:
         listed = " and ".join(f"`{key}`" for key in operations)
         advice = "make a task of each, with `needs:`" if len(path) == 2 else "make a step of each"
         context.problems.add((*path, operations[1]), f"{listed} in one {_kind(path)}; {advice}")
-    elif not operations and not found_later and _STEP_KEYS.isdisjoint(raw):
+    elif not operations and _STEP_KEYS.isdisjoint(raw):
         _no_operation(raw, path, context)
-    return operations[0] if len(operations) == 1 and not found_later else "", written
+    return operations[0] if len(operations) == 1 else "", written
 
 
 def _kind(path: Path) -> str:
@@ -198,17 +196,7 @@ def _check_steps(name: str, raw: Mapping[str, Any], path: Path, context: TaskCon
 
 def later_message(key: str) -> str:
     """Say that a key of the language is not known yet."""
-    instead = f"; {_INSTEAD[key]}" if key in _INSTEAD else ""
-    return f"`{key}` is not supported by this version of batchrun yet{instead}"
-
-
-#: What serves until an operation is there.
-_INSTEAD = {
-    "compare": "`run: [diff, -r, A, B]` with `readonly: true` fails where two trees differ",
-    "prune": '`foreach: {find: {path: DIR, older_than: 30d}}` with `delete: "{{ item }}"` deletes '
-    "by age",
-    "sync": "`copy: {src: A, dest: B}` brings what is new or different, and deletes nothing",
-}
+    return f"`{key}` is not supported by this version of batchrun yet"
 
 
 #: What stands beside a source of items, and is looked for beside `foreach`.
@@ -221,7 +209,7 @@ _SOURCES = frozenset({"csv", "find", "glob", "json", "lines", "matrix", "range"}
 
 def _unknown_key(key: str, raw: Mapping[str, Any], path: Path, context: TaskContext) -> None:
     operations = [one for one in raw if context.operations[one]]
-    if key in LATER_MODIFIERS or key in LATER_OPERATIONS:
+    if key in LATER_MODIFIERS:
         message = later_message(key)
     elif key == "newer_than":
         message = "`newer_than` belongs into `output: {path: PATH, newer_than: OTHER}`"

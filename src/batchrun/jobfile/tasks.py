@@ -19,6 +19,7 @@ from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.richvalues import ASK
 from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.jobfile.sources import Source
+from batchrun.jobfile.sourcethere import SourceThere
 from batchrun.jobfile.steps import check_beside_steps, compile_steps
 from batchrun.jobfile.variables import check_names, compile_variables
 from batchrun.jobfile.works import (
@@ -159,7 +160,7 @@ class TaskCompiler:
             computed_locks=_computed(held["lock"]),
             computed_machine_locks=_computed(held["machine"]),
             steps=steps,
-            chunked=isinstance(source, ChunkedSource),
+            chunked=_is_chunked(source),
         )
         like = _task_like(entry, done, steps)
         return _Common(compiler=inner, frame=frame, like=like, done=done)
@@ -273,9 +274,27 @@ def _computed(names: Sequence[Compiled]) -> tuple[Render, ...]:
     return tuple(one for one in names if not isinstance(one, Constant))
 
 
-def _source(entry: Entry, compiler: Compiler) -> Source | None:
+def _source(entry: Entry, compiler: Compiler) -> Source | SourceThere | None:
     raw = entry.modifiers.foreach
-    return None if raw is None else compile_source(raw, (*entry.path, "foreach"), compiler)
+    source = None if raw is None else compile_source(raw, (*entry.path, "foreach"), compiler)
+    if not isinstance(source, SourceThere):
+        return source
+    problems, path = compiler.problems, (*entry.path, "foreach", "at")
+    if not entry.on_hosts:
+        problems.add(path, "`at: host` is for a task with `hosts`")
+    elif any(need.per != "all" for need in entry.needs):
+        message = (
+            "hosts are asked for their items when the task starts, so that nothing can wait for "
+            "a single one; take `per` away from its `needs`"
+        )
+        problems.add(path, message)
+    return source
+
+
+def _is_chunked(source: Source | SourceThere | None) -> bool:
+    if isinstance(source, SourceThere):
+        return source.size is not None
+    return isinstance(source, ChunkedSource)
 
 
 def _names(names: Sequence[str], path: Path, compiler: Compiler) -> list[Compiled]:

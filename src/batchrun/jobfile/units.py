@@ -20,7 +20,7 @@ from batchrun.jobfile.settled import LEFT_OUT, Settled
 from batchrun.jobfile.variables import new_scope
 from batchrun.model.around import Around
 from batchrun.model.host import Host
-from batchrun.model.outcome import Failed, Skipped
+from batchrun.model.outcome import Failed, Outcome, Skipped
 from batchrun.model.unit import Unit
 
 __all__ = ["NO_ITEM", "UnitMaker", "Which"]
@@ -126,6 +126,19 @@ class UnitMaker:
             identity=identity,
         )
         return unit if self._is_plain else self._special(unit, which)
+
+    def unrun(self, which: Which, outcome: Outcome) -> Unit:
+        """Make the unit of a host that has no items because it could not be asked for them."""
+        self._enter(which)
+        unit = Unit(
+            task_id=self._plan.task.id,
+            index=which.position,
+            operation=self._plan.task.operation,
+            host=self._host,
+            place=which.host,
+            verdict=outcome,
+        )
+        return self._special(unit, which)
 
     def _origin(self, which: Which, label: str) -> Origin:
         """Say which unit a result is of."""

@@ -114,6 +114,7 @@ class Recorded:
                 tasks=tuple((read_text(one["id"]), read_text(one["name"])) for one in self._tasks),
                 printed=tuple(read_text(one["id"]) for one in self._tasks if one["printed"]),
                 goes_on_with=run["previous"],
+                recorded=True,
             )
 
     @property

@@ -45,6 +45,8 @@ class RunStarted:
     printed: tuple[str, ...] = ()
     #: The run that this one goes on with, or repeats a part of; empty: none.
     goes_on_with: str = ""
+    #: It is written down, so that it can be gone on with.
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

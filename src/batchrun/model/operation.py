@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from batchrun.model.outcome import NO_OUTPUT, Ok, Outcome, Output
+from batchrun.model.tree import Spread
 from batchrun.model.unit import RunSettings
 
 if TYPE_CHECKING:
@@ -118,6 +119,11 @@ class Done:
     bytes_done: int = 0
     #: What changed in a text file, or would, as a unified diff (`RunSettings.diff`).
     diff: str = ""
+    #: The rest is for several workers; then `outcome` counts for nothing. Only where
+    #: `RunSettings.slice_cost` asks for it.
+    spread: Spread | None = None
+    #: Of a chunk: what its TreeOperation is to know; standard types only.
+    answer: object = None
 
     @classmethod
     def unchanged(cls, note: str = "") -> "Done":

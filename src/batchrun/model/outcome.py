@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from batchrun.model.tree import Spread
+
 __all__ = [
     "KINDS",
     "NO_OUTPUT",
@@ -204,3 +206,7 @@ class Report:
     diff: str = ""
     #: Who ran it, such as `worker-2`.
     worker: str = ""
+    #: The rest of the operation is for several workers; the attempt has not ended.
+    spread: Spread | None = None
+    #: Of a chunk of a tree operation: what came of it.
+    answer: object = None

@@ -13,6 +13,7 @@ __all__ = [
     "Drawn",
     "Durable",
     "Earlier",
+    "Look",
     "Returned",
     "Runner",
     "RunnerEvent",
@@ -37,6 +38,16 @@ class Drawn(Enum):
     EXHAUSTED = "exhausted"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a stream answers that must ask a host before it can plan units for it."""
+
+    #: What is to be done there; it is no unit of the run, and is counted nowhere.
+    unit: Unit
+    #: Called with how it ended, from the aggregator's thread; not once the stream was closed.
+    told: Callable[[Report], None]
+
+
 Waker: TypeAlias = Callable[[], None]
 
 
@@ -55,7 +66,7 @@ class UnitStream(Protocol):
     def done_before(self) -> int:
         """How many units were left out so far: an earlier run has ended them well."""
 
-    def draw(self) -> Unit | Drawn:
+    def draw(self) -> Unit | Look | Drawn:
         """Plan the next unit; called from the aggregator's thread, must not block.
 
         A template that fails gives a unit with a `verdict`, not an exception.

@@ -131,7 +131,8 @@ class Connector(Protocol):
         """Return the connection to a host for the caller's thread alone; make it if need be.
 
         No thread holds two at a time, so one may be let wait until another gives back what it
-        has. Each stage has a time limit of its own; that of the unit is not counted meanwhile.
+        has. Each stage has a time limit of its own, which `host` may name; that of the unit is not
+        counted meanwhile.
 
         Raises:
             UnreachableError: there is none to be had.

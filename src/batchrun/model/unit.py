@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from batchrun.model.around import Around
 from batchrun.model.host import Host
-from batchrun.model.outcome import Failed, Skipped
+from batchrun.model.outcome import Outcome
+from batchrun.model.tree import Chunk
 
 if TYPE_CHECKING:
     from batchrun.model.steps import UnitProgram
@@ -45,8 +46,9 @@ class Unit:
     locks: tuple[str, ...] = ()
     #: Names of semaphores of which it holds one slot while it runs, sorted, each once.
     limits: tuple[str, ...] = ()
-    #: How it ends without being run: a `when` that is false, a template that failed.
-    verdict: Skipped | Failed | None = None
+    #: How it ends without being run: a `when` that is false, a template that failed, a host that
+    #: could not be asked for its items.
+    verdict: Outcome | None = None
     #: Which item: equal for equal items, also in other tasks (`needs` per item, `mine`).
     #: Empty for a task without `foreach`.
     key: str = ""
@@ -84,6 +86,8 @@ class Order:
     #: Values of all secrets read so far, by name: filled in for the process that runs it, and
     #: written nowhere.
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: A piece of the unit, when its operation was spread over several workers.
+    chunk: Chunk | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,8 @@ class RunSettings:
     diff: bool = False
     #: Where output that is longer than head and tail is kept whole; empty: it is cut.
     spool_dir: str = ""
+    #: How much of a tree one worker does at a time, in files of usual size; 0: all of it.
+    slice_cost: int = 0
     #: Variables that commands do not inherit from batchrun: they hold secrets.
     withheld_env: tuple[str, ...] = ()
 

@@ -142,10 +142,11 @@ def _length(text: str, pattern: str) -> int:
     if step == 0 or int(last) < int(first):
         message = f"the range `{text}` in `{pattern}` counts backwards, or not at all"
         raise NodeSetError(message)
+    width = max(len(first), len(last))
     if len(first) != len(last) and first[0] == "0" and first != "0":
         message = (
             f"the ends of the range `{text}` in `{pattern}` have leading zeros and are not equally "
-            f"long; write {first.zfill(len(last))}-{last}"
+            f"long; write {first.zfill(width)}-{last.zfill(width)}"
         )
         raise NodeSetError(message)
     return (int(last) - int(first)) // step + 1

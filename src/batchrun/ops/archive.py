@@ -264,7 +264,9 @@ class _Archiving:
 
         for source in sources:
             how = Removing(
-                check=self._context.check, selection=self._selection, guard=guard_of(source)
+                check=self._context.check,
+                patterns=(self._params.exclude, self._params.include),
+                guard=guard_of(source),
             )
             remove(Place(None, source), how, self._tally)
 

@@ -4,31 +4,47 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
-from stat import S_ISREG
+from dataclasses import dataclass, replace
+from math import inf
 from types import TracebackType
-from typing import Annotated, BinaryIO, Literal, NamedTuple, Self
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple, Self
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
-from batchrun.model.values import Doc, PathPattern, PathText
+from batchrun.model.outcome import Ok
+from batchrun.model.tree import Spread
+from batchrun.model.values import Doc, Glob, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import chosen, look_up, make_parents, without_matches
+from batchrun.ops.tree.crawl import Listed, Node, Rest, begin, crawl, root_node
 from batchrun.ops.tree.data import BLOCK_SIZE, blocks, write_all
-from batchrun.ops.tree.folders import Folders, Place
-from batchrun.ops.tree.selection import Selection, selection
-from batchrun.ops.tree.walking import walk
+from batchrun.ops.tree.doors import root_of
+from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
+from batchrun.ops.tree.forest import Forest
+from batchrun.ops.tree.parcels import COMPLETE, FILES, Answer, Payload
+from batchrun.ops.tree.selection import selection
+from batchrun.ops.tree.sides import OneSide
+from batchrun.ops.tree.spool import Spool, spool_path
 
-__all__ = ["OPERATIONS", "Checksum", "checksum"]
+__all__ = [
+    "OPERATIONS",
+    "Checksum",
+    "ChecksumForest",
+    "VerifyForest",
+    "checksum",
+    "checksum_chunk",
+    "verify_chunk",
+]
 
 _LINE = re.compile(rb"(\\?)([0-9A-Fa-f]+) [ *](.+)", re.DOTALL)
 _ESCAPES = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r"}
 _UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
 #: Lines written to the manifest at a time.
 _BATCH = 512
+#: Size of a file of usual size, in bytes, for the cost of bigger ones.
+_USUAL_SIZE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,81 +88,225 @@ def checksum(params: Checksum, context: Context) -> Done:
     return _write(params, context)
 
 
-class _File(NamedTuple):
-    """A regular file to be listed."""
+class _Job(NamedTuple):
+    """What everybody needs to know who computes checksums for one unit."""
 
-    #: As the manifest has it.
-    name: str
-    place: Place
-    #: It was named, and may be a symlink.
-    follow: bool
+    algorithm: str
+    #: Gitignore-style patterns of what is left out, and of what alone is taken.
+    patterns: tuple[tuple[str, ...], tuple[str, ...]]
+    #: The manifest, absolute.
+    manifest: str
+    #: As the user has written it.
+    dest: str
+    #: Where lines are kept until it is complete.
+    spool: str
+    sources: tuple[str | Glob, ...]
 
 
-class _Hasher:
-    """Hashes files, one after the other."""
+class _Hasher(OneSide):
+    """Hashes files, one after the other, or those of whole trees."""
 
-    def __init__(self, algorithm: str, context: Context, tally: Tally) -> None:
+    def __init__(self, job: _Job, context: Context, tally: Tally) -> None:
         import hashlib  # noqa: PLC0415 - loads OpenSSL: only when used
 
-        self._empty = hashlib.new(algorithm, usedforsecurity=False)
+        super().__init__(context, tally, selection(*job.patterns))
+        self._job = job
+        self._empty = hashlib.new(job.algorithm, usedforsecurity=False)
         #: How many hexadecimal digits a checksum has.
         self.digits = self._empty.digest_size * 2
-        self._context = context
-        self._tally = tally
+        #: Lines of the manifest, as far as they are not in the spool.
+        self.lines: list[bytes] = []
 
     def _beat(self, size: int) -> None:
-        self._tally.bytes_done += size
-        self._context.check()
-        self._context.progress(self._tally.bytes_done)
+        self.tally.bytes_done += size
+        self.context.check()
+        self.context.progress(self.tally.bytes_done)
 
-    def of(self, place: Place, *, follow: bool = False) -> bytes:
-        """Return the checksum of a file in hexadecimal digits.
+    def _count(self, size: int) -> None:
+        self.tally.bytes_done += size
+
+    def of(self, path: str) -> bytes:
+        """Return the checksum of a file, or what a symlink leads to, in hexadecimal digits.
 
         Raises:
             OSError: it cannot be read.
         """
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-        fd = os.open(place.name, flags, dir_fd=place.dir_fd)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            digest = self._empty.copy()
-            # A file that grows all the time has an end, too: where it was at the beginning.
-            for block in blocks(fd, self._beat, most=os.fstat(fd).st_size or None):
-                digest.update(block)
+            return self._digest(fd, os.fstat(fd).st_size)
         finally:
             os.close(fd)
+
+    def _digest(self, fd: int, size: int) -> bytes:
+        digest = self._empty.copy()
+        # A file that grows all the time has an end, too: where it was at the beginning.
+        beat = self._count if size <= BLOCK_SIZE else self._beat
+        for block in blocks(fd, beat, most=size or None):
+            digest.update(block)
         return digest.hexdigest().encode("ascii")
+
+    def single(self, name: str, path: str) -> None:
+        """List a file that was named, or found by a pattern."""
+        if path in {self._job.manifest, self._job.spool}:
+            return
+        try:
+            self.lines.append(_line(self.of(path), name))
+        except OSError as error:
+            self.tally.fail(failure(error, "read", path))
+
+    def files(self, node: Node, names: list[str]) -> int:
+        """List files of a directory."""
+        fd = self.directory(node, "read the directory")
+        if fd is None:
+            return 1
+        prefix, listed_as = self.doors.prefix(node), f"{node.root[3]}{node.path}/".lstrip("/")
+        if not node.path:
+            listed_as = str(node.root[3])
+        before = self.tally.bytes_done
+        names = [name for name in self.meant(node, names) if prefix + name != self._job.manifest]
+        for name, file, size in self.opened(node, fd, names):
+            try:
+                self.lines.append(_line(self._digest(file, size), listed_as + name))
+            except OSError as error:
+                self.tally.fail(failure(error, "read", prefix + name))
+        self._beat(0)
+        return len(names) + (self.tally.bytes_done - before) // _USUAL_SIZE
+
+    def others(self, node: Node, names: list[str]) -> int:  # noqa: ARG002 - the protocol's
+        """Pass over what has no content."""
+        return 0
+
+    def put_aside(self) -> None:
+        """Put the lines where all workers put theirs."""
+        try:
+            Spool(self._job.spool).add(self.lines)
+        except OSError as error:
+            raise failure(error, "write", self._job.dest) from error
+        self.lines = []
+
+
+class ChecksumForest(Forest):
+    """Checksums of trees that many workers compute, and one of them puts in order."""
+
+    whole = True
+
+    def __init__(self, seed: tuple[str, Any, Answer]) -> None:
+        super().__init__(seed)
+        self.clean_up("manifest")
+
+
+def checksum_chunk(payload: Payload, context: Context) -> Done:
+    """Work on a piece of a manifest, or put it together."""
+    config, deaths, items, _ = payload
+    job, tally = _Job(*config), Tally()
+    spool = Spool(job.spool)
+    rest: Rest = ([], [], [])
+    if deaths < 0:
+        try:
+            if deaths == COMPLETE:
+                _complete(job, spool.sorted(_name_in), context, tally)
+        finally:
+            spool.remove()
+    else:
+        with _Hasher(job, context, tally) as hasher:
+            rest = crawl(items, hasher, 1 if deaths else context.settings.slice_cost or inf)
+            hasher.put_aside()
+    answer: Answer = (tally.counted(), *rest, [])
+    return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
+
+
+_CHUNK = f"{__name__}:{checksum_chunk.__name__}"
+_FOREST = f"{__name__}:{ChecksumForest.__name__}"
+
+
+def _job_of(params: Checksum, context: Context) -> _Job:
+    directory = os.path.dirname(os.path.abspath(params.dest))
+    return _Job(
+        algorithm=params.algorithm,
+        patterns=(params.exclude, params.include),
+        manifest=os.path.join(directory, os.path.basename(params.dest)),
+        dest=params.dest,
+        spool=spool_path(params.dest, context),
+        sources=params.src,
+    )
 
 
 def _write(params: Checksum, context: Context) -> Done:
     """Write the manifest, unless it is there already."""
-    tally = Tally()
-    hasher = _Hasher(params.algorithm, context, tally)
-    scratch = Place(None, os.path.abspath(params.dest)).beside(context.temp_name()).name
-    files = _files(params, scratch, tally)
-    first = next(files, None)
-    if first is None and not tally.failed:
-        raise _nothing_to_list(params)
-    make_parents(params.dest, dry=context.settings.dry_run)
-    try:
-        with _Manifest(params.dest, scratch, dry=context.settings.dry_run) as manifest:
-            for batch in _lines(files if first is None else chain((first,), files), hasher, tally):
-                manifest.take(batch)
+    tally, job = Tally(), _job_of(params, context)
+    dry = context.settings.dry_run
+    with _Hasher(job, context, tally) as hasher:
+        roots = [
+            root
+            for name, path in _roots(params, os.path.dirname(job.manifest), tally)
+            if (root := _root(name, path, hasher)) is not None
+        ]
+        if not roots and not hasher.lines and not tally.failed:
+            raise _nothing_to_list(job)
+        make_parents(params.dest, dry=dry)
+        # A dry run leaves nothing for the one who would put it together.
+        most = inf if dry else context.settings.slice_cost or inf
+        rest = begin(reversed(roots), hasher, most)
+        if not rest[1]:
             if not tally.failed:
-                tally.changed = manifest.finish()
+                lines = {_name_in(line): line for line in hasher.lines}
+                _complete(job, [lines[name] for name in sorted(lines)], context, tally)
+            return tally.done()
+        hasher.put_aside()
+    answer: Answer = (tally.counted(), *rest, [])
+    seed = (_CHUNK, tuple(job), answer)
+    return replace(tally.done(), spread=Spread(coordinator=_FOREST, seed=seed))
+
+
+def _root(name: str, path: str, hasher: _Hasher) -> Node | None:
+    """Make the root of a tree; None: it is a file, or cannot be read."""
+    if name and not name.endswith("/"):
+        hasher.single(name, path)
+        return None
+    try:
+        fd = os.open(path, OPEN_DIRECTORY)
     except OSError as error:
-        raise failure(error, "write", params.dest) from error
-    return tally.done()
+        hasher.tally.fail(failure(error, "read the directory", path))
+        return None
+    try:
+        return root_node((*root_of(path, fd), name))
+    finally:
+        os.close(fd)
 
 
-def _nothing_to_list(params: Checksum) -> OperationError:
+def _complete(job: _Job, lines: list[bytes], context: Context, tally: Tally) -> None:
+    """Write lines that are in order, unless the manifest has them already."""
+    if not lines:
+        raise _nothing_to_list(job)
+    dry = context.settings.dry_run
+    scratch = Place(None, job.manifest).beside(context.temp_name()).name
+    try:
+        with _Manifest(job.dest, scratch, dry=dry) as manifest:
+            for start in range(0, len(lines), _BATCH):
+                context.check()
+                manifest.take(b"".join(lines[start : start + _BATCH]))
+            tally.changed = manifest.finish()
+    except OSError as error:
+        raise failure(error, "write", job.dest) from error
+
+
+def _name_in(line: bytes) -> bytes:
+    """Return the name in a line of a manifest that we have written."""
+    name = line.partition(b"  ")[2][:-1]
+    if line.startswith(b"\\"):
+        name = re.sub(rb"\\[\\nr]", lambda found: _UNESCAPES[found.group()], name)
+    return name
+
+
+def _nothing_to_list(job: _Job) -> OperationError:
     """Make the error for a manifest that would be empty.
 
     It is one, although to have nothing to do is mostly none: whoever counts on a manifest would
     take an empty one for proof that all is well, and one of yesterday would be written over.
     """
-    found = next(look_up(params.src), None)
-    why = without_matches(params.src) if found is None else "there is no file in its sources"
-    message = f"there is nothing to list in {shown(params.dest)}: {why}"
+    found = next(look_up(job.sources), None)
+    why = without_matches(job.sources) if found is None else "there is no file in its sources"
+    message = f"there is nothing to list in {shown(job.dest)}: {why}"
     return OperationError(message, errno=errno.ENOENT, retryable=False)
 
 
@@ -221,31 +381,8 @@ class _Manifest:
                 self._same_bytes -= len(block)
 
 
-def _lines(files: Iterator[_File], hasher: _Hasher, tally: Tally) -> Iterator[bytes]:
-    """Yield the manifest in batches of lines."""
-    batch: list[bytes] = []
-    for name, place, follow in files:
-        try:
-            batch.append(_line(hasher.of(place, follow=follow), name))
-        except OSError as error:
-            tally.fail(failure(error, "read", place.path))
-        if len(batch) == _BATCH:
-            yield b"".join(batch)
-            batch.clear()
-    yield b"".join(batch)
-
-
-def _files(params: Checksum, scratch: str, tally: Tally) -> Iterator[_File]:
-    """Yield what is listed, sorted bytewise by name; not the manifest itself, new or old."""
-    directory = os.path.dirname(os.path.abspath(params.dest))
-    manifest = os.path.join(directory, os.path.basename(params.dest))
-    for file in _all_files(params, directory, tally):
-        if file.place.path not in {manifest, scratch}:
-            yield file
-
-
-def _all_files(params: Checksum, directory: str, tally: Tally) -> Iterator[_File]:
-    """Yield every regular file, sorted bytewise by name."""
+def _roots(params: Checksum, directory: str, tally: Tally) -> Iterator[tuple[str, str]]:
+    """Yield what is listed: how its names begin, with a slash for a tree, and where it is."""
     roots: dict[str, str] = {}
     patterns = selection(params.exclude, params.include)
     for item in look_up(params.src, tally.found_nothing):
@@ -263,19 +400,7 @@ def _all_files(params: Checksum, directory: str, tally: Tally) -> Iterator[_File
             continue
         if key.endswith("/"):
             last = key
-            yield from _tree("" if key == "./" else key, roots[key], tally, patterns)
-        else:
-            yield _File(key, Place(None, roots[key]), follow=True)
-
-
-def _tree(prefix: str, root: str, tally: Tally, patterns: Selection | None) -> Iterator[_File]:
-    try:
-        with Folders(Place(None, root)) as folders:
-            for step in walk(folders, tally.fail, selection=patterns, ordered=True):
-                if S_ISREG(step.st.st_mode):
-                    yield _File(prefix + step.relative, folders.at(step.name), follow=False)
-    except OSError as error:
-        tally.fail(failure(error, "read the directory", root))
+        yield "" if key == "./" else key, roots[key]
 
 
 def _line(digest: bytes, name: str) -> bytes:
@@ -285,28 +410,85 @@ def _line(digest: bytes, name: str) -> bytes:
     return (b"\\" if escaped != raw else b"") + digest + b"  " + escaped + b"\n"
 
 
+class _Verifier(_Hasher):
+    """Compares files with the lines of a manifest, which stands in for a directory of names."""
+
+    def __init__(self, job: _Job, context: Context, tally: Tally) -> None:
+        super().__init__(job, context, tally)
+        self._directory = os.path.dirname(job.manifest)
+        #: Lines that name a file.
+        self.found = 0
+
+    def listed(self, node: Node) -> Iterator[Listed]:  # noqa: ARG002 - there is one manifest
+        """Yield the lines of the manifest."""
+        try:
+            with open(self._job.dest, "rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    entry = _parsed(line, self.digits)
+                    if entry is None:
+                        where = f"{shown(self._job.dest)}:{number}"
+                        what = f"is not a line of {self._job.algorithm} checksums"
+                        self.tally.fail(refusal(f"{where} {what}"))
+                        continue
+                    self.found += 1
+                    yield f"{entry[0].decode('ascii')} {entry[1]}", FILES
+        except OSError as error:
+            raise failure(error, "read", self._job.dest) from error
+
+    def files(self, node: Node, names: list[str]) -> int:  # noqa: ARG002 - see `listed`
+        """Verify some files; each name is a checksum and a path."""
+        before = self.tally.bytes_done
+        for line in names:
+            wanted, _, name = line.partition(" ")
+            path = os.path.join(self._directory, name)
+            self.context.check()
+            try:
+                found = self.of(path)
+            except OSError as error:
+                self.tally.fail(failure(error, "verify", path))
+                continue
+            if found != wanted.encode("ascii"):
+                message = f"{shown(path)} has another checksum than the manifest says"
+                self.tally.fail(OperationError(message))
+        return len(names) + (self.tally.bytes_done - before) // _USUAL_SIZE
+
+
+class VerifyForest(Forest):
+    """Files that many workers verify."""
+
+    def result(self) -> Done:
+        """Return how it ended, with how many there were."""
+        return self.tally.done(note=f"{self.config[1]} files verified")
+
+
+def verify_chunk(payload: Payload, context: Context) -> Done:
+    """Verify some files."""
+    (config, _), deaths, items, _ = payload
+    tally = Tally()
+    with _Verifier(_Job(*config), context, tally) as verifier:
+        rest = crawl(items, verifier, 1 if deaths else context.settings.slice_cost or inf)
+    answer: Answer = (tally.counted(), *rest, [])
+    return Done(outcome=Ok(changed=False), bytes_done=tally.bytes_done, answer=answer)
+
+
+_VERIFY_CHUNK = f"{__name__}:{verify_chunk.__name__}"
+_VERIFY_FOREST = f"{__name__}:{VerifyForest.__name__}"
+
+
 def _verify(params: Checksum, context: Context) -> Done:
     """Compare every file that the manifest names with its checksum."""
-    tally = Tally()
-    hasher = _Hasher(params.algorithm, context, tally)
-    directory = os.path.dirname(os.path.abspath(params.dest))
-    found = 0
-    try:
-        with open(params.dest, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                context.check()
-                entry = _parsed(line, hasher.digits)
-                if entry is None:
-                    where = f"{shown(params.dest)}:{number}"
-                    tally.fail(refusal(f"{where} is not a line of {params.algorithm} checksums"))
-                    continue
-                found += 1
-                _verify_one(hasher, os.path.join(directory, entry[1]), entry[0], tally)
-    except OSError as error:
-        raise failure(error, "read", params.dest) from error
-    if not found and not tally.failed:
+    tally, job = Tally(), _job_of(params, context)
+    with _Verifier(job, context, tally) as verifier:
+        rest = begin([root_node(())], verifier, context.settings.slice_cost or inf)
+    if not verifier.found and not tally.failed:
         raise refusal(f"{shown(params.dest)} holds no checksums")
-    return tally.done(note=f"{found} files verified")
+    done = tally.done(note=f"{verifier.found} files verified")
+    if not rest[1]:
+        return done
+    config = (tuple(job), verifier.found)
+    answer: Answer = (tally.counted(), *rest, [])
+    seed = (_VERIFY_CHUNK, config, answer)
+    return replace(done, spread=Spread(coordinator=_VERIFY_FOREST, seed=seed))
 
 
 def _parsed(line: bytes, digits: int) -> tuple[bytes, str] | None:
@@ -318,16 +500,6 @@ def _parsed(line: bytes, digits: int) -> tuple[bytes, str] | None:
     if match.group(1):
         name = re.sub(rb"\\[\\nr]", lambda found: _UNESCAPES[found.group()], name)
     return match.group(2).lower(), os.fsdecode(name)
-
-
-def _verify_one(hasher: _Hasher, path: str, wanted: bytes, tally: Tally) -> None:
-    try:
-        found = hasher.of(Place(None, path), follow=True)
-    except OSError as error:
-        tally.fail(failure(error, "verify", path))
-        return
-    if found != wanted:
-        tally.fail(OperationError(f"{shown(path)} has another checksum than the manifest says"))
 
 
 OPERATIONS = {

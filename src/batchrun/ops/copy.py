@@ -2,7 +2,7 @@
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from stat import S_ISDIR, S_ISREG
 from typing import Annotated, Literal
@@ -26,7 +26,6 @@ from batchrun.ops.targets import (
 from batchrun.ops.tree.copying import Rules
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.metadata import PRESERVED, Keep
-from batchrun.ops.tree.selection import selection
 from batchrun.ops.tree.treecopy import Copier
 
 __all__ = ["OPERATIONS", "Copy", "Preserved", "copy"]
@@ -85,7 +84,7 @@ def _rules(
     owner, group, mode = owners
     kept = {name: name in preserve for name in PRESERVED}
     keep = Keep(**kept, uid=user_id(owner), gid=group_id(group), mode_text=mode)
-    return Rules(keep=keep, when=when, verify=verify, selection=selection(*patterns))
+    return Rules(keep=keep, when=when, verify=verify, patterns=patterns)
 
 
 def copy(params: Copy, context: Context) -> Done:
@@ -102,16 +101,20 @@ def copy(params: Copy, context: Context) -> Done:
     tally = Tally()
     task = _Copying(context, rules, tally, dest, inside=inside)
     names = Names(src)
-    for item in look_up(src, tally.found_nothing):
-        context.check()
-        target = target_for(item.path, dest, inside=inside)
-        names.take(item.path, target)
-        try:
-            if chosen(item, rules.selection):
-                task.copy(item.path, target)
-        except OperationError as error:
-            tally.fail(error)
-    return tally.done()
+    try:
+        for item in look_up(src, tally.found_nothing):
+            context.check()
+            target = target_for(item.path, dest, inside=inside)
+            names.take(item.path, target)
+            try:
+                if chosen(item, rules.selection):
+                    task.copy(item.path, target)
+            except OperationError as error:
+                tally.fail(error)
+        return task.done()
+    except BaseException:
+        task.abandon()
+        raise
 
 
 class _Copying:
@@ -124,8 +127,7 @@ class _Copying:
         self._dry = context.settings.dry_run
         self._diff = context.settings.diff
         self._tally = tally
-        base = dest if inside else dest.rpartition("/")[0]
-        self._copier = Copier(context, rules, tally, base)
+        self._copier = Copier(context, rules, tally, dest.rstrip("/") or "/")
 
     def copy(self, path: str, target: str) -> None:
         """Copy what one source stands for."""
@@ -145,6 +147,15 @@ class _Copying:
             self._copy_with_diff(source, st, place, old)
         else:
             self._put(source, st, place, old)
+
+    def abandon(self) -> None:
+        """Clean up: the copy will not be completed."""
+        self._copier.abandon()
+
+    def done(self) -> Done:
+        """Copy what is in the directories, and answer; or let several workers go on with it."""
+        spread = self._copier.finish()
+        return self._tally.done() if spread is None else replace(self._tally.done(), spread=spread)
 
     def _put(
         self, source: Place, st: os.stat_result, place: Place, old: os.stat_result | None

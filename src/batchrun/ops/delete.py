@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from stat import S_ISDIR
 from typing import Annotated, Any
 
@@ -14,7 +14,8 @@ from batchrun.ops.protected import check_deletable, real_path
 from batchrun.ops.targets import chosen, look_up
 from batchrun.ops.trash import move_to_trash
 from batchrun.ops.tree.folders import Place
-from batchrun.ops.tree.removing import Removing, count, remove
+from batchrun.ops.tree.limits import allowed_deletions
+from batchrun.ops.tree.removing import Remover, Removing, count
 from batchrun.ops.tree.selection import Selection, selection
 
 __all__ = ["OPERATIONS", "Delete", "allowed_deletions", "delete"]
@@ -61,19 +62,6 @@ def _check(given: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def allowed_deletions(limit: int | str, seen: int) -> float:
-    """Return how many entries may be deleted of those that are there."""
-    text = str(limit).strip()
-    number = text.removesuffix("%").strip()
-    try:
-        value = float(number)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise refusal(f"max_delete: {text!r} is not a number or a share such as 10%")
-    return value / 100 * seen if text.endswith("%") else value
-
-
 def delete(params: Delete, context: Context) -> Done:
     """Delete files and trees; what is missing already is as asked."""
     problems = _check({"trash": params.trash, "exclude": params.exclude, "include": params.include})
@@ -83,20 +71,26 @@ def delete(params: Delete, context: Context) -> Done:
     if params.max_delete is not None:
         _check_limit(params, context, selected, params.max_delete)
     tally = Tally()
+    how = Removing(
+        check=context.check,
+        dry_run=context.settings.dry_run,
+        patterns=(params.exclude, params.include),
+    )
+    remover = Remover(how, tally)
     for item in look_up(params.path):
         context.check()
         if chosen(item, selected):
             try:
-                _delete_one(item.path, params, context, tally, selected)
+                _delete_one(item.path, params, context, tally, remover)
             except OperationError as error:
                 tally.fail(error)
-    return tally.done()
+    spread = remover.finish(slice_cost=context.settings.slice_cost)
+    return tally.done() if spread is None else replace(tally.done(), spread=spread)
 
 
 def _delete_one(
-    path: str, params: Delete, context: Context, tally: Tally, selected: Selection | None
+    path: str, params: Delete, context: Context, tally: Tally, remover: Remover
 ) -> None:
-    place = Place(None, path)
     st = _look(path, context, params.force)
     if st is None:
         return
@@ -104,9 +98,8 @@ def _delete_one(
         move_to_trash(path, st, params.trash, context, tally)
     else:
         if os.path.basename(path) in {".", "..", ""}:
-            place = Place(None, real_path(path))
-        how = Removing(check=context.check, dry_run=context.settings.dry_run, selection=selected)
-        remove(place, how, tally)
+            path = real_path(path)
+        remover.remove(Place(None, path))
 
 
 def _look(path: str, context: Context, force: tuple[str, ...]) -> os.stat_result | None:

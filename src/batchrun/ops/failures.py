@@ -2,7 +2,7 @@
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Done
@@ -12,7 +12,7 @@ from batchrun.ops.paths import shown
 if TYPE_CHECKING:
     from batchrun.ops.diff import Diffs
 
-__all__ = ["FATAL", "Tally", "failure", "refusal"]
+__all__ = ["FATAL", "Counted", "Tally", "failure", "refusal"]
 
 #: The next file would fail as well: these stop a tree at once.
 FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -21,6 +21,14 @@ _MOST_WARNINGS = 20
 _MOST_ERRORS = 5
 #: Kept for the record of the run; of a tree with more, something else is wrong.
 _MOST_RECORDED = 10_000
+
+#: What a tally holds, in standard types: changed, bytes, errors, warnings.
+Counted: TypeAlias = tuple[
+    bool,
+    int,
+    tuple[int, list[tuple[str, int | None, bool]], list[str]],
+    tuple[int, list[str], bool],
+]
 
 _UNCHANGED = Done.unchanged()
 _CHANGED = Done.changed()
@@ -121,6 +129,29 @@ class Tally:
         """
         self.output = self.output or getattr(error, "output", NO_OUTPUT)
         self.fail(error)
+
+    def counted(self) -> Counted:
+        """Return everything counted so far, to be added to another tally with `add`."""
+        first = [(str(error), error.errno, error.retryable) for error in self._first]
+        return (
+            self.changed,
+            self.bytes_done,
+            (self._errors, first, self._every),
+            (self._warning_count, self._warnings, self._found_nothing),
+        )
+
+    def add(self, counted: Counted) -> None:
+        """Add what another tally has counted, in this process or another one."""
+        changed, size_bytes, (errors, first, every), (warned, warnings, found_nothing) = counted
+        self.changed |= changed
+        self.bytes_done += size_bytes
+        self._errors += errors
+        for message, number, retryable in first[: _MOST_ERRORS - len(self._first)]:
+            self._first.append(OperationError(message, errno=number, retryable=retryable))
+        self._every += every[: _MOST_RECORDED - len(self._every)]
+        self._warning_count += warned
+        self._warnings += warnings[: _MOST_WARNINGS - len(self._warnings)]
+        self._found_nothing |= found_nothing
 
     def done(self, note: str = "") -> Done:
         """Return the answer of the unit."""

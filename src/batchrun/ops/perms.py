@@ -3,12 +3,15 @@
 import errno
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from stat import S_ISDIR, S_ISLNK
 from typing import Annotated, Any
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
+from batchrun.model.outcome import Ok
+from batchrun.model.tree import Spread
 from batchrun.model.values import Doc, ModeText, PathPattern, apply_mode, parse_mode
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.owners import (
@@ -23,13 +26,19 @@ from batchrun.ops.owners import (
 from batchrun.ops.paths import shown
 from batchrun.ops.protected import real_path
 from batchrun.ops.targets import chosen, look_up
-from batchrun.ops.tree.folders import Folders, Place
+from batchrun.ops.tree.crawl import Node, begin, crawl, root_node
+from batchrun.ops.tree.doors import root_of
+from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
+from batchrun.ops.tree.forest import Forest
+from batchrun.ops.tree.parcels import Answer, Payload
 from batchrun.ops.tree.selection import selection
-from batchrun.ops.tree.walking import Step, walk
+from batchrun.ops.tree.sides import OneSide
 
-__all__ = ["OPERATIONS", "Perms", "perms"]
+__all__ = ["OPERATIONS", "Perms", "perms", "perms_chunk"]
 
 _ENTER = 0o500
+#: Files changed in the time that one is copied.
+_PER_COST = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,21 +82,44 @@ def _check(given: Mapping[str, Any]) -> list[str]:
 
 def perms(params: Perms, context: Context) -> Done:
     """Give files and trees a mode and an owner, where they have others."""
-    task = _Perms(params, context)
-    for item in look_up(params.path, task.tally.found_nothing):
-        context.check()
-        if chosen(item, task.selection):
-            try:
-                task.take(item.path, exact=item.exact)
-            except OperationError as error:
-                task.tally.fail(error)
-    return task.tally.done()
+    tally = Tally()
+    with _Perms(params, context, tally) as task:
+        for item in look_up(params.path, tally.found_nothing):
+            context.check()
+            if chosen(item, task.selected):
+                try:
+                    task.take(item.path, exact=item.exact)
+                except OperationError as error:
+                    tally.fail(error)
+        rest = begin(reversed(task.roots), task, context.settings.slice_cost or inf)
+    if not rest[1]:
+        return tally.done()
+    answer: Answer = (tally.counted(), *rest, [])
+    seed = (_CHUNK, params, answer)
+    return replace(tally.done(), spread=Spread(coordinator=_FOREST, seed=seed))
 
 
-class _Perms:
-    """What the paths of one unit have in common."""
+def perms_chunk(payload: Payload, context: Context) -> Done:
+    """Change a piece of a tree."""
+    params, deaths, items, _ = payload
+    tally = Tally()
+    with _Perms(params, context, tally) as task:
+        rest = crawl(items, task, 1 if deaths else context.settings.slice_cost or inf)
+    answer: Answer = (tally.counted(), *rest, [])
+    return Done(outcome=Ok(changed=tally.changed), answer=answer)
 
-    def __init__(self, params: Perms, context: Context) -> None:
+
+_CHUNK = f"{__name__}:{perms_chunk.__name__}"
+_FOREST = f"{Forest.__module__}:{Forest.__name__}"
+
+
+class _Perms(OneSide):
+    """What the paths of one unit have in common, and what is done to trees.
+
+    A directory is changed before it is entered, unless it would be closed by that: then last.
+    """
+
+    def __init__(self, params: Perms, context: Context, tally: Tally) -> None:
         problems = _check(
             {
                 name: value
@@ -97,17 +129,19 @@ class _Perms:
         )
         if problems:
             raise refusal(problems[0])
+        super().__init__(context, tally, selection(params.exclude, params.include))
         user_id(params.owner), group_id(params.group)  # refused before anything is changed
         self._params = params
-        self._context = context
         self._dry = context.settings.dry_run
         self._files = Ownership(params.owner, params.group, params.mode)
         self._octal = params.mode is not None and parse_mode(params.mode) is not None
-        self.selection = selection(params.exclude, params.include)
-        self.tally = Tally()
+        #: What has to be changed of files by kind, mode and owner.
+        self._known: dict[tuple[int, int, int], Change | None] = {}
+        #: Directories below which everything is to be changed.
+        self.roots: list[Node] = []
 
     def take(self, path: str, *, exact: bool) -> None:
-        """Change a path, and everything below it if that was asked for.
+        """Change a path; what is below it waits in `roots`, if that was asked for.
 
         A path that was named may be a symlink to what is meant; one that was found is itself.
         """
@@ -124,43 +158,94 @@ class _Perms:
             return
         if real_path(path) == "/":
             raise refusal("refused to change everything below /: it is the root of the filesystem")
-        first = self._opens(st)
-        if first:
+        closes = not self._opens(st)
+        if not closes:
             self._change(place, st)
         try:
-            with Folders(place) as folders:
-                self._below(folders)
+            fd = os.open(path, OPEN_DIRECTORY)
         except OSError as error:
             if not self._is_closed(error, st, path):
                 raise failure(error, "open the directory", path) from error
-        if not first:
-            self._change(place, st)
+            return
+        try:
+            self.roots.append(root_node(root_of(path, fd), closes))
+        finally:
+            os.close(fd)
 
-    def _below(self, folders: Folders) -> None:
-        """Change everything below a directory; directories that would be closed at last."""
-        for step in walk(folders, self.tally.fail, selection=self.selection):
-            self._context.check()
-            if not self._takes(step):
+    def enter(self, node: Node) -> bool:
+        """Change a directory and go into it."""
+        above = node.parent
+        if above is None or (self.selected is not None and not self.selected.enters(node.path)):
+            return False
+        try:
+            place = self.doors.at(above, node.name)
+            st = place.lstat()
+        except OSError as error:
+            self.tally.fail(failure(error, "look at", self.doors.prefix(above) + node.name))
+            return False
+        if st is None:
+            return False
+        takes, opens = self._takes(node.path, is_dir=True), self._opens(st)
+        if takes and opens:
+            self._try(place, st)
+        node.token = takes and not opens
+        if self._dry and opens and not _may_enter(place):
+            self._warn_closed(place.path)
+            return False
+        return super().enter(node)
+
+    def files(self, node: Node, names: list[str]) -> int:
+        """Change what is no directory."""
+        if self.directory(node, "look at") is None:
+            return 1
+        place = self.doors.at(node, "")
+        for name in self.meant(node, names):
+            place.name = name
+            try:
+                st = place.lstat()
+            except OSError as error:
+                self.tally.fail(failure(error, "look at", place.path))
                 continue
-            if not step.is_dir or self._opens(step.st) != step.left:
-                try:
-                    self._change(folders.at(step.name), step.st)
-                except OperationError as error:
-                    self.tally.fail(error)
-            if step.is_dir and not step.left and self._dry and not _may_enter(folders, step.name):
-                step.skip = self._opens(step.st)
-                if step.skip:
-                    self._warn_closed(folders.prefix + step.name)
+            if st is not None:
+                self._try(place, st)
+        return len(names) // _PER_COST + 1
 
-    def _takes(self, step: Step) -> bool:
+    #: Whatever it is, it is changed in the same way.
+    others = files
+
+    def leave(self, node: Node) -> None:
+        """Change a directory that is closed by it."""
+        if node.token:
+            fd = self.directory(node, "look at")
+            if fd is not None:
+                self._try(self.doors.at(node, "."), os.fstat(fd))
+        super().leave(node)
+
+    def _takes(self, relative: str, *, is_dir: bool) -> bool:
         """Tell whether patterns mean this entry itself, not only what is in it."""
-        selected = self.selection
-        return selected is None or selected.takes(step.relative, is_dir=step.is_dir)
+        selected = self.selected
+        return selected is None or selected.takes(relative, is_dir=is_dir)
+
+    def _try(self, place: Place, st: os.stat_result) -> None:
+        """Change one thing of many."""
+        try:
+            self._change(place, st)
+        except OperationError as error:
+            self.tally.fail(error)
 
     def _opens(self, st: os.stat_result) -> bool:
         """Tell whether a directory may be entered by its owner when it has its new mode."""
-        change = change_of(st, self._wanted(st))
+        change = self._change_of(st)
         return change is None or change.mode is None or change.mode & _ENTER == _ENTER
+
+    def _change_of(self, st: os.stat_result) -> Change | None:
+        """Find what has to be changed: it is the same for most of the files of a tree."""
+        key = st.st_mode, st.st_uid, st.st_gid
+        try:
+            return self._known[key]
+        except KeyError:
+            change = self._known[key] = change_of(st, self._wanted(st))
+            return change
 
     def _is_closed(self, error: OSError, st: os.stat_result, path: str) -> bool:
         """Tell whether a directory could only not be entered because this is a dry run."""
@@ -186,7 +271,7 @@ class _Perms:
 
     def _change(self, place: Place, st: os.stat_result) -> None:
         """Change one thing, if it is not as asked."""
-        change = change_of(st, self._wanted(st))
+        change = self._change_of(st)
         if change is None:
             return
         if self._dry:
@@ -197,7 +282,7 @@ class _Perms:
             except OSError as error:
                 raise failure(error, "set the owner and mode of", place.path) from error
         self.tally.changed = True
-        if self._context.settings.diff:
+        if self.context.settings.diff:
             from batchrun.ops.diff import facts_diff  # noqa: PLC0415 - only where one is asked for
 
             self.tally.differ(facts_diff(place.path, *change.facts(st)))
@@ -211,9 +296,9 @@ def _give(place: Place, st: os.stat_result, change: Change) -> None:
         give(place.name, st, change, dir_fd=place.dir_fd)
 
 
-def _may_enter(folders: Folders, name: str) -> bool:
+def _may_enter(place: Place) -> bool:
     """Tell whether a directory can be read by this process as it is."""
-    return os.access(name, os.R_OK | os.X_OK, dir_fd=folders.fd, effective_ids=True)
+    return os.access(place.name, os.R_OK | os.X_OK, dir_fd=place.dir_fd, effective_ids=True)
 
 
 OPERATIONS = {

@@ -39,8 +39,9 @@ def copy_then_delete(
     own = Tally()
     rules = Rules(verify=True, durable=True, temporaries=True)
     try:
-        copier = Copier(context, rules, own, os.path.dirname(target))
+        copier = Copier(context, rules, own, temp.name)
         copier.copy(Place(None, path), st, temp, None)
+        copier.finish(alone=True)
         _check_complete(path, own)
         rename = os.rename if replaces else rename_exclusive
         rename(temp.name, target)

@@ -137,14 +137,14 @@ class _Attempt:
 
     def _ended(self) -> UnreachableError:
         if _TOO_MANY not in self.wire.goodbye.lower():
-            return UnreachableError(f"login: {self.wire.reason()}.")
+            return UnreachableError(f"login: {self.wire.reason()}")
         shown = len(self.refusals) + 1
         from_agent = any(candidate.from_agent for candidate in self.choice.candidates)
         where = " from the agent" if from_agent else ""
         message = (
             f"login: refused for user {self.user}: the server allows no more than {shown} attempts,"
             f" and so many keys{where} were wrong; set `IdentitiesOnly yes` and the right"
-            " `IdentityFile` for this host."
+            " `IdentityFile` for this host"
         )
         return UnreachableError(message, retryable=False)
 
@@ -156,7 +156,7 @@ class _Attempt:
             reasons.append("there is no password" if password is None else "the password is wrong")
         reasons += [*self.remarks, *self.choice.remarks]
         message = f"login: refused for user {self.user}; the server takes {takes}"
-        return UnreachableError(f"{'; '.join((message, *reasons))}.", retryable=False)
+        return UnreachableError(f"{'; '.join((message, *reasons))}", retryable=False)
 
     def _about_keys(self) -> str:
         if not self.refusals:

@@ -31,7 +31,7 @@ class Asking:
     check: Callable[[], None]
     #: Told how far it is.
     stage: Stage
-    #: How long a connection may take; None: as the configuration says.
+    #: How long each stage may take; None: as the configuration says.
     connect_s: float | None = None
 
 

@@ -39,7 +39,7 @@ def descriptor_budget() -> Budget:
         return Budget(most=MOST)
     remark = (
         f"At most {most} connections can be open at once, because only {limit} files may be"
-        f" (`ulimit -Hn`); raise it to {wanted} for {MOST} connections."
+        f" (`ulimit -Hn`); raise it to {wanted} for {MOST} connections"
     )
     return Budget(most=most, remark=remark)
 

@@ -73,7 +73,7 @@ def check_version(version: str = paramiko.__version__) -> None:
     found = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if not TESTED[0] <= found < TESTED[1]:
         first, beyond = (".".join(map(str, bound)) for bound in TESTED)
-        message = f"paramiko {version} cannot be used: install `paramiko>={first},<{beyond}`."
+        message = f"paramiko {version} cannot be used: install `paramiko>={first},<{beyond}`"
         raise BatchrunError(message)
 
 

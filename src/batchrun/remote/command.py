@@ -17,12 +17,12 @@ from batchrun.ops.command import check_command, check_run, listening_for, outcom
 from batchrun.ops.failures import failure, refusal
 from batchrun.ops.launch import CommandFields, given_env, shell_argv, stdin_bytes
 from batchrun.ops.paths import shown
-from batchrun.ops.spawn import encode
 from batchrun.ops.sudo import SudoValue
 from batchrun.ops.watch import Ending
 from batchrun.ops.watcher import TooQuietError
 from batchrun.remote.broken import lost
 from batchrun.remote.hearing import Hearing
+from batchrun.remote.identity import unit_env
 from batchrun.remote.launch import Begun, HostCommand, mark_of, run_there
 from batchrun.remote.sources import TextSource
 from batchrun.remote.talk import BrokenError
@@ -140,25 +140,13 @@ def host_command(
     stdin = None if params.stdin is None else TextSource(stdin_bytes(params.stdin))
     return HostCommand(
         argv=argv,
-        env=given_env(params.env) | _ours(context),
+        env=given_env(params.env) | unit_env(context),
         cwd=path_word(params.cwd) if params.cwd else b"",
         sudo=params.sudo,
         source=stdin,
         idle_s=params.idle_timeout,
         mark=mark_of(context),
     )
-
-
-def _ours(context: HostContext) -> dict[bytes, bytes]:
-    environment = {
-        b"BATCHRUN_RUN": encode(context.settings.run_id, "The id of the run"),
-        b"BATCHRUN_TASK": encode(context.task_id, "The id of the task"),
-        b"BATCHRUN_HOST": encode(context.host.name, "The name of the host"),
-        b"BATCHRUN_ATTEMPT": b"%d" % context.attempt,
-    }
-    if context.label:
-        environment[b"BATCHRUN_ITEM"] = encode(context.label, "The item")
-    return environment
 
 
 def perform(argv: Sequence[str], params: HostCommandFields, context: HostContext) -> Done:

@@ -1,6 +1,5 @@
 """What the front door needs of this package: who connects, and what is known of hosts before."""
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 
@@ -18,15 +17,16 @@ from batchrun.remote.links import Parts
 __all__ = ["connector", "reached", "ssh_config"]
 
 
-def connector(config: SshConfig, password: str) -> Fleet:
+def connector(config: SshConfig, password: str, connect_s: float | None) -> Fleet:
     """Make what connects to hosts.
 
     Args:
         config: How they are reached.
         password: Of the login; empty: nobody has typed one.
+        connect_s: Until a connection must stand, whatever the job file and `config` say.
     """
     asked = Password(lambda: password) if password else None
-    parts = Parts(settings_for=config.settings_for, password=asked)
+    parts = Parts(settings_for=config.settings_for, password=asked, connect_s=connect_s)
     return Fleet(parts, descriptor_budget())
 
 
@@ -36,13 +36,9 @@ def ssh_config(access: HostAccess) -> SshConfig:
     Raises:
         UsageError: a file or an option of it is wrong.
     """
-    options = list(access.ssh_options)
-    if access.connect_timeout_s is not None:
-        # It counts whole seconds, and 0 would be no limit at all.
-        options.insert(0, f"ConnectTimeout={max(math.ceil(access.connect_timeout_s), 1)}")
     return SshConfig.load(
         file=access.ssh_config,
-        options=options,
+        options=access.ssh_options,
         user=access.user,
         host_key=HostKeyPolicy(access.host_key) if access.host_key else None,
     )

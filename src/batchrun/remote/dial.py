@@ -27,11 +27,11 @@ _PROXY_END_S: Final = 1.0
 _REASONS: Final = {
     errno.ECONNREFUSED: "it refuses connections; is sshd running there, and on this port?",
     errno.EHOSTUNREACH: "there is no route to the host; is it up?",
-    errno.ENETUNREACH: "its network cannot be reached from here; check the address and the routes.",
-    errno.EMFILE: "too many files are open here; lower --fanout or raise `ulimit -n`.",
-    errno.EADDRNOTAVAIL: "this machine cannot connect from there; check `BindAddress`.",
-    errno.EACCES: "a firewall here forbids it.",
-    errno.EPERM: "a firewall here forbids it.",
+    errno.ENETUNREACH: "its network cannot be reached from here; check the address and the routes",
+    errno.EMFILE: "too many files are open here; lower --fanout or raise `ulimit -n`",
+    errno.EADDRNOTAVAIL: "this machine cannot connect from there; check `BindAddress`",
+    errno.EACCES: "a firewall here forbids it",
+    errno.EPERM: "a firewall here forbids it",
 }
 
 
@@ -125,7 +125,7 @@ class _Race:
     def _lost(self) -> UnreachableError:
         if self.running or not self.last_error:
             return UnreachableError("connect: no answer in time; is the host up, is the port open?")
-        reason = _REASONS.get(self.last_error, f"{os.strerror(self.last_error)}.")
+        reason = _REASONS.get(self.last_error, os.strerror(self.last_error))
         return UnreachableError(f"connect: {reason}")
 
     def close(self) -> None:
@@ -201,5 +201,5 @@ def run_proxy(command: str) -> ProxyProgram:
     try:
         return ProxyProgram(command)
     except OSError as error:
-        message = f"connect: the ProxyCommand cannot be started: {error.strerror}."
+        message = f"connect: the ProxyCommand cannot be started: {error.strerror}"
         raise UnreachableError(message) from error

@@ -58,16 +58,13 @@ class Fleet:
         """How many connections can be held open, and what people should know of it."""
         return self._budget
 
-    def connect(
-        self, host: Host, context: Context, stage: Stage, connect_s: float | None = None
-    ) -> Session:
+    def connect(self, host: Host, context: Context, stage: Stage) -> Session:
         """Return the connection to a host for the caller's thread alone; make it if need be.
 
         Args:
-            host: Whose.
+            host: Whose; its time limit holds for each stage, and for those of its bastions.
             context: Of the unit, to be asked while it waits.
             stage: Told how far it is.
-            connect_s: How long each stage may take; None: as the configuration says.
 
         Raises:
             UnreachableError: there is none to be had.
@@ -81,7 +78,7 @@ class Fleet:
             self._make_room(context)
         else:
             session.link.close()
-        asking = Asking(check=context.check, stage=stage, connect_s=connect_s)
+        asking = Asking(check=context.check, stage=stage, connect_s=host.connect_timeout_s)
         try:
             link = self._maker.make(host, asking)
         except BaseException:

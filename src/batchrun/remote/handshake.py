@@ -94,7 +94,7 @@ def _start(wire: Wire, done: threading.Event) -> None:
         wire.start_client(event=done)
     except RuntimeError as error:  # no more threads
         wire.active = False  # else closing it waits for a thread that never was
-        message = "connect: no more threads can be started here; lower --fanout."
+        message = "connect: no more threads can be started here; lower --fanout"
         raise UnreachableError(message) from error
 
 
@@ -119,7 +119,7 @@ def _wanted(
     aliased = tuple(map(_as_paramiko_says, wanted))
     usable = assembled(aliased, preferred, known)
     if not usable:
-        message = f"key exchange: nothing of {option} can be used; there are {', '.join(known)}."
+        message = f"key exchange: nothing of {option} can be used; there are {', '.join(known)}"
         raise UnreachableError(message, retryable=False)
     return usable
 
@@ -141,13 +141,13 @@ def _too_slow(wire: Wire) -> UnreachableError:
 def _broken(wire: Wire) -> UnreachableError:
     error = wire.saved_exception
     if isinstance(error, paramiko.IncompatiblePeer):
-        message = f"key exchange: {error}; see what it offers with `ssh -vv`."
+        message = f"key exchange: {error}; see what it offers with `ssh -vv`"
         return UnreachableError(message, retryable=False)
     if wire.remote_version.startswith("SSH-"):
-        return UnreachableError(f"key exchange: {wire.reason()}.")
+        return UnreachableError(f"key exchange: {wire.reason()}")
     if wire.greeting and not _is_throttle(wire.greeting):
         return UnreachableError(_no_ssh(wire))
-    return BannerError("banner: the server closes the connection before it says anything.")
+    return BannerError("banner: the server closes the connection before it says anything")
 
 
 def _is_throttle(greeting: list[str]) -> bool:
@@ -157,4 +157,4 @@ def _is_throttle(greeting: list[str]) -> bool:
 
 def _no_ssh(wire: Wire) -> str:
     # From an unknown program: no control characters on anybody's screen.
-    return f"banner: this is no SSH server, it says {wire.greeting[0]!a}; check the port."
+    return f"banner: this is no SSH server, it says {wire.greeting[0]!a}; check the port"

@@ -100,6 +100,8 @@ class Parts:
     #: None: there is none, and nobody is asked.
     password: Password | None = None
     limits: Limits = field(default_factory=Limits)
+    #: Instead of `limits.connect_s`, whatever hosts and the configuration say; None: as they say.
+    connect_s: float | None = None
     keyring: Keyring = field(default_factory=Keyring)
     resolver: Resolver = field(default_factory=Resolver)
     ramp: Ramp = field(default_factory=Ramp)
@@ -145,7 +147,7 @@ class LinkMaker:
         while hops := self._parts.settings_for(host).proxy_jump:
             host = _bastion(hops)
             if host_key(host) in seen:
-                message = f"connect: {host.name} is its own jump host; see `ProxyJump`."
+                message = f"connect: {host.name} is its own jump host; see `ProxyJump`"
                 raise UnreachableError(message, retryable=False)
             seen.add(host_key(host))
 
@@ -187,7 +189,8 @@ class LinkMaker:
         return DirectWay(addresses=addresses, bind=settings.bind_address)
 
     def _patience(self, settings: SshSettings, asking: Asking) -> Patience:
-        limit_s = asking.connect_s or settings.connect_timeout_s or self._parts.limits.connect_s
+        said = (self._parts.connect_s, asking.connect_s, settings.connect_timeout_s)
+        limit_s = next(filter(None, said), self._parts.limits.connect_s)
         return Patience.of(limit_s, asking.check)
 
     def _link(self, way: Way, patience: Patience) -> Link:
@@ -200,7 +203,7 @@ class LinkMaker:
             over = self._over
         if over:
             link.close()
-            raise UnreachableError("connect: the run is ending.", retryable=False)
+            raise UnreachableError("connect: the run is ending", retryable=False)
         return link
 
     def _log_in(self, link: Link, settings: SshSettings, patience: Patience, stage: Stage) -> None:
@@ -225,7 +228,7 @@ class LinkMaker:
         return UnreachableError(
             "banner: the server closes new connections before it says anything"
             f" ({times} times in {seconds:.0f} s); too many log in at once for `MaxStartups` in its"
-            " sshd_config: raise that, or lower --fanout."
+            " sshd_config: raise that, or lower --fanout"
         )
 
     def _closed(self, link: Link) -> None:

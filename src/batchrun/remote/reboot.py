@@ -14,6 +14,7 @@ from batchrun.ops.launch import shell_argv
 from batchrun.ops.paths import shown
 from batchrun.ops.spawn import encode
 from batchrun.remote.errand import SudoField, ask
+from batchrun.remote.identity import unit_env
 from batchrun.remote.polling import Polling, unreached
 from batchrun.remote.talk import BrokenError
 from batchrun.remote.within import Within
@@ -88,7 +89,8 @@ def _begin(params: Reboot, context: HostContext) -> None:
     argv = shell_argv("/bin/sh", command) if isinstance(command, str) else command
     text = b"exec " + words(*(encode(word, "An argument of the command") for word in argv))
     try:
-        answer = ask(text, Within(context, _COMMAND_S), params.sudo)
+        limited = Within(context, _COMMAND_S)
+        answer = ask(text, limited, params.sudo, env=unit_env(context))
     except BrokenError:
         return
     except UnitStoppedError:

@@ -118,11 +118,11 @@ def _addresses(found: list[tuple[Any, ...]]) -> list[Address]:
 def no_address(error: OSError | UnicodeError) -> UnreachableError:
     """Say why a name has no address, and what to do."""
     if isinstance(error, UnicodeError):
-        message = "resolve: this cannot be the name of a host; check its spelling."
+        message = "resolve: this cannot be the name of a host; check its spelling"
         return UnreachableError(message, retryable=False)
     if error.errno == socket.EAI_AGAIN:
-        message = "resolve: the name server cannot be asked now; check /etc/resolv.conf."
+        message = "resolve: the name server cannot be asked now; check /etc/resolv.conf"
         return UnreachableError(message)
     reason = error.strerror or "not found"
-    message = f"resolve: no host has this name ({reason}); check it, or say its `address`."
+    message = f"resolve: no host has this name ({reason}); check it, or say its `address`"
     return UnreachableError(message)

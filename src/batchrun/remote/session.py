@@ -163,7 +163,7 @@ class Session:
         # Not answered in time: it may run all the same, so its own deadline has to do.
         self._request(channel, "exec", command, context)
         if channel.closed and not channel.broken and not channel.agreed:
-            raise OperationError("channel: the host refuses to run commands.", retryable=False)
+            raise OperationError("channel: the host refuses to run commands", retryable=False)
         return Channel(channel)
 
     def open_files(self, context: Context) -> paramiko.SFTPClient:
@@ -175,17 +175,17 @@ class Session:
         channel = self._open(context)
         agreed = self._request(channel, "subsystem", "sftp", context)
         if channel.broken:
-            raise UnreachableError(f"channel: {channel.broken}.")
+            raise UnreachableError(f"channel: {channel.broken}")
         if not agreed:
             channel.close()
-            message = "channel: the host has no SFTP; see `Subsystem sftp` in its sshd_config."
+            message = "channel: the host has no SFTP; see `Subsystem sftp` in its sshd_config"
             raise OperationError(message, retryable=False)
         channel.settimeout(self._channel_s)
         try:
             return paramiko.SFTPClient(channel)
         except (paramiko.SSHException, EOFError, OSError) as error:
             channel.close()
-            message = f"channel: the host speaks no SFTP: {error or 'it ended'}."
+            message = f"channel: the host speaks no SFTP: {error or 'it ended'}"
             raise OperationError(message) from error
 
     def _request(self, channel: SafeChannel, name: str, text: str, context: Context) -> bool:
@@ -216,7 +216,7 @@ class Session:
 
     def _no_channel(self) -> UnreachableError:
         if not self.link.alive:
-            return UnreachableError(f"channel: {self.link.wire.reason()}.")
+            return UnreachableError(f"channel: {self.link.wire.reason()}")
         self.link.close()
         return UnreachableError("channel: not opened in time; is the host overloaded?")
 
@@ -231,7 +231,7 @@ class Session:
             refusal = channel.refusal[1] if channel.refusal else ""
         message = (
             f"channel: the host opens no more sessions on a connection ({refusal or 'refused'});"
-            " raise `MaxSessions` in its sshd_config, or lower `per_host`."
+            " raise `MaxSessions` in its sshd_config, or lower `per_host`"
         )
         raise OperationError(message)
 

@@ -127,11 +127,11 @@ class BastionWay:
         if code == _FORBIDDEN:
             message = (
                 f"connect: {self.bastion} forbids it ({text}); see `AllowTcpForwarding` and"
-                " `PermitOpen` in its sshd_config."
+                " `PermitOpen` in its sshd_config"
             )
             return UnreachableError(message, retryable=False)
         reason = text or ("it could not connect" if code == _FAILED else f"refused with {code}")
-        return UnreachableError(f"connect: by way of {self.bastion}: {reason}.")
+        return UnreachableError(f"connect: by way of {self.bastion}: {reason}")
 
     def explain(self, error: UnreachableError) -> UnreachableError:
         """Nothing more is known."""

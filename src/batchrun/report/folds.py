@@ -26,6 +26,8 @@ class Fold:
     """Hosts that ended alike and wrote the same."""
 
     place: Place
+    #: A hash of what they wrote.
+    digest: bytes
     #: The first of them.
     first: bytes
     #: Their names, each once, in the order in which they came.
@@ -59,11 +61,12 @@ class Folds:
         if not captured and not any(captured.parts):
             return
         host = name.encode("utf-8", "surrogateescape")
-        key = (_ending(outcome), self._digest(captured, host))
+        digest = self._digest(captured, host)
+        key = (_ending(outcome), digest)
         fold = self._folds.get(key)
         if fold is None:
             place = self._waiting.put(captured)
-            fold = self._folds[key] = Fold(place=place, first=host)
+            fold = self._folds[key] = Fold(place=place, digest=digest, first=host)
         fold.hosts[name] = None
 
     def biggest_first(self) -> list[Fold]:

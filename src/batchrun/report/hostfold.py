@@ -18,6 +18,10 @@ __all__ = ["HostFoldOptions", "HostFoldSink"]
 _RULE = b"-" * 15
 #: Lines of a diff that say which files it is about.
 _HEAD_LINES = 2
+_SAME = b"the same output, but the commands ended otherwise"
+_DIFFERENT = b"different only behind the first %d KiB, or in the newline at the end" % (
+    MOST_COMPARED // 1024
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +143,7 @@ def _diff(most: Fold, text: bytes, other: Fold, other_text: bytes) -> Iterator[b
     yield _bytes(f"+++ {hosts_text(other.hosts)}")
     compared = content_diff("output", text, other_text)
     if not compared:
-        yield b"the same output, but the commands ended otherwise"
+        yield _SAME if other.digest == most.digest else _DIFFERENT
         return
     yield from _bytes(compared.removesuffix("\n")).split(b"\n")[_HEAD_LINES:]
 

@@ -106,7 +106,17 @@ def recap_text(
     lines += _not_expanded(summary)
     if summary.ended is not None and summary.ended.stopped:
         lines.append(f"stopped: {visible(summary.ended.stopped)}")
+    lines += _again(summary)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _again(summary: Summary) -> Iterator[str]:
+    """Say how to run again what did not end ok, where that was written down."""
+    started = summary.started
+    if started is None or not started.recorded or summary.ended is None:
+        return
+    if summary.failures.groups():
+        yield f"again: batchrun rerun {started.run_id}"
 
 
 def change_text(unit: Unit, task: str, note: str, palette: Palette = PLAIN) -> str:

@@ -100,6 +100,14 @@ def test_sources_of_an_upload_are_those_of_here() -> None:
     assert f"upload: {{src: [{here}/a.conf, {here}/dir/], dest: /etc/x/}}" in text
 
 
+def test_a_pattern_is_expanded_by_the_shell_or_refused(tmp_path: Path) -> None:
+    flags = TransferFlags(hosts=["a"], paths=[f"{tmp_path}/*.conf", "/etc/"])
+    with pytest.raises(UsageError, match="write it without quotes"):
+        upload_text(flags)
+    (tmp_path / "*.conf").touch()
+    assert f"src: '{tmp_path}/[*].conf'" in upload_text(flags)
+
+
 @pytest.mark.parametrize(
     ("typed", "written"),
     [

@@ -9,7 +9,7 @@ import pytest
 from batchrun.engine.context import ACKNOWLEDGE, STOP, UnitContext
 from batchrun.engine.unit import (
     Raised,
-    find_table,
+    find,
     guarded,
     run_unit,
 )
@@ -121,7 +121,7 @@ def test_at_most_twenty_warnings_are_kept() -> None:
 
 
 def test_a_table_is_found_by_its_name() -> None:
-    assert find_table("pool_operations:OPERATIONS") is OPERATIONS
+    assert find("pool_operations:OPERATIONS") is OPERATIONS
 
 
 def test_guarded_returns_values_and_catches_everything() -> None:

@@ -10,8 +10,8 @@ import pytest
 from batchrun.errors import SourceError
 from batchrun.jobfile.loaded import Binding, LoadedJob
 from batchrun.model.host import Host
-from batchrun.model.outcome import Ok
-from batchrun.model.ports import Drawn, UnitStream
+from batchrun.model.outcome import Ok, Outcome, Unreachable
+from batchrun.model.ports import Drawn, Look, UnitStream
 from batchrun.model.steps import Section
 from batchrun.model.unit import Unit
 from reports import attempt_of, written
@@ -318,3 +318,50 @@ def test_in_a_dry_run_hosts_that_nobody_can_know_are_one_unknown_unit() -> None:
     (unit,) = units(job, 1)
 
     assert getattr(unit.verdict, "is_unknown", False)
+
+
+def looks(stream: UnitStream) -> list[Look]:
+    """Draw what hosts are to be asked for."""
+    found: list[Look] = []
+    while isinstance(drawn := stream.draw(), Look):
+        found.append(drawn)
+    assert drawn is Drawn.PENDING
+    return found
+
+
+def test_each_host_has_the_items_that_it_gives_and_one_that_cannot_has_one_unit() -> None:
+    waker = Waker()
+    text = "tasks: [{hosts: 'a,b,c', foreach: {lines: /x, at: host}, run: [e, '{{ item }}']}]"
+    stream = opened(text, waker)
+    first, second, third = looks(stream)
+    assert [look.unit.host for look in (first, second, third)] == ["a", "b", "c"]
+    assert first.unit.params == {"path": "/x"}
+
+    unreachable = Unreachable(message="no route")
+    second.told(written(b"x\ny\n"))
+    assert waker.called.is_set()
+    found = taken(stream)
+    third.told(attempt_of(unreachable))
+    first.told(written(b""))
+    found += taken(stream)
+
+    assert places(found) == ["b/x", "b/y", "c"]
+    verdicts: list[Outcome | None] = [unit.verdict for unit in found]
+    assert verdicts == [None, None, unreachable]
+    assert len({unit.index for unit in found}) == 3
+    assert stream.draw() is Drawn.EXHAUSTED
+
+
+def test_not_all_hosts_are_asked_at_once_and_those_of_a_wave_first() -> None:
+    task = "foreach: {glob: 'x*', at: host}, run: a"
+    many = opened(f"tasks: [{{hosts: 'a[1-100]', {task}}}]")
+    asked = looks(many)
+    assert len(asked) == 64
+    asked[0].told(written(b""))
+    assert [look.unit.host for look in looks(many)] == ["a65"]
+
+    waves = opened(f"tasks: [{{hosts: 'a,b,c', batch: [1, 2], {task}}}]")
+    (canary,) = looks(waves)
+    canary.told(written(b"x1\0"))
+    assert places(taken(waves, 1)) == ["a/x1"]
+    assert [look.unit.host for look in looks(waves)] == ["b", "c"]

@@ -79,6 +79,13 @@ def test_a_range_that_is_none_is_refused(text: str) -> None:
         expand(text)
 
 
+def test_the_advice_for_uneven_zeros_can_be_written() -> None:
+    for text, advice in (("web[01-3]", "01-03"), ("web[01-120]", "001-120")):
+        with pytest.raises(NodeSetError, match=f"write {advice}$"):
+            expand(text)
+        assert expand(f"web[{advice}]")
+
+
 @pytest.mark.parametrize("text", ["n[1-999999999999]", "a[1-1000]b[1-1000]", "n[0-99999,1-9]"])
 def test_more_hosts_than_anybody_has_are_a_slip_and_never_written_out(text: str) -> None:
     with pytest.raises(NodeSetError, match=f"more than {MOST_HOSTS} hosts"):

@@ -55,6 +55,21 @@ def test_the_header_is_that_of_clush_and_the_biggest_group_comes_first() -> None
     assert err == ""
 
 
+@pytest.mark.parametrize(("common", "more"), [(b"x" * 3_000_000, b"more\n"), (b"x", b"\n")])
+def test_what_differs_where_nothing_is_compared_is_not_called_the_same(
+    common: bytes, more: bytes
+) -> None:
+    folded = Folded(HostFoldOptions(whole=False, diff=True))
+    for host in ("a", "b"):
+        folded.end(host, common)
+    folded.end("c", common + more)
+    out, _ = folded.finish()
+    assert out == (
+        "--- a,b (2)\n+++ c (1)\n"
+        "different only behind the first 1024 KiB, or in the newline at the end\n"
+    )
+
+
 def test_hosts_that_wrote_the_same_and_ended_otherwise_are_apart() -> None:
     folded = Folded()
     folded.end("a", b"x\n")

@@ -1,5 +1,7 @@
 """The recap has exactly the shape that the command line promises."""
 
+from dataclasses import replace
+
 import pytest
 
 from batchrun.model.event import RunEnded, TaskEnded
@@ -42,6 +44,9 @@ def test_the_recap_of_the_manual_is_printed_letter_by_letter() -> None:
     for _ in range(3):
         script.end(summary, Skipped(because="exists"))
     script.finish(summary, exit_code=2)
+    unrecorded = recap_text(summary)
+    assert summary.started is not None
+    summary.started = replace(summary.started, recorded=True)
 
     assert recap_text(summary) == (
         "nightly: 1 204 ok (37 changed), 2 failed, 1 unreachable, 3 skipped of 1 210 planned"
@@ -50,7 +55,19 @@ def test_the_recap_of_the_manual_is_printed_letter_by_letter() -> None:
         "No space left on device (/srv/stage)\n"
         "FAILED       reload the front ends  exit status 3\n"
         "UNREACHABLE  reload the front ends  web13: connect timed out after 10 s, 3 attempts\n"
+        "again: batchrun rerun 20261122-031500-7f3a\n"
     )
+    assert "again:" not in unrecorded
+
+
+def test_a_run_of_which_all_ended_well_needs_no_second_one() -> None:
+    summary, script = Summary(), Script()
+    script.start(summary)
+    script.end(summary, Ok(changed=True))
+    assert summary.started is not None
+    summary.started = replace(summary.started, recorded=True)
+    script.finish(summary)
+    assert "again:" not in recap_text(summary)
 
 
 def test_zero_kinds_are_left_out_but_ok_and_planned_are_always_there() -> None:

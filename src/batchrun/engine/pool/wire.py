@@ -128,15 +128,20 @@ def order_to_tuple(order: Order) -> tuple[Any, ...]:
         dict(unit.params),
         unit.timeout_s,
     )
-    if unit.around is None and unit.capture_bytes is None and not order.secrets:
+    if (
+        unit.around is None
+        and unit.capture_bytes is None
+        and not order.secrets
+        and order.chunk is None
+    ):
         return values
-    return (*values, unit.around, unit.capture_bytes, dict(order.secrets))
+    return (*values, unit.around, unit.capture_bytes, dict(order.secrets), order.chunk)
 
 
 def order_from_tuple(values: tuple[Any, ...]) -> Order:
     """Make the order again; limits and locks, which a worker has no use for, are empty."""
     number, attempt, task_id, index, label, operation, params, timeout_s, *rest = values
-    around, capture_bytes, secrets = rest or (None, None, {})
+    around, capture_bytes, secrets, chunk = rest or (None, None, {}, None)
     unit = Unit(
         task_id=task_id,
         index=index,
@@ -147,7 +152,7 @@ def order_from_tuple(values: tuple[Any, ...]) -> Order:
         around=around,
         capture_bytes=capture_bytes,
     )
-    return Order(number=number, attempt=attempt, unit=unit, secrets=secrets)
+    return Order(number=number, attempt=attempt, unit=unit, secrets=secrets, chunk=chunk)
 
 
 _OUTCOMES: tuple[type[Outcome], ...] = (
@@ -188,6 +193,10 @@ def _outcome_from_tuple(kind: str, values: tuple[Any, ...]) -> Outcome:
     return cls(**dict(zip(names, values, strict=True)))
 
 
+#: What a report says after its bytes, when it says nothing.
+_REST = ("", (), None, None)
+
+
 def _captured_to_tuple(captured: Captured) -> tuple[Any, ...]:
     return captured.head, captured.tail, captured.omitted_bytes, captured.spool
 
@@ -214,13 +223,16 @@ def report_to_tuple(report: Report) -> tuple[Any, ...]:
         report.bytes_done,
     )
     # What few reports have is left out of the others.
+    if report.spread is not None or report.answer is not None:
+        return (*values, report.diff, report.errors, report.spread, report.answer)
     return (*values, report.diff, report.errors) if report.diff or report.errors else values
 
 
 def report_from_tuple(values: tuple[Any, ...], worker: str) -> Report:
     """Make the report again, as said by this worker."""
     number, attempt, kind, outcome, started_at, duration_s, streams, warnings, *rest = values
-    bytes_done, diff, errors = rest if len(rest) > 1 else (rest[0], "", ())
+    said: list[Any] = [*rest, *_REST[len(rest) - 1 :]]
+    bytes_done, diff, errors, spread, answer = said
     return Report(
         number=number,
         attempt=attempt,
@@ -237,4 +249,6 @@ def report_from_tuple(values: tuple[Any, ...], worker: str) -> Report:
         diff=diff,
         errors=errors,
         worker=worker,
+        spread=spread,
+        answer=answer,
     )

@@ -13,7 +13,7 @@ from batchrun.ops.foresee import check_may_read, check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.data import copy_data, same_data
 from batchrun.ops.tree.folders import Place
-from batchrun.ops.tree.links import LinkMap
+from batchrun.ops.tree.links import Meeting
 from batchrun.ops.tree.metadata import (
     KEEP_ALL,
     Keep,
@@ -22,13 +22,13 @@ from batchrun.ops.tree.metadata import (
     attributes,
     differs,
 )
-from batchrun.ops.tree.selection import Selection
+from batchrun.ops.tree.selection import Selection, selection
 
-__all__ = ["READ", "FileCopier", "Rules", "in_the_way"]
+__all__ = ["CREATE", "READ", "FileCopier", "Rules", "in_the_way"]
 
 #: A source that was swapped for a fifo must not block, one swapped for a symlink not be followed.
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CANNOT_LINK = frozenset({errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOENT, errno.ELOOP})
 
 
@@ -43,29 +43,39 @@ class Rules:
     verify: bool = False
     #: On the disk before the copy gets its name, because the source is about to go.
     durable: bool = False
-    selection: Selection | None = None
+    #: Gitignore-style patterns of what to leave out, and of what alone is taken.
+    patterns: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     #: What has the name of a temporary file is copied as well: nothing may stay behind.
     temporaries: bool = False
+    #: What is in the way of something of another kind is noted: it will be removed, and the copy
+    #: tried again.
+    mirror: bool = False
+
+    @property
+    def selection(self) -> Selection | None:
+        """What is meant, compiled; None: everything is."""
+        return selection(*self.patterns)
 
 
 class FileCopier:
     """Copies single things for one unit: look, decide and, unless it is a dry run, act."""
 
-    def __init__(self, context: Context, rules: Rules, tally: Tally, base: str) -> None:
+    def __init__(self, context: Context, rules: Rules, tally: Tally) -> None:
         """Make one.
 
         Args:
             context: Of the unit.
             rules: How to copy.
             tally: Where changes, bytes and warnings are counted.
-            base: The directory below which every target lies.
         """
         self._context = context
         self._rules = rules
         self._tally = tally
         self._dry = context.settings.dry_run
-        self._base = base
-        self._link_map: LinkMap | None = None
+        #: Where the copies of files with several names meet; None: they are copied apart.
+        self.meeting: Meeting | None = None
+        #: Called with what is to be replaced, to keep it elsewhere; None: it is not kept.
+        self.keep_old: Callable[[Place, os.stat_result], None] | None = None
 
     def beat(self, size: int) -> None:
         """Count bytes of file data, and stop when the unit has to."""
@@ -96,16 +106,45 @@ class FileCopier:
             self._tally.warn(f"{shown(source.path)} is a socket, which cannot be copied")
             return
         links = self._links_of(st) if st.st_nlink > 1 else None
-        if old is None or self._is_wanted(source, st, target, old):
+        if old is None or self.wants(source, st, target, old):
             if self._dry:
                 self._foresee(source, st, target)
             self._tally.changed = True
-            if not self._dry and not (links and self._linked(links, source, st, target)):
-                self._make(source, st, target)
-        if links and not links.knows(st):
-            links.note(st, target)
-        elif links:
-            links.seen(st)
+            if not self._dry and self._replace(source, st, target, old):
+                return
+        if links:
+            self._meet(links, source, st, target)
+
+    def _replace(
+        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
+    ) -> bool:
+        """Put a copy in place; True: it is another name of one that was there before."""
+        if old is not None and self.keep_old is not None:
+            self.keep_old(target, old)
+        links = self._links_of(st)
+        if links and self._linked(links, source, st, target):
+            return True
+        self._make(source, st, target)
+        return False
+
+    def _meet(self, links: Meeting, source: Place, st: os.stat_result, target: Place) -> None:
+        """Let other names of the source find this copy, or link it to the one that they found."""
+        try:
+            inode = links.bring(st, target)
+        except OSError as error:
+            self._warn_apart(source, target, error)
+            return
+        copy = target.lstat()
+        if self._dry or copy is None or copy.st_ino == inode or self._rules.when == "missing":
+            return
+        self._tally.changed = True
+        self._linked(links, source, st, target)
+
+    def _warn_apart(self, source: Place, target: Place, error: OSError) -> None:
+        self._tally.warn(
+            f"{shown(target.path)} is a copy of its own, not a hard link as "
+            f"{shown(source.path)} is ({os.strerror(error.errno or 0)})"
+        )
 
     def _foresee(self, source: Place, st: os.stat_result, target: Place) -> None:
         """Look in a dry run whether the source may be read and the target replaced."""
@@ -113,25 +152,23 @@ class FileCopier:
             check_may_read(source)
         check_may_write(target)
 
-    def _links_of(self, st: os.stat_result) -> LinkMap | None:
-        """Return the map of hard links when this thing has several names that are kept."""
-        if st.st_nlink < 2 or not self._rules.keep.links:
-            return None
-        if self._link_map is None:
-            self._link_map = LinkMap(self._base)
-        return self._link_map
+    def _links_of(self, st: os.stat_result) -> Meeting | None:
+        """Return where copies meet when this thing has several names that are kept."""
+        return self.meeting if st.st_nlink > 1 and self._rules.keep.links else None
 
-    def _is_wanted(
-        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result
-    ) -> bool:
-        """Decide whether what is there is replaced; if not, give it the metadata that it lacks."""
+    def wants(self, source: Place, st: os.stat_result, target: Place, old: os.stat_result) -> bool:
+        """Decide whether what is there is replaced; if not, give it the metadata that it lacks.
+
+        Raises:
+            OperationError: they cannot be compared.
+        """
         when = self._rules.when
         if when == "missing":
             return False
-        links = self._links_of(st)
         if when == "always" or S_IFMT(st.st_mode) != S_IFMT(old.st_mode):
             return True
-        if links and links.is_apart(st, old):
+        links = self._links_of(st)
+        if links and links.inode(st) not in {None, old.st_ino}:
             return True
         try:
             if not self._is_equal(source, st, target, old):
@@ -186,27 +223,27 @@ class FileCopier:
     def set_metadata(self, source: Place, st: os.stat_result, target: Place) -> None:
         """Give the target the source's metadata, by name."""
         for lost in apply_to_place(target, source, st, self._rules.keep):
-            self._warn_lost(target, lost)
+            self.warn_lost(target, lost)
 
-    def _warn_lost(self, target: Place, lost: str) -> None:
+    def warn_lost(self, target: Place, lost: str) -> None:
+        """Count something of a target's metadata that could not be preserved."""
         self._tally.warn(f"{shown(target.path)}: could not preserve {lost}")
 
-    def _linked(self, links: LinkMap, source: Place, st: os.stat_result, target: Place) -> bool:
+    def _linked(self, links: Meeting, source: Place, st: os.stat_result, target: Place) -> bool:
         """Make the target another name of an earlier copy; False: there is none to link to."""
-        if not links.knows(st):
-            return False
         temp = target.beside(self._context.temp_name())
         try:
+            if links.inode(st) is None:
+                return False
             links.link(st, temp)
             temp.rename(target)
+            # Two names of one file: rename(2) has done nothing.
+            temp.discard()
         except OSError as error:
             temp.discard()
             if error.errno not in _CANNOT_LINK:
                 raise failure(error, "link", target.path) from error
-            self._tally.warn(
-                f"{shown(target.path)} is a copy of its own, not a hard link as "
-                f"{shown(source.path)} is ({os.strerror(error.errno or 0)})"
-            )
+            self._warn_apart(source, target, error)
             return False
         return True
 
@@ -226,7 +263,7 @@ class FileCopier:
         try:
             make(temp)
             for lost in apply_to_place(temp, source, st, self._rules.keep):
-                self._warn_lost(target, lost)
+                self.warn_lost(target, lost)
             temp.rename(target)
         except BaseException:
             temp.discard()
@@ -245,7 +282,7 @@ class FileCopier:
             temp = target.beside(self._context.temp_name())
             # Nobody else may read it before it has its owner.
             mode = st.st_mode & (0o600 if self._rules.keep.mode else 0o777)
-            copy = os.open(temp.name, _CREATE, mode, dir_fd=temp.dir_fd)
+            copy = os.open(temp.name, CREATE, mode, dir_fd=temp.dir_fd)
             try:
                 try:
                     stable = self._fill(fd, copy, st, source, target)
@@ -269,7 +306,7 @@ class FileCopier:
         rules = self._rules
         size = copy_data(fd, copy, st, self.beat)
         for lost in apply_to_fd(copy, st, rules.keep, attributes_from=fd):
-            self._warn_lost(target, lost)
+            self.warn_lost(target, lost)
         if rules.durable or rules.verify:
             os.fsync(copy)
         now = os.fstat(fd)

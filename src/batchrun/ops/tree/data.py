@@ -6,7 +6,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
-__all__ = ["BLOCK_SIZE", "SMALL_SIZE", "Beat", "blocks", "copy_data", "same_data", "write_all"]
+__all__ = [
+    "BLOCK_SIZE",
+    "SMALL_SIZE",
+    "Beat",
+    "blocks",
+    "clone",
+    "copy_between",
+    "copy_data",
+    "same_data",
+    "write_all",
+]
 
 #: Up to this size one read and one write are the fastest way.
 SMALL_SIZE = 128 * 1024
@@ -83,7 +93,7 @@ def copy_data(source: int, copy: int, st: os.stat_result, beat: Beat) -> int:
     """
     if st.st_size <= SMALL_SIZE and st.st_blocks * 512 >= st.st_size:
         return _copy_small(source, copy, st.st_size, beat)
-    if _clone(source, copy):
+    if clone(source, copy):
         beat(st.st_size)
         return os.fstat(copy).st_size
     if st.st_blocks * 512 < st.st_size:
@@ -112,7 +122,7 @@ def _copy_small(source: int, copy: int, size: int, beat: Beat) -> int:
     return done
 
 
-def _clone(source: int, copy: int) -> bool:
+def clone(source: int, copy: int) -> bool:
     """Let both files share their blocks, where the filesystem can."""
     try:
         fcntl.ioctl(copy, _FICLONE, source)
@@ -140,6 +150,12 @@ def _copy_range(source: int, copy: int, start: int, end: int, beat: Beat) -> int
     return at
 
 
+def copy_between(source: int, copy: int, start: int, end: int, beat: Beat) -> int:
+    """Copy a range to the same place of the copy; returns how far it came."""
+    at = _copy_range(source, copy, start, end, beat)
+    return _copy_part(source, copy, at, end, beat) if at < end else at
+
+
 def _copy_segments(source: int, copy: int, size: int, beat: Beat) -> int:
     """Copy only what is not a hole."""
     at = 0
@@ -151,9 +167,7 @@ def _copy_segments(source: int, copy: int, size: int, beat: Beat) -> int:
                 raise
             break
         end = min(os.lseek(source, start, os.SEEK_HOLE), size)
-        at = _copy_range(source, copy, start, end, beat)
-        if at < end:
-            at = _copy_part(source, copy, at, end, beat)
+        at = copy_between(source, copy, start, end, beat)
         if at < end:
             return at
     os.ftruncate(copy, size)

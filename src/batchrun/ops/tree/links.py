@@ -1,71 +1,118 @@
-"""Hard links stay hard links: which copy belongs to which inode of the source."""
+"""Hard links stay hard links: the copies of a file with several names meet in one directory.
+
+Several workers copy at the same time, and none of them knows what the others have. So the first
+copy of such a file is linked into a directory beside the copies, under the device and inode of its
+source; whoever comes to another name of it links from there. Nothing of it is held in memory.
+"""
 
 import os
+from contextlib import suppress
+from stat import S_ISDIR
 
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
 
-__all__ = ["LinkMap"]
+__all__ = ["Meeting", "end_meeting"]
 
 
-class LinkMap:
-    """Where the first copy of each source file with more than one name is.
+class Meeting:
+    """The directory where copies of files with several names meet; made when it is first needed.
 
-    Grows with the number of such files; an entry goes when all their names have been seen. The
-    first copy is found again component by component below `base`, never through a symlink.
+    Args:
+        base: The directory that holds it, on the filesystem of all the copies.
+        name: Its name there.
+        dry: Nothing is made: what was found is remembered as long as this lasts.
     """
 
-    def __init__(self, base: str) -> None:
-        self._base = base.rstrip("/") + "/"
-        #: (device, inode) of the source: path below base, inode of the copy, names to come.
-        self._first: dict[tuple[int, int], tuple[str, int, int]] = {}
+    def __init__(self, base: str, name: str, *, dry: bool) -> None:
+        self.base = base
+        self._name = name
+        self._dry = dry
+        self._seen: dict[str, int] = {}
+        self._fd = -1
 
-    def note(self, st: os.stat_result, target: Place) -> None:
-        """Remember where a file with more than one name is now (in a dry run: would be)."""
-        key = (st.st_dev, st.st_ino)
-        if st.st_nlink < 2 or key in self._first:
-            return
-        copy = target.lstat()
-        inode = 0 if copy is None else copy.st_ino
-        self._first[key] = (target.path.removeprefix(self._base), inode, st.st_nlink - 1)
+    @property
+    def used(self) -> bool:
+        """Whether there is such a directory now."""
+        return self._fd >= 0
 
-    def knows(self, st: os.stat_result) -> bool:
-        """Tell whether another name of this source file has been seen."""
-        return (st.st_dev, st.st_ino) in self._first
+    def inode(self, st: os.stat_result) -> int | None:
+        """Return the inode of the copy of a source file; None: there is none yet."""
+        entry = _entry(st)
+        if self._dry:
+            return self._seen.get(entry)
+        try:
+            return os.stat(entry, dir_fd=self._directory(), follow_symlinks=False).st_ino
+        except OSError:
+            return None
 
-    def is_apart(self, st: os.stat_result, old: os.stat_result) -> bool:
-        """Tell whether an existing copy should be a link to the first one and is not."""
-        first = self._first.get((st.st_dev, st.st_ino))
-        return first is not None and first[1] != old.st_ino
-
-    def seen(self, st: os.stat_result) -> None:
-        """Count one more name of a file; forget it after the last one."""
-        key = (st.st_dev, st.st_ino)
-        path, inode, left = self._first[key]
-        if left <= 1:
-            del self._first[key]
-        else:
-            self._first[key] = (path, inode, left - 1)
-
-    def link(self, st: os.stat_result, temp: Place) -> None:
-        """Make `temp` another name of the first copy.
+    def bring(self, st: os.stat_result, target: Place) -> int:
+        """Let a copy be the one of its source, unless another one is; returns which one it is.
 
         Raises:
-            OSError: it cannot be linked, or is not what it was.
+            OSError: it cannot be linked.
         """
-        path, inode, _ = self._first[st.st_dev, st.st_ino]
-        head, _, name = path.rpartition("/")
-        directory = os.open(self._base, OPEN_DIRECTORY & ~os.O_NOFOLLOW)
-        try:
-            for part in head.split("/") if head else ():
-                deeper = os.open(part, OPEN_DIRECTORY, dir_fd=directory)
-                os.close(directory)
-                directory = deeper
+        entry = _entry(st)
+        if self._dry:
+            copy = target.lstat()
+            return self._seen.setdefault(entry, 0 if copy is None else copy.st_ino)
+        directory = self._directory()
+        with suppress(FileExistsError):
             os.link(
-                name, temp.name, src_dir_fd=directory, dst_dir_fd=temp.dir_fd, follow_symlinks=False
+                target.name,
+                entry,
+                src_dir_fd=target.dir_fd,
+                dst_dir_fd=directory,
+                follow_symlinks=False,
             )
+        return os.stat(entry, dir_fd=directory, follow_symlinks=False).st_ino
+
+    def link(self, st: os.stat_result, temp: Place) -> None:
+        """Make `temp` another name of the copy of a source file.
+
+        Raises:
+            OSError: it cannot be linked, or there is no copy.
+        """
+        directory = self._directory()
+        os.link(
+            _entry(st),
+            temp.name,
+            src_dir_fd=directory,
+            dst_dir_fd=temp.dir_fd,
+            follow_symlinks=False,
+        )
+
+    def close(self) -> None:
+        """Let go of it; it stays."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _directory(self) -> int:
+        if self._fd < 0:
+            base = os.open(self.base, OPEN_DIRECTORY & ~os.O_NOFOLLOW)
+            try:
+                with suppress(FileExistsError):
+                    os.mkdir(self._name, 0o700, dir_fd=base)
+                self._fd = os.open(self._name, OPEN_DIRECTORY, dir_fd=base)
+            finally:
+                os.close(base)
+        return self._fd
+
+
+def _entry(st: os.stat_result) -> str:
+    return f"{st.st_dev:x}-{st.st_ino:x}"
+
+
+def end_meeting(base: int, name: str) -> None:
+    """Remove a meeting directory from an open one; what cannot be removed stays."""
+    with suppress(OSError):
+        st = os.stat(name, dir_fd=base, follow_symlinks=False)
+        if not S_ISDIR(st.st_mode) or st.st_uid != os.geteuid():
+            return
+        directory = os.open(name, OPEN_DIRECTORY, dir_fd=base)
+        try:
+            for entry in os.listdir(directory):
+                os.unlink(entry, dir_fd=directory)
         finally:
             os.close(directory)
-        made = temp.lstat()
-        if made is None or made.st_ino != inode:
-            os.unlink(temp.name, dir_fd=temp.dir_fd)
-            raise FileNotFoundError(2, "the first copy was replaced")
+        os.rmdir(name, dir_fd=base)

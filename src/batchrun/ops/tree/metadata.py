@@ -15,7 +15,16 @@ from batchrun.model.values import apply_mode
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.folders import Place
 
-__all__ = ["KEEP_ALL", "PRESERVED", "Keep", "apply_to_fd", "apply_to_place", "differs"]
+__all__ = [
+    "KEEP_ALL",
+    "PRESERVED",
+    "Keep",
+    "apply_to_fd",
+    "apply_to_place",
+    "differs",
+    "is_root",
+    "keeping",
+]
 
 PRESERVED = ("mode", "owner", "times", "xattrs", "acl", "links")
 _SETID = 0o6000
@@ -69,10 +78,27 @@ class Keep:
 KEEP_ALL = Keep()
 
 
+def keeping(names: tuple[str, ...]) -> Keep:
+    """Keep what is named, of PRESERVED."""
+    return Keep(
+        mode="mode" in names,
+        owner="owner" in names,
+        times="times" in names,
+        xattrs="xattrs" in names,
+        acl="acl" in names,
+        links="links" in names,
+    )
+
+
 @lru_cache(maxsize=1)
 def _rights() -> tuple[bool, frozenset[int]]:
     """Return whether this process may give files away, and the groups it is in."""
     return os.geteuid() == 0, frozenset({os.getegid(), *os.getgroups()})
+
+
+def is_root() -> bool:
+    """Tell whether this process may give files away."""
+    return _rights()[0]
 
 
 def differs(source: os.stat_result, copy: os.stat_result, keep: Keep) -> bool:

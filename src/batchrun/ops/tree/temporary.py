@@ -6,10 +6,12 @@ import time
 from contextlib import suppress
 from stat import S_ISLNK, S_ISREG
 
-__all__ = ["is_leftover", "is_temporary", "remove_leftovers"]
+__all__ = ["PREFIX", "is_leftover", "is_temporary", "remove_leftovers"]
 
-_PREFIX = ".br-"
-_NAME = re.compile(r"\.br-[0-9A-Za-z][0-9A-Za-z-]*-\d+-\d+-\d+(?:\.[0-9A-Za-z]{1,16})?")
+PREFIX = ".br-"
+_NAME = re.compile(
+    r"\.br-[0-9A-Za-z][0-9A-Za-z-]*-\d+-\d+-(?:\d+(?:\.[0-9A-Za-z]{1,16})?|links|spool)"
+)
 #: Nobody writes a file for a day without the filesystem noticing.
 _OLD_S = 24 * 3600
 
@@ -20,7 +22,7 @@ def is_temporary(name: str) -> bool:
     >>> is_temporary(".br-20260131-120000-7f3a-12-1-3"), is_temporary(".br-notes")
     (True, False)
     """
-    return name.startswith(_PREFIX) and _NAME.fullmatch(name) is not None
+    return name.startswith(PREFIX) and _NAME.fullmatch(name) is not None
 
 
 def is_leftover(name: str, st: os.stat_result, now_s: float) -> bool:
@@ -38,13 +40,17 @@ def is_leftover(name: str, st: os.stat_result, now_s: float) -> bool:
     )
 
 
-def remove_leftovers(directory: int) -> None:
+def remove_leftovers(directory: int, dead: tuple[str, ...] = ()) -> None:
     """Remove from an open directory what runs that died have left there.
 
     What cannot be removed stays: it is in nobody's way.
+
+    Args:
+        directory: An open one.
+        dead: How the names of files begin whose writers are known to be dead.
     """
     with suppress(OSError), os.scandir(directory) as entries:
         for name in [entry.name for entry in entries if is_temporary(entry.name)]:
             st = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if is_leftover(name, st, time.time()):
+            if is_leftover(name, st, time.time()) or name.startswith(dead):
                 os.unlink(name, dir_fd=directory)

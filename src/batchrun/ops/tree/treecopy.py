@@ -1,18 +1,33 @@
-"""Copy whole trees: everything is done relative to open directories, their metadata last."""
+"""Copy whole trees, in one worker or in many: directories first, their metadata last.
+
+a directory is made (0700), its files are copied, then its directories in the same way; when
+nothing is left in it, it gets the metadata of its source
+"""
 
 import os
-from stat import S_ISDIR, S_ISLNK, S_ISREG
+from contextlib import suppress
+from math import inf
+from stat import S_ISDIR, S_ISLNK
+from typing import Any
 
 from batchrun.errors import OperationError
-from batchrun.model.operation import Context
+from batchrun.model.operation import Context, Done
+from batchrun.model.outcome import Ok
+from batchrun.model.tree import Chunk, Spread
 from batchrun.ops.failures import Tally, failure
-from batchrun.ops.foresee import check_may_read, check_may_write
-from batchrun.ops.tree.copying import FileCopier, Rules, in_the_way
-from batchrun.ops.tree.folders import Folders, Place
+from batchrun.ops.foresee import check_may_write
+from batchrun.ops.tree.bigfiles import is_part, remove_temporary
+from batchrun.ops.tree.copying import Rules, in_the_way
+from batchrun.ops.tree.copyvisitor import MISSING, NEW, CopyVisitor, is_unfinished, make_directory
+from batchrun.ops.tree.crawl import Node, Rest, begin, crawl, root_node
+from batchrun.ops.tree.doors import root_of
+from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
+from batchrun.ops.tree.forest import Forest
+from batchrun.ops.tree.links import end_meeting
+from batchrun.ops.tree.parcels import Payload, Root
 from batchrun.ops.tree.temporary import remove_leftovers
-from batchrun.ops.tree.walking import Step, walk
 
-__all__ = ["Copier"]
+__all__ = ["Copier", "CopyForest", "copy_chunk", "end_traces"]
 
 
 class Copier:
@@ -20,6 +35,12 @@ class Copier:
 
     A failure below the root of a tree is counted and the rest goes on; a failure of a root
     itself, and a full disk, are raised.
+
+    Args:
+        context: Of the unit.
+        rules: How to copy.
+        tally: Where everything is counted.
+        base: The directory below which every target lies, or the one target, when that is a tree.
     """
 
     def __init__(self, context: Context, rules: Rules, tally: Tally, base: str) -> None:
@@ -27,12 +48,24 @@ class Copier:
         self._rules = rules
         self._tally = tally
         self._dry = context.settings.dry_run
-        self._files = FileCopier(context, rules, tally, base)
+        settings, number, attempt = context.settings, context.number, context.attempt
+        # The same in every attempt, so that nothing is left of one whose worker died.
+        self._meeting = f".br-{settings.run_id}-{number}-0-links"
+        self._base = base
+        #: The worker of an earlier attempt may have died at this.
+        self._again = attempt > 1
+        dead = tuple(f".br-{settings.run_id}-{number}-{past}-" for past in range(1, attempt))
+        self.config = (rules, base, self._meeting, dead)
+        self.visitor = CopyVisitor(context, self.config, tally, again=self._again)
+        #: Directories to be copied.
+        self.roots: list[Node] = []
 
     def copy(
         self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
     ) -> None:
-        """Copy one thing to its exact place; in a dry run the place's directory may be missing.
+        """Copy one thing to its exact place; of a directory, what is in it waits for `finish`.
+
+        In a dry run the place's directory may be missing.
 
         Args:
             source: What to copy.
@@ -41,140 +74,122 @@ class Copier:
             old: What is there now, without following it.
         """
         if S_ISDIR(st.st_mode):
-            self._tree(source, st, target, old)
+            self.roots.append(self._root(source, target, old))
         else:
-            self._files.put(source, st, target, old)
+            self.visitor.single(source, st, target, old)
 
-    def _tree(
-        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
-    ) -> None:
+    def abandon(self) -> None:
+        """Leave nothing behind but what has its final name: it will not be completed."""
+        end_traces([self.config[1]], self._meeting)
+
+    def finish(self, *, alone: bool = False) -> Spread | None:
+        """Copy what is in the directories; what is more than a slice is to be spread.
+
+        Args:
+            alone: Do all of it here.
+        """
+        most = inf if alone else self._context.settings.slice_cost or inf
+        rest, extras = self.begin(most)
+        if not rest[1]:
+            # In the root of a tree it was removed with what was in it.
+            end_traces(extras, self._meeting)
+            return None
+        answer = (self._tally.counted(), *rest, extras)
+        return Spread(coordinator=_FOREST, seed=(_CHUNK, self.config, answer))
+
+    def begin(self, most: float) -> tuple[Rest, list[Any]]:
+        """Copy as much of what is in the directories as a slice holds; returns what is left."""
+        with self.visitor as visitor:
+            rest = begin(reversed(self.roots), visitor, most)
+            return rest, visitor.extras()
+
+    def _root(self, source: Place, target: Place, old: os.stat_result | None) -> Node:
+        """Make the root of a copy, and say what it is."""
         if old is not None and S_ISLNK(old.st_mode):
             old = _followed(target) or old
         if old is not None and not S_ISDIR(old.st_mode):
             raise in_the_way(source, target, "not a directory")
         try:
-            with Folders(source) as sources:
-                if old is None:
-                    self._tally.changed = True
-                    if self._dry:
-                        self._below(sources, None)
-                        return
-                    make_directory(target, self._rules)
-                with Folders(target, follow=True) as targets:
-                    if old is not None and not self._dry:
-                        remove_leftovers(targets.fd)
-                    self._below(sources, targets)
-                    # Not by the last name: the user may have named a symlink to the root.
-                    here = Place(sources.fd, ".", sources.prefix)
-                    there = Place(targets.fd, ".", targets.prefix)
-                    self.finish(here, st, there, old)
+            fd = os.open(source.name, OPEN_DIRECTORY, dir_fd=source.dir_fd)
+            try:
+                here = root_of(source.path, fd)
+            finally:
+                os.close(fd)
+            if old is None:
+                self._tally.changed = True
+                if self._dry:
+                    check_may_write(target, "make the directory")
+                    return root_node((*here, target.path, 0, 0), MISSING)
+                make_directory(target, self._rules)
+            fd = os.open(target.name, OPEN_DIRECTORY & ~os.O_NOFOLLOW, dir_fd=target.dir_fd)
+            try:
+                if old is not None and not self._dry:
+                    remove_leftovers(fd, self.config[3])
+                root = (*here, *root_of(target.path, fd))
+            finally:
+                os.close(fd)
         except OSError as error:
             raise failure(error, "copy the directory", source.path) from error
+        is_new = old is None or (self._again and is_unfinished(old))
+        return root_node(root, NEW if is_new else old.st_mtime_ns)  # type: ignore[union-attr]  # then it is there
 
-    def finish(
-        self, source: Place, st: os.stat_result, target: Place, old: os.stat_result | None
-    ) -> None:
-        """Give a directory its metadata, when nothing more is written into it.
 
-        Args:
-            source: The directory that was copied.
-            st: What it looked like before it was read.
-            target: Its copy.
-            old: What the copy looked like before; None: it was made.
-        """
-        if old is None:
-            self._files.set_metadata(source, st, target)
-        elif self._rules.when != "missing" and not self._files.freshen(source, st, target, old):
-            self._keep_times(st, target)
+class CopyForest(Forest):
+    """Copies of trees that many workers make."""
 
-    def _keep_times(self, st: os.stat_result, target: Place) -> None:
-        """Undo what writing into an up-to-date directory did to its time."""
-        if self._dry or not self._rules.keep.times:
-            return
-        now = target.lstat()
-        if now is not None and now.st_mtime_ns != st.st_mtime_ns:
-            times = (st.st_atime_ns, st.st_mtime_ns)
-            os.utime(target.name, ns=times, dir_fd=target.dir_fd, follow_symlinks=False)
+    def abandoned(self, token: Any, root: Root, path: str) -> None:
+        """Have the temporary file of a big one removed."""
+        if is_part(token):
+            self.clean_up((root, path, token[0]))
 
-    def _below(self, sources: Folders, targets: Folders | None) -> None:
-        """Copy what lies in a directory; without `targets` (in a dry run) there is no copy yet."""
-        descent = _Descent(self, self._files, targets, self._rules, dry=self._dry)
-        rules = self._rules
-        steps = walk(
-            sources, self._tally.fail, selection=rules.selection, temporaries=rules.temporaries
-        )
-        for step in steps:
-            self._context.check()
+    def heard(self, extras: list[Any]) -> None:
+        """Take note of where copies of files with several names meet."""
+        for base in extras:
+            self.clean_up(base)
+
+    def lose(self, chunk: Chunk, number: int, message: str) -> None:
+        """Take note that a worker died, which has not told what it had made."""
+        super().lose(chunk, number, message)
+        self.clean_up(self.config[1])
+
+    def drop(self, chunk: Chunk) -> None:
+        """Take note that a chunk has ended without telling what it had made."""
+        super().drop(chunk)
+        self.clean_up(self.config[1])
+
+
+def copy_chunk(payload: Payload, context: Context) -> Done:
+    """Work on a piece of a copy."""
+    config, deaths, items, lost = payload
+    tally = Tally()
+    if deaths < 0:
+        end_traces(items, config[2])
+        return Done(outcome=Ok(changed=False), answer=(tally.counted(), [], [], [], []))
+    visitor = CopyVisitor(context, config, tally, again=deaths > 0)
+    visitor.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
+    with visitor:
+        rest: Rest = crawl(items, visitor, 1 if deaths else context.settings.slice_cost or inf)
+        extras = visitor.extras()
+    answer = (tally.counted(), *rest, extras)
+    return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
+
+
+_CHUNK = f"{__name__}:{copy_chunk.__name__}"
+_FOREST = f"{__name__}:{CopyForest.__name__}"
+
+
+def end_traces(traces: list[Any], name: str) -> None:
+    """Remove the directories in which copies have met, and files that will not be completed."""
+    for trace in traces:
+        with suppress(OSError, OperationError):
+            if not isinstance(trace, str):
+                remove_temporary(*trace)
+                continue
+            fd = os.open(trace, OPEN_DIRECTORY & ~os.O_NOFOLLOW)
             try:
-                descent.take(step, sources.at(step.name))
-            except OperationError as error:
-                step.skip = True
-                self._tally.fail(error)
-            except OSError as error:
-                step.skip = True
-                self._tally.fail(failure(error, "copy", sources.prefix + step.name))
-        if descent.changed:
-            self._tally.changed = True
-
-
-class _Descent:
-    """The target's side of a walk: stands in the copy of the directory where the walk is."""
-
-    def __init__(
-        self, copier: Copier, files: FileCopier, targets: Folders | None, rules: Rules, *, dry: bool
-    ) -> None:
-        self._copier = copier
-        self._files = files
-        self._targets = targets
-        self._rules = rules
-        self._dry = dry
-        #: For each directory on the way down: what was there before.
-        self._before: list[os.stat_result | None] = []
-        #: How many directories on the way down do not exist yet (in a dry run).
-        self._missing = 0 if targets else 1
-        self.changed = False
-
-    def take(self, step: Step, source: Place) -> None:
-        """Do what a step of the walk asks for."""
-        if self._targets is None or self._missing:
-            # Only in a dry run: everything here would be made.
-            if S_ISREG(step.st.st_mode):
-                check_may_read(source)
-            self.changed = True
-            if step.is_dir:
-                self._missing += -1 if step.left else 1
-        elif step.left:
-            self._targets.leave()
-            target = self._targets.at(step.name)
-            self._copier.finish(source, step.st, target, self._before.pop())
-        elif step.is_dir:
-            self._enter(step, source, self._targets)
-        else:
-            target = self._targets.at(step.name)
-            self._files.put(source, step.st, target, target.lstat())
-
-    def _enter(self, step: Step, source: Place, targets: Folders) -> None:
-        target = targets.at(step.name)
-        old = target.lstat()
-        if old is None:
-            if self._dry:
-                check_may_write(target)
-                self.changed = True
-                self._missing = 1
-                return
-            self.changed = True
-            make_directory(target, self._rules)
-        elif not S_ISDIR(old.st_mode):
-            raise in_the_way(source, target, "not a directory")
-        targets.enter(step.name)
-        self._before.append(old)
-        if old is not None and not self._dry:
-            remove_leftovers(targets.fd)
-
-
-def make_directory(target: Place, rules: Rules) -> None:
-    """Make a directory that nobody else may enter until it is finished."""
-    os.mkdir(target.name, 0o700 if rules.keep.mode else 0o777, dir_fd=target.dir_fd)
+                end_meeting(fd, name)
+            finally:
+                os.close(fd)
 
 
 def _followed(target: Place) -> os.stat_result | None:
