@@ -94,6 +94,8 @@ def _fleet_peers(cwd: str, server: Fleet) -> list[Peer]:
     listed.write_text("".join(f"{host}\n" for host in hosts))
     inventory = Path(cwd, "inventory")
     inventory.write_text("[all]\n" + "".join(f"{host}\n" for host in hosts))
+    listed_py = Path(cwd, "hosts.py")
+    listed_py.write_text(f"hosts = {hosts}\n")
     nodes, many, conf = ",".join(hosts), str(FANOUT), str(server.curve)
     library = [str(server.port), str(server.key), str(server.known_hosts), many, "1", KEX]
     return [
@@ -113,7 +115,8 @@ def _fleet_peers(cwd: str, server: Fleet) -> list[Peer]:
         Peer(name="asyncssh", command=_library("asyncssh", library, hosts), bar=1.15),
         Peer(name="parallel-ssh", command=_library("parallel-ssh", library, hosts)),
         Peer(name="pyinfra", command=["pyinfra", "-y", "--parallel", many, "--data",
-                                      f"ssh_config_file={conf}", nodes, "exec", "--", "true"]),
+                                      f"ssh_config_file={conf}", str(listed_py), "exec", "--",
+                                      "true"]),
     ]  # fmt: skip
 
 
