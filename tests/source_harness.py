@@ -14,6 +14,7 @@ from batchrun.errors import SourceError
 from batchrun.jobfile import LoadOptions
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.sources import Items
+from batchrun.jobfile.sourcethere import SourceThere
 from batchrun.model.ports import Drawn
 from small_jobs import Waker, loaded
 from support import wait_until
@@ -47,6 +48,7 @@ def source_of(text: str, base_dir: Path, names: Names, waker: Waker) -> Items:
     )
     source = job._plans["run-1"].frame.source
     assert source is not None
+    assert not isinstance(source, SourceThere)
     return source.open(names, waker)
 
 

@@ -12,6 +12,7 @@ from batchrun.errors import SourceError
 from batchrun.jobfile.jsonitems import JsonReader
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.sources import Items, collected
+from batchrun.jobfile.sourcethere import SourceThere
 from batchrun.jobfile.tables import CsvReader
 from batchrun.model.ports import Drawn
 from small_jobs import Waker, loaded
@@ -242,6 +243,7 @@ def test_the_size_of_a_matrix_and_of_its_chunks_is_known_at_load(tmp_path: Path)
     source = job._plans["run-1"].frame.source
 
     assert source is not None
+    assert not isinstance(source, SourceThere)
     assert source.total == 3
     assert source.open(Names(), Waker()).total == 3
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from program import Ended, Program
+from program import COMMAND, Ended, Program
 from sshd import Sshd, running_sshd
+from support import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -356,3 +357,20 @@ def test_what_cannot_be_fetched_is_told_by_host_set(fleet: Fleet) -> None:
     ended = fleet.run("download", "-w", "127.0.0.[1-2]", "/no/such/file", "got")
     assert ended.code == 2
     assert "127.0.0.[1-2] (2): " in ended.out
+
+
+def test_whoever_reads_it_and_has_seen_enough_ends_the_commands(fleet: Fleet) -> None:
+    env = {**os.environ, **fleet.env, "BATCHRUN_STATE_DIR": str(fleet.program.dir / "state")}
+    words = [*COMMAND, "exec", "-w", "127.0.0.[1-2]", "yes $BATCHRUN_HOST"]
+    with subprocess.Popen(
+        words, cwd=fleet.program.dir, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.readline().startswith(b"127.0.0.")
+        run.stdout.close()
+        said = run.stderr.read().decode()
+        assert run.wait(60) == 2
+    assert "2 aborted" in said
+    assert "stopped: nobody reads its output any more" in said
+    wait_until(lambda: not fleet.server.commands(), 30, "nothing is left on the hosts")

@@ -1,14 +1,13 @@
 """Questions to the person at the terminal, and what happens where there is none."""
 
 import os
-import pty
-import select
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from program import COMMAND, DEFAULT_SIGNALS, Program
+from on_terminal import on_terminal
+from program import Program
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -34,32 +33,6 @@ tasks:
 def program(tmp_path: Path) -> Iterator[Program]:
     with Program(tmp_path) as made:
         yield made
-
-
-def on_terminal(program: Program, answers: list[tuple[str, str]], *words: str) -> tuple[int, str]:
-    """Run on a terminal of its own; type each answer when its question has been shown."""
-    environment = program.environment({"TERM": "dumb"})
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.chdir(program.dir)
-        argv = [*DEFAULT_SIGNALS, *COMMAND, *words]
-        os.execvpe(argv[0], argv, environment)
-    shown, asked = "", 0
-    waiting = list(answers)
-    while select.select([fd], [], [], 30)[0]:
-        try:
-            data = os.read(fd, 4096)
-        except OSError:  # the other end was closed
-            break
-        if not data:
-            break
-        shown += data.decode()
-        if waiting and waiting[0][0] in shown[asked:]:
-            asked = len(shown)
-            os.write(fd, waiting.pop(0)[1].encode())
-    os.close(fd)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return code, shown.replace("\r\n", "\n")
 
 
 def test_a_secret_is_asked_for_before_anything_starts_and_not_shown(program: Program) -> None:

@@ -14,6 +14,7 @@ from batchrun.cli.each import each_text
 from batchrun.cli.flags import EachFlags
 from batchrun.jobfile.loaded import Binding
 from batchrun.model.ports import Drawn
+from batchrun.model.unit import Unit
 
 
 def printed_by(words: list[str], directory: str) -> str:
@@ -29,6 +30,7 @@ def printed_by(words: list[str], directory: str) -> str:
         stream = loaded.open("each", {}, lambda: None)
         shown = ""
         while not isinstance(unit := stream.draw(), Drawn):
+            assert isinstance(unit, Unit)
             assert unit.verdict is None, unit.verdict
             command, env = unit.params["command"], unit.params.get("env", {})
             argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command

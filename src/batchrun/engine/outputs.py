@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from batchrun.model.event import Event, Note, RunEnded
-from batchrun.model.ports import Durable, Sink, Ticker
+from batchrun.model.ports import Durable, ReaderGoneError, Sink, Ticker
 
 __all__ = ["Outputs"]
 
@@ -27,6 +27,8 @@ class Outputs:
         self._ended = False
         #: Some output could not be written, for another reason than a reader that went away.
         self.broken = False
+        #: Nobody reads any more what the run is made for.
+        self.unread = False
 
     @property
     def ticking(self) -> bool:
@@ -41,6 +43,8 @@ class Outputs:
         for sink in self._sinks:
             try:
                 sink.handle(event)
+            except ReaderGoneError:
+                self.unread = True
             except OSError as error:
                 lost.append((sink, error))
         for sink, _ in lost:

@@ -39,6 +39,7 @@ from batchrun.engine.scheduler import (
 from batchrun.engine.secretive import Secretive, masked, masked_event
 from batchrun.engine.sequence import STRIDE, Sequencer, UnitNews
 from batchrun.engine.steps import StepRules
+from batchrun.engine.stops import StopKind
 from batchrun.engine.treework import TreeWork
 from batchrun.engine.waves import unhurried
 from batchrun.errors import SourceError
@@ -328,6 +329,8 @@ class Run:
             for _ in range(min(queue.qsize(), _SLICE)):
                 self._take(queue.get())
         now = self._now()
+        if self._outputs.unread and self._scheduler.stop_reason is None:
+            self._scheduler.stop(StopKind.UNREAD, now)
         self._scheduler.tick(now)
         self._sequencer.tick(now)
         if now >= self._next_tick:

@@ -21,6 +21,8 @@ class StopKind(Enum):
     INSIST = "interrupted again"
     #: The time of the whole run is over: what runs is stopped.
     DEADLINE = "the deadline was reached"
+    #: Whoever read the output of the commands has seen enough: what runs is stopped.
+    UNREAD = "nobody reads its output any more"
     #: Too much failed: what runs may finish.
     FAIL_LIMIT = "the fail limit was passed"
 
@@ -32,7 +34,7 @@ class StopKind(Enum):
     @property
     def kills_running(self) -> bool:
         """Whether running units are stopped at once."""
-        return self in (StopKind.INSIST, StopKind.DEADLINE)
+        return self in (StopKind.INSIST, StopKind.DEADLINE, StopKind.UNREAD)
 
     @property
     def has_grace(self) -> bool:
@@ -42,7 +44,7 @@ class StopKind(Enum):
     @property
     def by_user(self) -> bool:
         """Whether a signal is behind it."""
-        return self not in (StopKind.DEADLINE, StopKind.FAIL_LIMIT)
+        return self not in (StopKind.DEADLINE, StopKind.UNREAD, StopKind.FAIL_LIMIT)
 
 
 #: Which kind gives the exit code when several came.
@@ -52,6 +54,7 @@ _RANK = {
     StopKind.HANGUP: 3,
     StopKind.DEADLINE: 2,
     StopKind.FAIL_LIMIT: 1,
+    StopKind.UNREAD: 1,
     StopKind.INSIST: 0,
 }
 

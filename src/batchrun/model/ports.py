@@ -14,6 +14,7 @@ __all__ = [
     "Durable",
     "Earlier",
     "Look",
+    "ReaderGoneError",
     "Returned",
     "Runner",
     "RunnerEvent",
@@ -232,6 +233,10 @@ class Runner(Protocol):
         """End everything now, commands and their groups included; no more events come."""
 
 
+class ReaderGoneError(BrokenPipeError):
+    """Raised by a sink, once, when nobody reads any more what the run is made for: it ends."""
+
+
 class Sink(Protocol):
     """Where events go: the screen, a file, the journal."""
 
@@ -240,7 +245,8 @@ class Sink(Protocol):
 
         Raises:
             OSError: the sink is dropped, the user is told once, and the run exits with 1; for a
-                reader that has gone away (BrokenPipeError) it is only dropped.
+                reader that has gone away (BrokenPipeError) it is only dropped, and for
+                ReaderGoneError it stays, and the run ends.
         """
 
     def close(self) -> None:

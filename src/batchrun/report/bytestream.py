@@ -34,6 +34,11 @@ class ByteStream:
         self._may_fail = may_fail
         self._gone = False
 
+    @property
+    def gone(self) -> bool:
+        """Whether nobody takes what is written any more."""
+        return self._gone
+
     def write(self, lines: Iterable[bytes], tag: bytes = b"") -> None:
         """Write lines, which have no newlines, each with a tag in front.
 

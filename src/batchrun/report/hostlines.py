@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from batchrun.model.event import Event, RunEnded, UnitEnded, UnitOutput, UnitRetried
+from batchrun.model.ports import ReaderGoneError
 from batchrun.model.unit import Unit
 from batchrun.report.beside import Beside, BesideOptions
 from batchrun.report.bytestream import ByteStream
@@ -50,6 +51,7 @@ class HostLinesSink:
             "stderr": ByteStream(stderr, before, raw=options.raw, may_fail=True),
         }
         self._lines = LineBuffer()
+        self._is_told = False
         #: By the numbers of the units that run.
         self._tags: dict[int, bytes] = {}
 
@@ -57,7 +59,8 @@ class HostLinesSink:
         """Take one event.
 
         Raises:
-            OSError: standard output cannot be written.
+            ReaderGoneError: nobody reads standard output any more; said once.
+            OSError: it cannot be written.
         """
         self._beside.handle(event)
         match event:
@@ -72,6 +75,9 @@ class HostLinesSink:
                 self._beside.recap(event)
             case _:
                 pass
+        if self._streams["stdout"].gone and not self._is_told:
+            self._is_told = True
+            raise ReaderGoneError
 
     def close(self) -> None:
         """Show what is known of a run that broke.

@@ -11,8 +11,10 @@ import pytest
 from batchrun.errors import JobFileError
 from batchrun.jobfile import json_schema
 from batchrun.jobfile.document import parse
+from batchrun.jobfile.places import Tables
 from batchrun.jobfile.scalars import resolve
 from batchrun.ops import OPERATIONS
+from batchrun.remote import OPERATIONS as HOST_OPERATIONS
 from small_jobs import TABLE, TABLES, mistakes
 
 ROOT = Path(__file__).parents[3]
@@ -138,7 +140,8 @@ def documents() -> Iterator[Any]:
 
 @pytest.mark.parametrize("text", list(documents()))
 def test_it_takes_every_job_file_that_we_hand_out(text: str) -> None:
-    assert list(validator(OPERATIONS).iter_errors(resolve(parse(text, "f").data))) == []
+    everything = Tables(here=OPERATIONS, on_hosts=HOST_OPERATIONS)
+    assert list(validator(everything).iter_errors(resolve(parse(text, "f").data))) == []
 
 
 def test_every_parameter_of_every_operation_is_described() -> None:

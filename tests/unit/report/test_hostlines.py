@@ -9,6 +9,7 @@ import pytest
 
 from batchrun.model.event import UnitOutput
 from batchrun.model.outcome import Failed, Ok, Unreachable
+from batchrun.model.ports import ReaderGoneError
 from batchrun.model.unit import Unit
 from batchrun.report.hostlines import HostLinesOptions, HostLinesSink
 from scripted_run import Script
@@ -106,8 +107,10 @@ def test_a_reader_that_went_away_costs_nothing_but_the_output() -> None:
         sink, script = HostLinesSink(out, io.TextIOWrapper(err, write_through=True)), Script()
         script.start(sink)
         unit = script.unit(host="web1")
-        for _ in range(2):
-            sink.handle(UnitOutput(number=1, unit=unit, stream="stdout", data=b"x\n"))
+        output = UnitOutput(number=1, unit=unit, stream="stdout", data=b"x\n")
+        with pytest.raises(ReaderGoneError):
+            sink.handle(output)
+        sink.handle(output)  # it is said once
         script.end(sink, Failed(message="no"), host="web1")
         script.finish(sink, exit_code=2)
     assert b"web1: no" in err.getvalue()
