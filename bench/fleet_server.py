@@ -74,6 +74,7 @@ def _wait_for(port: int) -> None:
     raise RuntimeError(message)
 
 
+# SHLVL: bash would read ~/.bashrc for each command, and whatever that starts would be measured.
 _SERVER = """\
 Port {port}
 ListenAddress 0.0.0.0
@@ -88,6 +89,7 @@ PermitRootLogin yes
 MaxStartups 2000
 MaxSessions 100
 LogLevel ERROR
+SetEnv SHLVL=1
 Subsystem sftp internal-sftp
 """
 _CLIENT = """\

@@ -40,7 +40,7 @@ from paramiko.common import (
     cMSG_USERAUTH_REQUEST,
 )
 from paramiko.message import Message
-from paramiko.packet import Packetizer
+from paramiko.packet import NeedRekeyException, Packetizer
 
 from batchrun.errors import BatchrunError
 
@@ -57,6 +57,9 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 #: A packet of no more bytes is a question: its answer is acknowledged at once. sshd holds back what
 #: follows until then, and the first command on a connection would take 45 ms instead of 4.
 _SMALL: Final = 1024
+#: Asked for beyond the end of a packet: most are small, and several have come by the time that one
+#: is read. Not more, because each idle connection waits with a buffer of this size.
+_AHEAD: Final = 4096
 #: Lines that a server may say before its banner, and characters of each that are kept.
 _GREETING = (20, 200)
 
@@ -79,10 +82,14 @@ class _Packets(Packetizer):  # type: ignore[misc]  # paramiko has no types
 
     #: paramiko asks for new keys each 512 MB; RFC 4344 allows 64 GB for AES.
     REKEY_BYTES = 2**33
+    #: Its own: what came together with the banner.
+    _Packetizer__remainder: bytes
 
     def __init__(self, sock: Any) -> None:
         super().__init__(sock)
         self._wired = sock
+        #: What was read of the packets to come.
+        self._ahead = memoryview(b"")
         #: What the server said before its banner, its banner included.
         self.greeting: list[str] = []
         #: When anything was last read, by the monotonic clock.
@@ -100,6 +107,40 @@ class _Packets(Packetizer):  # type: ignore[misc]  # paramiko has no types
         if len(self.greeting) < _GREETING[0]:
             self.greeting.append(line[: _GREETING[1]])
         return line
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002 - its own
+        """Return so many bytes; several packets by one system call, where paramiko makes two each.
+
+        Each of those lets go of the interpreter, and has to wait for it again.
+        """
+        if self._Packetizer__remainder:
+            self._ahead = memoryview(self._Packetizer__remainder)
+            self._Packetizer__remainder = b""
+        while (missing := n - len(self._ahead)) > 0:
+            if piece := self._receive(missing + _AHEAD):
+                self._ahead = memoryview(bytes(self._ahead) + piece if self._ahead else piece)
+            elif check_rekey and not self._ahead and self.need_rekey():
+                raise NeedRekeyException
+            else:
+                self._check_keepalive()
+        wanted, self._ahead = self._ahead[:n], self._ahead[n:]
+        return bytes(wanted)
+
+    def _receive(self, size: int) -> bytes:
+        """Return what has come; empty: nothing for a while."""
+        try:
+            piece = bytes(self._wired.recv(size))
+        except (TimeoutError, BlockingIOError):
+            if self.closed:
+                raise EOFError from None
+            return b""
+        except OSError:
+            if self.closed:
+                raise EOFError from None
+            raise
+        if not piece:
+            raise EOFError
+        return piece
 
     def read_message(self) -> tuple[int, Message]:
         message: tuple[int, Message] = super().read_message()
@@ -231,6 +272,11 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
         return bool(self.event_ready)
 
     # Reading
+
+    def has_come(self, *, stderr: bool) -> bool:
+        """Whether reading a stream would say something now: data, or its end; takes no lock."""
+        buffer = self.in_stderr_buffer if stderr else self.in_buffer
+        return bool(buffer._buffer or buffer._closed)
 
     def recv(self, nbytes: int) -> bytes:
         return self._take(self.in_buffer, nbytes)
@@ -437,16 +483,18 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
             return "the connection was closed"
         return str(error) or type(error).__name__
 
-    def writable(self) -> bool:
-        """Whether a packet could be written now without waiting."""
-        if isinstance(self.sock, SafeChannel):
-            return bool(self.sock.send_ready()) and self.sock.transport.writable()
+    def writable(self, wait_s: float = 0.0) -> bool:
+        """Whether a packet could be written without waiting: now, or before so long has passed."""
+        under = self.sock
+        if isinstance(under, SafeChannel):
+            under.wait_for(lambda: under.out_window_size > 0 or under.closed, wait_s)
+            return bool(under.send_ready()) and under.transport.writable(wait_s)
         poll = select.poll()
         try:
-            poll.register(self.sock, select.POLLOUT)
+            poll.register(under, select.POLLOUT)
         except ValueError:  # closed: writing will say so
             return True
-        return bool(poll.poll(0))
+        return bool(poll.poll(wait_s * 1000))
 
     def ask_service(self) -> threading.Event:
         """Ask for logins; the event is set when the server is ready, `auth_handler` answers."""

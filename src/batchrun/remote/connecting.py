@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 
+import batchrun.remote.lean  # noqa: F401 - before what imports paramiko
 from batchrun.errors import UnreachableError
 from batchrun.model.access import HostAccess, ReachedHost
 from batchrun.model.host import Host

@@ -22,7 +22,7 @@ _PACKET: Final = 32_000
 #: Waits for a place when the host says that it opens no more sessions: it may not have noticed yet
 #: that those before have ended.
 _CROWDED_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
-#: While the network takes no more, there is nobody who would wake us.
+#: While the network takes no more, nobody wakes us who has something for us to read.
 _FULL_S: Final = 0.02
 
 Reopen: TypeAlias = Callable[[Context], Link]
@@ -79,19 +79,19 @@ class Channel:
 
     def read(self, size: int) -> bytes | None:
         """Read what has come on standard output; empty: its end; None: nothing now."""
-        return self._read(0, self._channel.recv, size)
+        return self._read(size, stderr=False)
 
     def read_stderr(self, size: int) -> bytes | None:
         """Read what has come on standard error; empty: its end; None: nothing now."""
-        return self._read(1, self._channel.recv_stderr, size)
+        return self._read(size, stderr=True)
 
-    def _read(self, number: int, receive: Callable[[int], bytes], size: int) -> bytes | None:
-        try:
-            data = receive(size)
-        except TimeoutError:
+    def _read(self, size: int, *, stderr: bool) -> bytes | None:
+        if not self._channel.has_come(stderr=stderr):
             return None
+        receive = self._channel.recv_stderr if stderr else self._channel.recv
+        data = receive(size)
         if not data:
-            self._said_end[number] = True
+            self._said_end[stderr] = True
         return data
 
     def wait(self, timeout_s: float, *, to_send: bool = False) -> None:
@@ -104,22 +104,19 @@ class Channel:
                 channel.wait_for(self._readable, left)
             elif channel.out_window_size <= 0:
                 channel.wait_for(lambda: self._readable() or channel.out_window_size > 0, left)
-            elif channel.transport.writable():
+            elif channel.transport.writable(min(left, _FULL_S)):
                 return
-            else:
-                channel.wait_for(self._readable, min(left, _FULL_S))
             if self._readable() or time.monotonic() >= end:
                 return
 
     def _readable(self) -> bool:
-        channel = self._channel
-        if (
-            channel.closed
-            or channel.in_buffer.read_ready()
-            or channel.in_stderr_buffer.read_ready()
-        ):
+        if self._channel.closed:
             return True
-        return bool(channel.eof_received) and not all(self._said_end)
+        said_end = self._said_end
+        return any(
+            not said_end[stderr] and self._channel.has_come(stderr=stderr)
+            for stderr in (False, True)
+        )
 
     def signal(self, name: str) -> None:
         """Ask the host to send the command a signal, such as `TERM`."""

@@ -28,6 +28,8 @@ __all__ = ["BrokenError", "Ears", "Ending", "Source", "Spoken", "Talk"]
 #: How long a stop may go unseen.
 _LOOK_S = 0.25
 _PIECE_BYTES = 128 * 1024
+#: Eight packets, and no small one behind them: each costs the same, whatever is in it.
+_SENT_BYTES = 8 * 32_000
 #: How long what a command left running may hold its pipes.
 _DRAIN_S = 1.0
 #: What is on its way when a command ends still counts, also on a slow line: at most so much, and
@@ -251,7 +253,7 @@ class Talk:
             return before and not dialogue.wants_to_speak
         if not self.opening.begun or self._spoken.source is None:
             return False
-        piece = self._spoken.source.read(_PIECE_BYTES)
+        piece = self._spoken.source.read(_SENT_BYTES)
         self._due = memoryview(piece)
         if not piece:
             self._end_input()
