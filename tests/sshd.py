@@ -22,7 +22,7 @@ from pathlib import Path
 
 from support import processes_with_environ, wait_until
 
-__all__ = ["Sshd", "loopback", "make_key", "running_sshd"]
+__all__ = ["Sshd", "loopback", "make_key", "nothing_runs_on", "running_sshd"]
 
 #: Privilege separation needs it; nobody has made it where no service was ever started.
 _EMPTY_DIR = Path("/run/sshd")
@@ -297,3 +297,11 @@ def _descendants(pid: int) -> Iterator[int]:
     for child in _children(pid):
         yield child
         yield from _descendants(child)
+
+
+def nothing_runs_on(server: Sshd) -> None:
+    """Wait until nothing that was started on a server is left.
+
+    What ended a command on the host is itself a command there, and may take a moment to go.
+    """
+    wait_until(lambda: not server.commands(), 30, "nothing is left on the host")

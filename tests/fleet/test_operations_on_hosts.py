@@ -23,7 +23,7 @@ from file_context import HOSTILE_NAMES, changed, message_of
 from hosts import connect, fleet_of, host_at
 from local_host import LocalHost
 from remote_trees import assert_same, make_tree
-from sshd import Sshd, loopback, running_sshd
+from sshd import Sshd, loopback, nothing_runs_on, running_sshd
 from sudo_users import Person, person
 from support import wait_until
 
@@ -124,7 +124,7 @@ def test_a_timeout_leaves_no_process_on_the_host(sshd: Sshd, tmp_path: Path) -> 
         assert done.outcome == TimedOut(limit_s=1.5)
         assert done.output.stdout.head == b"begun\n"
         assert done.warnings == ()
-        assert sshd.commands() == []
+        nothing_runs_on(sshd)
 
 
 def test_endless_output_ends_at_the_timeout(sshd: Sshd, tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_endless_output_ends_at_the_timeout(sshd: Sshd, tmp_path: Path) -> None:
         done = host.do("run", command="yes")
         assert done.outcome == TimedOut(limit_s=1.5)
         assert done.output.stdout.omitted_bytes > 0
-        assert sshd.commands() == []
+        nothing_runs_on(sshd)
 
 
 def test_a_stop_leaves_no_process_on_the_host(sshd: Sshd, host: LocalHost, tmp_path: Path) -> None:
     with when((tmp_path / "begun").exists, host.stop):
         done = host.do("run", command=f"touch {tmp_path}/begun; sleep 1000")
     assert done.outcome == Cancelled(was_running=True)
-    assert sshd.commands() == []
+    nothing_runs_on(sshd)
 
 
 def test_where_only_one_channel_can_be_open_the_signals_of_ssh_end_it(
