@@ -160,7 +160,7 @@ class Captured:
 
     def __bool__(self) -> bool:
         """Whether anything was written."""
-        return bool(self.head) or bool(self.tail)
+        return bool(self.head) or bool(self.tail) or self.omitted_bytes > 0
 
 
 NO_STREAM = Captured()
