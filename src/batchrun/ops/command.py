@@ -12,7 +12,7 @@ from batchrun.errors import OperationError, UnitStoppedError
 from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.outcome import Cancelled, Failed, Ok, Outcome, TimedOut
 from batchrun.model.values import Doc, PathText, ShellText
-from batchrun.ops.launch import CommandFields, execute, shell_argv
+from batchrun.ops.launch import CommandFields, argv_of, execute
 from batchrun.ops.watch import Ending, Listening
 
 __all__ = [
@@ -56,22 +56,16 @@ class Script(CommandFields):
 
 def run(params: Run, context: Context) -> Done:
     """Run a command text or a list of program and arguments."""
-    if isinstance(params.command, str):
-        argv: Sequence[str] = shell_argv(params.shell, params.command)
-        shown = " ".join(params.command.split())
-    else:
-        argv = params.command
-        shown = shlex.join(argv)
     if context.settings.dry_run and not params.readonly:
-        return would_run(shown)
-    return _perform(argv, params, context)
+        return would_run(params.command)
+    return _perform(argv_of(params.command, params.shell), params, context)
 
 
 def script(params: Script, context: Context) -> Done:
     """Run a script file."""
     path = os.path.join(os.path.abspath(context.settings.base_dir), params.file)
     if context.settings.dry_run and not params.readonly:
-        return would_run(shlex.join((params.file, *params.args)))
+        return would_run((params.file, *params.args))
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
@@ -87,8 +81,9 @@ def script(params: Script, context: Context) -> Done:
     return _perform(argv, params, context)
 
 
-def would_run(shown: str) -> Done:
-    """Answer for a dry run."""
+def would_run(command: str | tuple[str, ...]) -> Done:
+    """Answer for a dry run: a text on one line, or words as a shell takes them."""
+    shown = " ".join(command.split()) if isinstance(command, str) else shlex.join(command)
     if len(shown) > _NOTE_CHARACTERS:
         shown = shown[: _NOTE_CHARACTERS - 3] + "..."
     return Done.changed(note=f"would run {shown}")

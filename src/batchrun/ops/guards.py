@@ -8,7 +8,7 @@ from batchrun.model.around import GuardCommand
 from batchrun.model.operation import Context
 from batchrun.model.outcome import Output
 from batchrun.ops.command import signal_name
-from batchrun.ops.launch import CommandFields, execute, shell_argv
+from batchrun.ops.launch import CommandFields, argv_of, execute
 from batchrun.ops.watch import Ending, Listening
 
 __all__ = ["Guard"]
@@ -43,9 +43,7 @@ class Guard:
             OperationError: it could not be run, or was killed: that is no answer.
             UnitStoppedError: the unit was stopped, or its time is over; the command is ended.
         """
-        argv = self.command
-        if isinstance(argv, str):
-            argv = shell_argv(self.fields.shell, argv)
+        argv = argv_of(self.command, self.fields.shell)
         try:
             ending = execute(argv, self.fields, context, _LISTENING)
         except OperationError as error:

@@ -18,7 +18,7 @@ from batchrun.ops.watch import Ending, Listening, NeverRanError, watch
 if TYPE_CHECKING:
     from batchrun.ops.elevated import Wanted
 
-__all__ = ["CommandFields", "execute", "given_env", "shell_argv", "stdin_bytes"]
+__all__ = ["CommandFields", "argv_of", "execute", "given_env", "stdin_bytes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +73,12 @@ class CommandFields:
     ] = field(default=False, repr=False)
 
 
-def shell_argv(shell: str, text: str) -> tuple[str, ...]:
-    """Wrap a command text for a shell."""
+def argv_of(command: str | tuple[str, ...], shell: str = "/bin/sh") -> tuple[str, ...]:
+    """Return the words of a command: a text is wrapped for a shell, a list has them."""
+    if not isinstance(command, str):
+        return command
     # A text such as `-x` would be taken for an option; `--` is not known to every shell.
-    return (shell, "-c", f" {text}" if text.startswith(("-", "+")) else text)
+    return (shell, "-c", f" {command}" if command.startswith(("-", "+")) else command)
 
 
 def execute(

@@ -18,7 +18,7 @@ from batchrun.model.outcome import Ok, Skipped
 from batchrun.model.session import HostContext
 from batchrun.model.values import Glob
 from batchrun.ops.failures import refusal
-from batchrun.ops.launch import given_env, shell_argv
+from batchrun.ops.launch import argv_of, given_env
 from batchrun.ops.paths import shown
 from batchrun.ops.spawn import encode
 from batchrun.ops.sudo import SudoValue
@@ -110,7 +110,7 @@ class _Guards:
 
     def _ask_command(self, name: bytes, command: GuardCommand, goes_on: bytes) -> bytes:
         shell = self._around.command.get("shell", "/bin/sh")
-        argv = shell_argv(shell, command) if isinstance(command, str) else command
+        argv = argv_of(command, shell)
         enter = b"CDPATH= cd -- %b || exit 126; " % path_word(self._cwd) if self._cwd else b""
         run = words(*(encode(word, "An argument of the command") for word in argv))
         return (

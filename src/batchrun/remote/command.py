@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from batchrun.model.session import HostContext
 from batchrun.model.values import Doc, Mark, PathText, ShellText
 from batchrun.ops.command import check_command, check_run, listening_for, outcome_of, would_run
 from batchrun.ops.failures import failure, refusal
-from batchrun.ops.launch import CommandFields, given_env, shell_argv, stdin_bytes
+from batchrun.ops.launch import CommandFields, argv_of, given_env, stdin_bytes
 from batchrun.ops.paths import shown
 from batchrun.ops.sudo import SudoValue
 from batchrun.ops.watch import Ending
@@ -91,22 +90,16 @@ class Script(HostCommandFields):
 
 def run(params: Run, context: HostContext) -> Done:
     """Run a command text or a list of program and arguments."""
-    if isinstance(params.command, str):
-        argv: Sequence[str] = shell_argv(params.shell, params.command)
-        shown_command = " ".join(params.command.split())
-    else:
-        argv = params.command
-        shown_command = shlex.join(argv)
     if context.settings.dry_run and not params.readonly:
-        return would_run(shown_command)
-    return perform(argv, params, context)
+        return would_run(params.command)
+    return perform(argv_of(params.command, params.shell), params, context)
 
 
 def script(params: Script, context: HostContext) -> Done:
     """Send a script over, run it, and remove it."""
     data = _read_script(os.path.join(context.settings.base_dir, params.file))
     if context.settings.dry_run and not params.readonly:
-        return would_run(shlex.join((params.file, *params.args)))
+        return would_run((params.file, *params.args))
     from batchrun.remote.sending import sent_script  # noqa: PLC0415 - only for scripts
 
     with sent_script(data, context) as path:

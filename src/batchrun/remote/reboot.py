@@ -10,7 +10,7 @@ from batchrun.model.outcome import TimedOut
 from batchrun.model.session import HostContext
 from batchrun.model.values import Doc, PathText, Seconds, ShellText
 from batchrun.ops.failures import refusal
-from batchrun.ops.launch import shell_argv
+from batchrun.ops.launch import argv_of
 from batchrun.ops.paths import shown
 from batchrun.ops.spawn import encode
 from batchrun.remote.errand import SudoField, ask
@@ -85,8 +85,7 @@ def _begin(params: Reboot, context: HostContext) -> None:
     Raises:
         OperationError: the host said no.
     """
-    command = params.command
-    argv = shell_argv("/bin/sh", command) if isinstance(command, str) else command
+    argv = argv_of(params.command)
     text = b"exec " + words(*(encode(word, "An argument of the command") for word in argv))
     try:
         limited = Within(context, _COMMAND_S)

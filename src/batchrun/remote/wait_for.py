@@ -11,7 +11,7 @@ from batchrun.model.outcome import TimedOut
 from batchrun.model.session import HostContext
 from batchrun.model.values import Doc, PathText, Seconds, ShellText
 from batchrun.ops.failures import refusal
-from batchrun.ops.launch import shell_argv
+from batchrun.ops.launch import argv_of
 from batchrun.ops.paths import shown
 from batchrun.ops.spawn import encode
 from batchrun.ops.sudo import NO_SUDO, SudoValue
@@ -161,8 +161,7 @@ class _Path(_Look):
 
 class _Command(_Look):
     def look(self) -> str:
-        command = self.params.command or ()
-        argv = shell_argv("/bin/sh", command) if isinstance(command, str) else command
+        argv = argv_of(self.params.command or ())
         encoded = (encode(word, "An argument of the command") for word in argv)
         status, _ = self.ask(b"exec " + words(*encoded), self.params.sudo)
         return f"exit status {status}" if status else ""
