@@ -1,14 +1,13 @@
 """Let a command look at a new file before it gets its name: `validate`."""
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from batchrun.errors import OperationError, UnitStoppedError
-from batchrun.model.operation import Context, Terms
+from batchrun.model.operation import Context
 from batchrun.model.outcome import Cancelled, Ok, Output, TimedOut
-from batchrun.model.unit import RunSettings
 from batchrun.model.values import NEW_FILE
+from batchrun.ops.limited import Limited
 from batchrun.ops.paths import shown
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def validate(argv: tuple[str, ...], new: str, path: str, context: Context) -> No
     from batchrun.ops.command import Run, run  # noqa: PLC0415 - only where a command is given
 
     command = tuple(word.replace(NEW_FILE, new) for word in argv)
-    done = run(Run(command=command), _Limited(context))
+    done = run(Run(command=command), Limited(context, VALIDATE_LIMIT_S))
     outcome = done.outcome
     if isinstance(outcome, Ok):
         return
@@ -78,58 +77,3 @@ def _reason(outcome: "Outcome", output: Output) -> str:
     lines = [line for line in text.splitlines() if line.strip()][-_MOST_LINES:]
     said = shown(" / ".join(lines))[:_MOST_CHARACTERS]
     return f" ({why}): {said}" if said else f" ({why})"
-
-
-class _Limited:
-    """The context of a unit, with a limit of its own for one command."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        own = time.monotonic() + VALIDATE_LIMIT_S
-        theirs = context.deadline
-        self.deadline: float | None = own if theirs is None else min(own, theirs)
-
-    @property
-    def settings(self) -> RunSettings:
-        return self._context.settings
-
-    @property
-    def number(self) -> int:
-        return self._context.number
-
-    @property
-    def attempt(self) -> int:
-        return self._context.attempt
-
-    @property
-    def task_id(self) -> str:
-        return self._context.task_id
-
-    @property
-    def label(self) -> str:
-        return self._context.label
-
-    @property
-    def terms(self) -> Terms:
-        return self._context.terms
-
-    @property
-    def control_fd(self) -> int | None:
-        return self._context.control_fd
-
-    def check(self) -> None:
-        self._context.check()
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise UnitStoppedError(timed_out=True)
-
-    def command_started(self, pid: int) -> None:
-        self._context.command_started(pid)
-
-    def live_output(self, stream: str, data: bytes) -> bool:
-        return self._context.live_output(stream, data)
-
-    def progress(self, bytes_done: int) -> None:
-        self._context.progress(bytes_done)
-
-    def temp_name(self) -> str:
-        return self._context.temp_name()
