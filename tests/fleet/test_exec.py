@@ -13,7 +13,6 @@ import pytest
 
 from program import COMMAND, Ended, Program
 from sshd import Sshd, nothing_runs_on, running_sshd
-from support import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -373,4 +372,4 @@ def test_whoever_reads_it_and_has_seen_enough_ends_the_commands(fleet: Fleet) ->
         assert run.wait(60) == 2
     assert "2 aborted" in said
     assert "stopped: nobody reads its output any more" in said
-    wait_until(lambda: not fleet.server.commands(), 30, "nothing is left on the hosts")
+    nothing_runs_on(fleet.server)

@@ -40,7 +40,8 @@ def test_its_example_is_a_job(name: str, tmp_path: Any) -> None:
     text = "tasks:\n  - " + textwrap.indent(example, "    ").lstrip()
     text += "inventory: {hosts: {web1: {groups: [web], vars: {rack: a1}}}}\n"
     tables = Tables(here=HERE, on_hosts=OPERATIONS)
-    load_text(text, file="job.yml", base_dir=str(tmp_path), table=tables)
+    job = load_text(text, file="job.yml", base_dir=str(tmp_path), table=tables).job
+    assert [task.operation for task in job.tasks] == [name]
 
 
 @NAMES

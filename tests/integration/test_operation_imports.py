@@ -34,6 +34,7 @@ def test_an_operation_on_a_small_file_loads_nothing_heavy(tmp_path: Path, operat
         "class Context:\n"
         "    from batchrun.model.unit import RunSettings\n"
         "    settings = RunSettings(run_id='r', base_dir='/')\n"
+        "    number = attempt = 1\n"
         "    def check(self): pass\n"
         "    def progress(self, bytes_done): pass\n"
         "    def temp_name(self): return '.br-r-1-1-1'\n"

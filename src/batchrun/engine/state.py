@@ -214,16 +214,9 @@ class TaskState:
         self.final = final
         #: Its long units must not wait at the runner, where they begin without our word: with a
         #: fail limit none may begin after the failure that is one too many, and steps are ours.
-        self.watched = (
-            watched
-            or task.max_fail is not None
-            or task.batch is not None
-            or task.operation == STEPS
-        )
+        self.watched = watched or _is_watched(task)
         #: How many slots each of its units takes.
-        self.width = task.slots if slots is None else max(min(task.slots, slots), 1)
-        if task.on_hosts:
-            self.width = 1
+        self.width = _width(task, slots)
         self.stage = Stage.WAITING
         #: Needs that have not ended, or, those per item, not begun.
         self.needs_left = len(task.needs)
@@ -265,9 +258,7 @@ class TaskState:
         self.stopped = ""
         #: Its units may be queued ahead: not commands, nor what takes many slots or many steps,
         #: or runs elsewhere.
-        self.queueable = not (
-            task.is_command or self.width > 1 or task.operation == STEPS or task.on_hosts
-        )
+        self.queueable = not (self.width > 1 or _is_long(task))
         #: Running mean of the time an attempt takes, in seconds; None: nothing ended yet.
         self.mean_s: float | None = None
         #: The same if it is short enough for units to be queued ahead, else None.
@@ -298,3 +289,20 @@ class TaskState:
             mean_s += _NEWEST * (min(duration_s, 4 * mean_s + 1e-5) - mean_s)
         self.mean_s = mean_s
         self.expected_s = mean_s if mean_s <= SHORT_S and self.queueable else None
+
+
+def _is_watched(task: Task) -> bool:
+    """Whether what happens in a task decides what else of it may begin."""
+    return task.max_fail is not None or task.batch is not None or task.operation == STEPS
+
+
+def _is_long(task: Task) -> bool:
+    """Whether units of a task may take long whatever others took, or run elsewhere."""
+    return task.is_command or task.operation == STEPS or task.on_hosts
+
+
+def _width(task: Task, slots: int | None) -> int:
+    """Return how many slots of this machine a unit of a task takes, of so many."""
+    if task.on_hosts:
+        return 1
+    return task.slots if slots is None else max(min(task.slots, slots), 1)

@@ -1,6 +1,7 @@
 """The operation `wait_for`: a port, a path, a command, a URL, or SSH itself."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -113,16 +114,16 @@ def _try(look: "_Look") -> str:
         return unreached(error)
 
 
-class _Look:
+class _Look(ABC):
     """One way to look at the host."""
 
     def __init__(self, params: WaitFor, context: HostContext) -> None:
         self.params = params
         self.context = context
 
+    @abstractmethod
     def look(self) -> str:
         """Return why it is not there; empty: it is."""
-        raise NotImplementedError
 
     def ask(self, text: bytes, sudo: SudoValue = NO_SUDO) -> tuple[int, bytes]:
         answer = ask(text, Within(self.context, _LOOK_S), sudo)
