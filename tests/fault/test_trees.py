@@ -1,6 +1,7 @@
 """Workers that die while a tree is spread over them, and a rogue that swaps directories."""
 
 import os
+import random
 import shutil
 import subprocess
 import threading
@@ -96,7 +97,7 @@ def swapping(tree: Path, victim: Path) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.parametrize("operation", ["copy from", "copy into", "delete"])
+@pytest.mark.parametrize("operation", ["copy from", "copy into", "sync into", "delete", "perms"])
 def test_a_rogue_that_swaps_directories_leads_nobody_outside(
     tmp_path: Path, operation: str
 ) -> None:
@@ -108,17 +109,29 @@ def test_a_rogue_that_swaps_directories_leads_nobody_outside(
     tree, copy = many_files(tmp_path, 20, 20), tmp_path / "copy"
 
     for _ in range(3):
-        if operation == "copy into":
+        if operation.endswith("into"):
             shutil.copytree(tree, copy, dirs_exist_ok=True)
-        target = copy if operation == "copy into" else tree
+            (copy / "d0" / "not in the source").touch()
+        target = copy if operation.endswith("into") else tree
         with swapping(target, victim):
-            if operation == "delete":
-                spread("delete", slice_cost=3, path=(str(tree),))
-            else:
-                spread("copy", slice_cost=3, src=(str(tree),), dest=str(copy), if_="always")
+            _work(operation, tree, copy)
         assert snapshot(victim) == before
         secrets = [path for path in copy.rglob("*") if _holds(path, b"precious")]
         assert secrets == []
+
+
+def _work(operation: str, tree: Path, copy: Path) -> None:
+    match operation:
+        case "delete":
+            spread("delete", slice_cost=3, path=(str(tree),))
+        case "perms":
+            owner = random.randrange(1, 60_000)
+            spread("perms", slice_cost=3, path=(str(tree),), owner=str(owner), recursive=True)
+            assert owner in {path.lstat().st_uid for path in tree.rglob("file *")}
+        case "sync into":
+            spread("sync", slice_cost=3, src=str(tree), dest=str(copy), delete=True, checksum=True)
+        case _:
+            spread("copy", slice_cost=3, src=(str(tree),), dest=str(copy), if_="always")
 
 
 def _holds(path: Path, text: bytes) -> bool:
