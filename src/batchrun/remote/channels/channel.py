@@ -2,19 +2,25 @@
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import paramiko
-from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
-from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_CHANNEL_WINDOW_ADJUST
+from paramiko.common import cMSG_CHANNEL_DATA, cMSG_CHANNEL_REQUEST, cMSG_CHANNEL_WINDOW_ADJUST
 from paramiko.message import Message
 
+from batchrun.remote.channels.data import Data, Pipe
 from batchrun.remote.channels.messages import message
+from batchrun.remote.channels.packets import Batch
 
 if TYPE_CHECKING:
     from batchrun.remote.channels.wire import Wire
 
 __all__ = ["SafeChannel"]
+
+#: Bytes in one packet at most; more is refused by some servers.
+_PACKET_BYTES: Final = 32_000
+#: What a server counts in a packet beside its data.
+_AROUND_BYTES: Final = 64
 
 
 class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no types
@@ -39,6 +45,13 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
         self._writers = 0
         self._last_words: tuple[Message, ...] = ()
         self._news = threading.Condition()
+        #: What threads that wait wait for; made anew by each change.
+        self._awaited: tuple[Callable[[], bool], ...] = ()
+        self.in_buffer = self._stdout = Pipe()
+        self.in_stderr_buffer = self._stderr = Pipe()
+
+    def _log(self, level: int, msg: str, *args: object) -> None:
+        """Log nothing: it is said by what is raised."""
 
     # Writing: everything between `enter` and `leave` comes before CLOSE.
 
@@ -107,24 +120,43 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
         """Whether the peer has agreed to the last request."""
         return bool(self.event_ready)
 
+    def write(self, data: memoryview) -> int:
+        """Send data in several packets at once, and return how much there was room for."""
+        if not self.enter():
+            return 0
+        try:
+            with self.lock:
+                step = min(_PACKET_BYTES, self.out_max_packet_size - _AROUND_BYTES)
+                most = min(self.out_window_size, step * self.transport.packetizer.at_once)
+                data = data[: most if not self.eof_sent else 0]
+                self.out_window_size -= len(data)
+            if data:
+                head = cMSG_CHANNEL_DATA + self.remote_chanid.to_bytes(4, "big")
+                pieces = [data[at : at + step] for at in range(0, len(data), step)]
+                payloads = [(head, len(piece).to_bytes(4, "big"), piece) for piece in pieces]
+                self.transport._send_user_message(Batch(payloads))
+            return len(data)
+        finally:
+            self.leave()
+
     # Reading
 
     def has_come(self, *, stderr: bool) -> bool:
         """Whether reading a stream would say something now: data, or its end; takes no lock."""
-        buffer = self.in_stderr_buffer if stderr else self.in_buffer
-        return bool(buffer._buffer or buffer._closed)
+        return self._stderr.says() if stderr else self._stdout.says()
 
     def recv(self, nbytes: int) -> bytes:
-        return self._take(self.in_buffer, nbytes)
+        return self._take(self._stdout, nbytes)
 
     def recv_stderr(self, nbytes: int) -> bytes:
-        return self._take(self.in_stderr_buffer, nbytes)
+        return self._take(self._stderr, nbytes)
 
-    def _take(self, buffer: BufferedPipe, size: int) -> bytes:
-        try:
-            data = bytes(buffer.read(size, self.timeout))
-        except PipeTimeout:
-            raise TimeoutError from None
+    def _take(self, pipe: Pipe, size: int) -> bytes:
+        if not pipe.says():
+            self.wait_for(pipe.says, self.timeout)
+            if not pipe.says():
+                raise TimeoutError
+        data = pipe.take(size)
         credit = self._check_add_window(len(data))
         if credit and self.enter():
             try:
@@ -137,17 +169,33 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
 
     # News: told by the reading thread
 
-    def wait_for(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Wait until something has come that makes `ready()` true; it may take no lock of ours."""
+    def wait_for(self, ready: Callable[[], bool], timeout_s: float | None) -> None:
+        """Wait until something has come that makes `ready()` true.
+
+        Args:
+            ready: May take no lock of ours: the reading thread calls it, too, to wake nobody in
+                vain.
+            timeout_s: At most so long; None: for ever.
+        """
+        if timeout_s == 0:
+            return
         with self._news:
-            self._news.wait_for(ready, timeout_s)
+            self._awaited = (*self._awaited, ready)
+            try:
+                self._news.wait_for(ready, timeout_s)
+            finally:
+                left = list(self._awaited)
+                left.remove(ready)
+                self._awaited = tuple(left)
 
     def _tell(self) -> None:
-        with self._news:
-            self._news.notify_all()
+        # Without the lock: who begins to wait looks once more after he is seen here.
+        if any(ready() for ready in self._awaited):
+            with self._news:
+                self._news.notify_all()
 
-    def _feed(self, m: Message | bytes) -> None:
-        super()._feed(m)
+    def _feed(self, m: Message | Data | bytes) -> None:
+        self._stdout.feed(m if isinstance(m, bytes) else m.get_binary())
         self._tell()
 
     def _feed_extended(self, m: Message) -> None:

@@ -18,7 +18,7 @@ from paramiko.message import Message
 from batchrun.remote.channels.channel import SafeChannel
 from batchrun.remote.channels.login import Login
 from batchrun.remote.channels.messages import message
-from batchrun.remote.channels.packets import Packets
+from batchrun.remote.channels.packets import Batch, Packets
 
 __all__ = ["Wire"]
 
@@ -46,7 +46,7 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
     def __init__(self, sock: Any) -> None:
         super().__init__(sock, packetizer_class=Packets)
         sock.settimeout(_IDLE_S)
-        self._put_off: list[Message] = []
+        self._put_off: list[Message | Batch] = []
         self._unwanted: dict[int, SafeChannel] = {}
         self._alive = (0.0, 0)
         #: Questions since something was last heard, and when the last one was.
@@ -56,6 +56,9 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
         #: What the server said when it ended the connection.
         self.goodbye = ""
         self._handler_table[MSG_SERVICE_ACCEPT] = lambda _: self._service.set()
+
+    def _log(self, level: int, msg: object, *args: object) -> None:
+        """Log nothing: `reason` says why a connection has ended."""
 
     def close(self) -> None:
         """End the connection, also one that was never begun; its thread ends soon."""
@@ -179,7 +182,7 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
         self.goodbye = peek.get_text().strip()
         super()._parse_disconnect(m)
 
-    def _send_user_message(self, data: Message) -> None:
+    def _send_user_message(self, data: Message | Batch) -> None:
         if threading.current_thread() is self and not self.clear_to_send.is_set():
             self._put_off.append(data)
             return
@@ -189,7 +192,7 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
             self._why = self._why or "the host does not finish exchanging keys"
             self.packetizer.close()
 
-    def _send_message(self, data: Message) -> None:
+    def _send_message(self, data: Message | Batch) -> None:
         try:
             super()._send_message(data)
         except EOFError:
