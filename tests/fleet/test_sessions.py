@@ -12,8 +12,10 @@ import pytest
 from batchrun.errors import OperationError, UnitStoppedError
 from batchrun.model.host import Host
 from batchrun.model.session import Connector
+from batchrun.remote.channels.packets import Packets
 from batchrun.remote.fleet import Fleet
 from batchrun.remote.hostkeys import HostKeyPolicy
+from batchrun.remote.session import Channel
 from hosts import (
     UnitContext,
     answer,
@@ -86,16 +88,21 @@ def test_standard_input_reaches_the_command_and_ends(sshd: Sshd) -> None:
     data = os.urandom(3_000_000)
     with fleet_of(file=sshd.ssh_config) as fleet:
         channel = connect(fleet, host_at(loopback(1))).open_channel("cat", UnitContext())
-        back, rest = b"", memoryview(data)
-        while len(back) < len(data):
-            if rest:
-                rest = rest[channel.send(rest) :]
-                if not rest:
-                    channel.end_input()
-            channel.wait(1, to_send=bool(rest))
-            back += channel.read(1 << 20) or b""
+        assert echoed(channel, data) == data
         assert collect(channel).status == 0
-    assert back == data
+
+
+def echoed(channel: Channel, data: bytes) -> bytes:
+    """Send data with its end, and return as much of what comes back."""
+    back, rest = b"", memoryview(data)
+    while len(back) < len(data):
+        if rest:
+            rest = rest[channel.send(rest) :]
+            if not rest:
+                channel.end_input()
+        channel.wait(1, to_send=bool(rest))
+        back += channel.read(1 << 20) or b""
+    return back
 
 
 def test_neither_stream_holds_up_the_other(sshd: Sshd) -> None:
@@ -168,6 +175,22 @@ def test_new_keys_while_much_is_under_way_break_nothing() -> None:
             return len(answer(session, f"head -c {number}000000 /dev/zero; true").out)
 
         assert at_once(8, work) == [number * 1_000_000 for number in range(1, 9)]
+
+
+@pytest.mark.parametrize("ciphers", ["aes128-gcm@openssh.com", "aes256-ctr"])
+def test_a_connection_that_was_used_much_asks_for_new_keys(
+    sshd: Sshd, ciphers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Packets, "REKEY_BYTES", 1_000_000)
+    data = os.urandom(8_000_000)
+    with fleet_of(f"Ciphers {ciphers}", file=sshd.ssh_config) as fleet:
+        session = connect(fleet, host_at(loopback(1)))
+        wire = session.link.wire
+        assert wire.session_id == wire.H  # the hash of the first key exchange
+        channel = session.open_channel("cat", UnitContext())
+        assert echoed(channel, data) == data
+        assert wire.session_id != wire.H
+        assert collect(channel).status == 0
 
 
 def test_eight_threads_on_one_connection() -> None:

@@ -11,10 +11,10 @@ from batchrun.ops.relocate import copy_then_delete
 from batchrun.ops.targets import check_not_inside, make_parents
 from batchrun.ops.tree.folders import Place
 
-__all__ = ["move_to_trash"]
+__all__ = ["MOST_NAME", "move_to_trash"]
 
 #: Room for the ending that makes a name unique, below the 255 bytes of a file name.
-_MOST_NAME = 180
+MOST_NAME = 180
 
 
 def move_to_trash(
@@ -28,7 +28,7 @@ def move_to_trash(
     directory = trash.rstrip("/") or "/"
     if S_ISDIR(st.st_mode):
         check_not_inside(path, directory)
-    name = os.fsdecode(os.fsencode(os.path.basename(path))[:_MOST_NAME])
+    name = os.fsdecode(os.fsencode(os.path.basename(path))[:MOST_NAME])
     ending = context.temp_name().removeprefix(".br-")
     target = os.path.join(directory, f"{name}.{ending}")
     tally.changed = True

@@ -6,12 +6,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from batchrun.errors import BatchrunError, OperationError, UnitStoppedError, UnreachableError
+from batchrun.model.operation import Terms
 from batchrun.model.session import HostContext
 from batchrun.ops.dialogue import Dialogue
 from batchrun.ops.processes import cookie
 from batchrun.ops.spawn import encode
 from batchrun.ops.sudo import Sudo, SudoValue, refusal, sudo_by
 from batchrun.remote.opening import Opening
+from batchrun.remote.priorities import NOT_TO_BE_HAD, priority_steps
 from batchrun.remote.stopping import end_remote
 from batchrun.remote.talk import BrokenError, Ears, Ending, Source, Spoken, Talk
 from batchrun.remote.within import Within
@@ -68,7 +70,7 @@ def run_there(command: HostCommand, context: HostContext, ears: Ears) -> Begun:
     """
     sudo = sudo_by(command.sudo, b"sudo") if command.sudo else None
     marks = Marks.fresh()
-    spoken = _spoken(command, sudo, marks)
+    spoken = _spoken(command, sudo, marks, context.terms)
     with closing(context.session.open_channel(login_text(marks), context)) as channel:
         talk = Talk(channel, context, spoken, ears, command.idle_s)
         try:
@@ -99,7 +101,7 @@ def _must_stop(context: HostContext) -> bool:
     return False
 
 
-def _spoken(command: HostCommand, sudo: Sudo | None, marks: Marks) -> Spoken:
+def _spoken(command: HostCommand, sudo: Sudo | None, marks: Marks, terms: Terms) -> Spoken:
     """Put together what is said.
 
     Raises:
@@ -114,7 +116,12 @@ def _spoken(command: HostCommand, sudo: Sudo | None, marks: Marks) -> Spoken:
         name, _, value = os.fsencode(command.mark).partition(b"=")
         env[name] = value
     inner = Inner(
-        command=words(*argv), env=env, cwd=command.cwd, has_input=command.source is not None
+        command=words(*argv),
+        env=env,
+        cwd=command.cwd,
+        has_input=command.source is not None,
+        # What ends a command has no mark, and must not wait for its turn.
+        first=priority_steps(terms.nice, terms.ionice) if command.mark else (),
     )
     lines = preamble(inner, sudo, marks)
     dialogue = None
@@ -167,10 +174,13 @@ def _refused(sudo: Sudo | None, opening: Opening, spoken: Spoken) -> NotBegunErr
         message = "its login shell did not begin the command"
         message += f": {said}" if said else "; the account may have no shell"
         return NoShellError(message, retryable=False)
+    reason = _last(opening.complaint)
+    if NOT_TO_BE_HAD in reason:
+        return NotBegunError(f"{reason}; ask for less, or use `sudo`", retryable=False)
     trouble = spoken.dialogue.trouble if spoken.dialogue is not None else ""
     in_shell = spoken.dialogue is not None and spoken.dialogue.reached_shell and not trouble
     if sudo is None or in_shell:
-        reason = _last(opening.complaint) or "it gave no reason"
+        reason = reason or "it gave no reason"
         message = f"the command was not begun: {reason}; correct `cwd` or `env`"
         return NotBegunError(message, retryable=False)
     return NotBegunError(refusal(sudo, opening.complaint, trouble), retryable=False)

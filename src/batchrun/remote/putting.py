@@ -12,7 +12,7 @@ from batchrun.ops.failures import failure
 from batchrun.ops.paths import shown
 from batchrun.remote.comparing import Target
 from batchrun.remote.errand import Pipes, ask, batches
-from batchrun.remote.extras import delete_extras, find_extras
+from batchrun.remote.extras import delete_below, find_extras
 from batchrun.remote.hashes import hashes_there
 from batchrun.remote.localtree import Here, content_hash
 from batchrun.remote.sources import FileSource
@@ -97,7 +97,7 @@ class Put:
             self._context.stage("sending")
             self._send(sends)
         if extras:
-            delete_extras(target, extras)
+            delete_below(target.path, extras, self._context, self._sudo)
 
     def _send(self, sends: list[str]) -> None:
         only = self._found[""]

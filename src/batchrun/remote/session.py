@@ -1,6 +1,5 @@
 """A connection to a host as operations see it: commands and files, one thread at a time."""
 
-import contextlib
 import struct
 import time
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from batchrun.remote.patience import Patience
 
 __all__ = ["Channel", "Session"]
 
-#: Bytes in one packet at most; more is refused by some servers.
-_PACKET: Final = 32_000
 #: Waits for a place when the host says that it opens no more sessions: it may not have noticed yet
 #: that those before have ended.
 _CROWDED_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -66,9 +63,7 @@ class Channel:
             raise BrokenPipeError
         if not data or not self._room():
             return 0
-        with contextlib.suppress(TimeoutError):
-            return int(channel.send(bytes(data[:_PACKET])))
-        return 0
+        return channel.write(memoryview(data))
 
     def _room(self) -> bool:
         return self._channel.out_window_size > 0 and self._channel.transport.writable()
