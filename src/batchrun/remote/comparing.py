@@ -13,6 +13,7 @@ from batchrun.ops.paths import shown
 from batchrun.remote.changing import change_text, must
 from batchrun.remote.errand import batches
 from batchrun.remote.facts import Facts, Owners, change_there, look_at, owner_ids
+from batchrun.remote.hardlinks import broken_up, groups
 from batchrun.remote.hashes import hashes_there
 from batchrun.remote.listing import entries_below
 from batchrun.remote.localtree import Here, content_hash
@@ -51,6 +52,12 @@ class Target:
         self.sudo = params.sudo
         #: Who shall own it there.
         self.owners = Owners()
+        #: Names here that are of the same file.
+        self.same_files = groups(
+            (name, (here.st.st_dev, here.st.st_ino), here.st.st_nlink)
+            for name, here in found.items()
+            if here.is_file
+        )
         #: What there is of it, by relative path.
         self.there: dict[str, Facts] = {}
 
@@ -106,7 +113,15 @@ class Target:
             elif self.params.checksum and here.is_file:
                 hashed.append(name)
         sends += self._differ_by_content(hashed)
-        return self._without_equal_links(sends)
+        return self._with_same_files(self._without_equal_links(sends))
+
+    def _with_same_files(self, sends: list[str]) -> list[str]:
+        """Add the other names of files, where these are not names of the same file there."""
+        if not self.same_files:
+            return sends
+        sent = frozenset(sends)
+        apart = broken_up(self.same_files, sent, lambda name: self.there[name].identity)
+        return sends + [name for names in apart for name in names if name not in sent]
 
     def _differs(self, name: str, here: Here, there: Facts) -> bool:
         """Tell whether something is seen to be another one; a symlink's text is compared later."""

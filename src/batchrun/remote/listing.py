@@ -17,7 +17,7 @@ __all__ = ["below", "entries_below"]
 _LIST = rb"""
 cd -- "$root" || exit 3
 if find . -maxdepth 0 -printf '' 2>/dev/null; then
-  exec find . -mindepth 1 -printf '%y %m %s %T@ %U %G %D:%i /%P\0'
+  exec find . -mindepth 1 -printf '%y %m %s %T@ %U %G %D:%i %n /%P\0'
 fi
 find . -mindepth 1 -exec sh -c "$1"'
 for f; do printf "%s /%s\0" "$(facts "$f")" "${f#./}"; done' sh {} +
@@ -65,9 +65,9 @@ def below(root: str, context: HostContext, sudo: SudoValue) -> list[tuple[str, F
 
 def _facts(text: str, path: str) -> Facts | None:
     fields = text.split()
-    if len(fields) != 7 or fields[0] not in _KINDS:
+    if len(fields) != 8 or fields[0] not in _KINDS:
         return parse_facts(text, path)
-    kind, mode, size, mtime, uid, gid, identity = fields
+    kind, mode, size, mtime, uid, gid, identity, names = fields
     seconds, _, fraction = mtime.partition(".")
     return Facts(
         mode=_KINDS[kind] | int(mode, 8),
@@ -77,4 +77,5 @@ def _facts(text: str, path: str) -> Facts | None:
         uid=int(uid),
         gid=int(gid),
         identity=identity,
+        names=int(names),
     )

@@ -63,6 +63,14 @@ mv -- "$t" "$d" || exit
 """
 
 
+def _in_order(name: str) -> bytes:
+    """Sort what is in a directory right behind it, and no `a.txt` between `a` and `a/b`.
+
+    A tar that has left a directory sets its time, which anything that is put into it later changes.
+    """
+    return os.fsencode(name).replace(b"/", b"\0")
+
+
 class Put:
     """One source, and what it becomes on the host."""
 
@@ -233,9 +241,12 @@ class Put:
 
     def _members(self, names: list[str]) -> Iterator[Member]:
         """Describe what is sent, each directory before what is in it."""
-        for name in sorted(names, key=os.fsencode):
+        of_group = {name: at for at, one in enumerate(self._target.same_files) for name in one}
+        first: dict[int, str] = {}
+        for name in sorted(names, key=_in_order):
             self._context.check()
             here = self._found[name]
+            same_as = first.setdefault(of_group[name], name) if name in of_group else name
             yield Member(
                 name=name or _ONLY,
                 mode=stat.S_IFMT(here.st.st_mode) | self._target.mode_of(here),
@@ -243,6 +254,7 @@ class Put:
                 size=here.st.st_size if here.is_file else 0,
                 link=here.link,
                 path=here.path,
+                same_as="" if same_as == name else same_as,
             )
 
     def _files(self, names: list[str]) -> dict[str, str]:

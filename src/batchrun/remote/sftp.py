@@ -118,6 +118,11 @@ def put_by_sftp(target: Target) -> None:
     refuse(target.params, unneeded)
     with open_files(context) as files:
         later = []
+        for names in target.same_files:
+            tally.warn(
+                f"{shown(target.found[names[0]].path)} has {len(names)} names (hard links), which "
+                "become files of their own: SFTP has no links"
+            )
         for name, here in target.found.items():
             path = target.path_of(name)
             if here.is_dir:

@@ -40,6 +40,8 @@ class Member:
     link: str = ""
     #: Where a file is read.
     path: str = ""
+    #: The name of an earlier member that is the same file; empty: it comes with its content.
+    same_as: str = ""
 
 
 def header(member: Member) -> bytes:
@@ -50,7 +52,9 @@ def header(member: Member) -> bytes:
         kind, name = b"5", name + b"/"
     elif stat.S_ISLNK(member.mode):
         kind = b"2"
-    link = os.fsencode(member.link)
+    elif member.same_as:
+        kind = b"1"
+    link = os.fsencode(member.link or member.same_as)
     parts = []
     seconds, fraction = divmod(member.mtime_ns, 10**9)
     if fraction:
@@ -114,7 +118,7 @@ class TarSource:
         total = 0
         for member in members:
             waiting += header(member)
-            if stat.S_ISREG(member.mode) and member.size:
+            if stat.S_ISREG(member.mode) and member.size and not member.same_as:
                 for data in _content(member):
                     waiting += data
                     self._count(len(data))
