@@ -34,7 +34,13 @@ __all__ = ["OPERATIONS", "Download", "download"]
 class Download:
     """Parameters of `download`."""
 
-    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs on the host.")]
+    src: Annotated[
+        tuple[PathPattern, ...],
+        Doc(
+            "Files, directories or globs on the host. Content, modes, times and hard links are "
+            "kept; they belong to who runs batchrun, and have no ACLs or attributes."
+        ),
+    ]
     dest: Annotated[
         PathText,
         Doc(

@@ -118,6 +118,7 @@ def put_by_sftp(target: Target) -> None:
     refuse(target.params, unneeded)
     with open_files(context) as files:
         later = []
+        target.note_left_behind(list(target.found))
         for names in target.same_files:
             tally.warn(
                 f"{shown(target.found[names[0]].path)} has {len(names)} names (hard links), which "
