@@ -12,9 +12,11 @@ import pytest
 from batchrun.errors import OperationError, UnitStoppedError
 from batchrun.model.host import Host
 from batchrun.model.session import Connector
+from batchrun.remote import links
 from batchrun.remote.channels.packets import Packets
 from batchrun.remote.fleet import Fleet
 from batchrun.remote.hostkeys import HostKeyPolicy
+from batchrun.remote.ramp import Ramp
 from batchrun.remote.session import Channel
 from hosts import (
     UnitContext,
@@ -222,6 +224,36 @@ def test_two_hundred_hosts_behind_one_bastion(sshd: Sshd, bastion: Sshd) -> None
 
         assert at_once(200, work, 32) == [loopback(n).encode() for n in range(1, 201)]
         assert (bastion.logins(), sshd.logins()) == (before[0] + 1, before[1] + 200)
+
+
+def test_no_more_than_so_many_log_in_at_once_by_way_of_a_bastion(
+    sshd: Sshd, bastion: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "BY_WAY_OF", 3)
+    options = (f"UserKnownHostsFile {sshd.known_hosts} {bastion.known_hosts}",)
+    ramp = Ramp()
+    with fleet_of(*options, file=sshd.ssh_config, ramp=ramp) as fleet:
+        hosts = [host_at(loopback(n), jump=f"{loopback(250)}:{bastion.port}") for n in range(1, 25)]
+        sessions = at_once(24, lambda n: connect(fleet, hosts[n - 1]))
+        (way,) = {session.link.bastion for session in sessions}
+        assert ramp.most_at_once(way) == 3
+
+
+def test_a_bastion_that_nobody_is_behind_makes_room(sshd: Sshd) -> None:
+    with running_sshd(key=sshd.key) as middle:
+        options = (f"UserKnownHostsFile {sshd.known_hosts} {middle.known_hosts}",)
+        with fleet_of(*options, file=sshd.ssh_config, most=3) as fleet:
+            for n in range(1, 9):
+                jump = f"{loopback(100 + n)}:{middle.port}"
+                session = connect(fleet, host_at(loopback(n), jump=jump))
+                assert answer(session, f"echo {n}").out == b"%d\n" % n
+                fleet.release(session)
+                wait_until(lambda: len(middle.sessions()) <= 3, 20, "the others are closed")
+            # Room enough: the last ones are kept.
+            for n in (7, 8):
+                jump = f"{loopback(100 + n)}:{middle.port}"
+                fleet.release(connect(fleet, host_at(loopback(n), jump=jump)))
+            assert middle.logins() == 8
 
 
 def test_a_chain_of_bastions_is_gone_through_in_order(sshd: Sshd, bastion: Sshd) -> None:
