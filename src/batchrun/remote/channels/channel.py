@@ -107,7 +107,8 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
         if not self.enter():
             return False
         try:
-            self._event_pending()
+            if reply:
+                self._event_pending()
             request = message(cMSG_CHANNEL_REQUEST, self.remote_chanid, name, reply)
             request.add_bytes(body)
             self.transport._send_user_message(request)
@@ -144,6 +145,15 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
     def has_come(self, *, stderr: bool) -> bool:
         """Whether reading a stream would say something now: data, or its end; takes no lock."""
         return self._stderr.says() if stderr else self._stdout.says()
+
+    def has_data(self) -> bool:
+        """Whether there is something on either stream; takes no lock."""
+        return self._stdout.has_data() or self._stderr.has_data()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the host has said how the command ended."""
+        return self.exit_status != -1 or bool(self.exit_signal)
 
     def recv(self, nbytes: int) -> bytes:
         return self._take(self._stdout, nbytes)

@@ -144,6 +144,8 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
             self.channels_seen[number] = True
             channel._set_transport(self)
             channel._set_window(self.default_window_size, self.default_max_packet_size)
+            # paramiko gives room back after each tenth: 1 000 small packets for 200 MB.
+            channel.in_window_threshold = self.default_window_size // 4
         sizes = (self.default_window_size, self.default_max_packet_size)
         self._send_user_message(message(cMSG_CHANNEL_OPEN, kind, number, *sizes, *rest))
         if not self.active:  # it may have ended before it knew this channel
