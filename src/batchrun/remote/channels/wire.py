@@ -60,6 +60,14 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
     def _log(self, level: int, msg: object, *args: object) -> None:
         """Log nothing: `reason` says why a connection has ended."""
 
+    def _parse_debug(self, m: Message) -> None:
+        """Pass over what nobody reads: only to make it readable took 8 % of the time to connect."""
+
+    def _filter_algorithm(self, type_: str) -> tuple[str, ...]:
+        """Return what is offered of a kind; nothing is taken out of it, sixteen times each."""
+        offered: tuple[str, ...] = getattr(self, f"_preferred_{type_}")
+        return offered
+
     def close(self) -> None:
         """End the connection, also one that was never begun; its thread ends soon."""
         self.active = False
