@@ -45,7 +45,7 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
 
     def __init__(self, sock: Any) -> None:
         super().__init__(sock, packetizer_class=Packets)
-        sock.settimeout(_IDLE_S)
+        self.packetizer.wait_at_most(_IDLE_S)
         self._put_off: list[Message | Batch] = []
         self._unwanted: dict[int, SafeChannel] = {}
         self._alive = (0.0, 0)
@@ -93,7 +93,7 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
             self._alive = (interval_s, count)
             self.packetizer.stall_s = interval_s * max(count, 1)
             self.packetizer.quiet = self._look_after
-            self.sock.settimeout(min(_IDLE_S, interval_s / 2))
+            self.packetizer.wait_at_most(min(_IDLE_S, interval_s / 2))
 
     def _look_after(self) -> None:
         """Count questions, not seconds: after Ctrl-Z much time has passed, and nobody is gone."""
