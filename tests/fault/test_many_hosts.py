@@ -117,6 +117,7 @@ def test_sending_to_a_host_that_is_frozen_never_blocks_and_ends() -> None:
     with running_sshd() as server, fleet_of(file=server.ssh_config, limits=limits) as fleet:
         session = connect(fleet, host_at(loopback(1)))
         channel = session.open_channel("exec cat >/dev/null", UnitContext())
+        channel.wait(10, to_send=True)
         assert channel.send(b"x" * 1000) == 1000
         for pid in server.sessions():
             os.kill(pid, signal.SIGSTOP)

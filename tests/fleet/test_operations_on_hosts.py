@@ -412,3 +412,18 @@ def test_files_go_there_and_back_without_a_shell(files_only: Sshd, tmp_path: Pat
         assert changed(host.do("delete", path=(f"{there}/t", f"{there}/no")))
         assert sorted(os.listdir(there)) == ["a", "x"]
         assert "refused to delete" in message_of(host.do("delete", path=("/etc",)))
+
+
+def test_a_connection_that_died_between_two_commands_costs_none(tmp_path: Path) -> None:
+    """Though a channel for the next command had been opened on it, and was used first."""
+    with running_sshd() as server, unit_on(server, tmp_path) as host:
+        for _ in range(3):
+            assert isinstance(host.do("run", command="echo before").outcome, Ok)
+        for pid in server.sessions():
+            os.kill(pid, signal.SIGKILL)
+        proof = tmp_path / "proof"
+        done = host.do("run", command=f"echo once | tee -a {proof}")
+        assert isinstance(done.outcome, Ok)
+        assert done.output.stdout.head == b"once\n"
+        assert proof.read_text() == "once\n"
+        assert server.logins() == 2

@@ -195,6 +195,16 @@ def test_a_connection_that_was_used_much_asks_for_new_keys(
         assert collect(channel).status == 0
 
 
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_a_host_may_open_few_channels_at_a_time(sessions: int) -> None:
+    """The one that is opened ahead is no reason to wait, or to fail."""
+    with running_sshd(f"MaxSessions {sessions}") as own, fleet_of(file=own.ssh_config) as fleet:
+        session = connect(fleet, host_at(loopback(1)))
+        got = [answer(session, f"echo {turn}").out for turn in range(4)]
+        assert got == [b"%d\n" % turn for turn in range(4)]
+        assert own.logins() == 1
+
+
 def test_eight_threads_on_one_connection() -> None:
     """Shape one of what killed a shared connection: many short commands, each closed at once."""
     with running_sshd("MaxSessions 50") as own, fleet_of(file=own.ssh_config) as fleet:

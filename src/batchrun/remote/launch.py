@@ -33,6 +33,10 @@ class NoShellError(NotBegunError):
     """The host gives no shell: where files are meant, there may be another way."""
 
 
+class _StaleError(UnreachableError):
+    """The connection was dead when a channel that had been opened ahead was used."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCommand:
     """What is run on a host."""
@@ -69,6 +73,13 @@ def run_there(command: HostCommand, context: HostContext, ears: Ears) -> Begun:
         OperationError: it cannot be given to a host.
     """
     sudo = sudo_by(command.sudo, b"sudo") if command.sudo else None
+    try:
+        return _run(command, sudo, context, ears)
+    except _StaleError:  # nothing was sent, as with a connection that is seen to be dead
+        return _run(command, sudo, context, ears)
+
+
+def _run(command: HostCommand, sudo: Sudo | None, context: HostContext, ears: Ears) -> Begun:
     marks = Marks.fresh()
     spoken = _spoken(command, sudo, marks, context.terms)
     with closing(context.session.open_channel(login_text(marks), context)) as channel:
@@ -86,9 +97,11 @@ def run_there(command: HostCommand, context: HostContext, ears: Ears) -> Begun:
         except BrokenError as error:
             if talk.opening.pid is None:
                 message = f"{context.host.name}: the connection broke before the command was begun"
-                raise UnreachableError(message) from error
+                raise (_StaleError if channel.ahead else UnreachableError)(message) from error
             raise
     if not talk.opening.begun:
+        if channel.refused:
+            raise NoShellError("channel: the host refuses to run commands", retryable=False)
         raise _refused(sudo, talk.opening, spoken)
     return Begun(ending=ending)
 

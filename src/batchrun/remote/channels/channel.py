@@ -43,7 +43,7 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
         #: The peer has said that nobody reads what we send.
         self.deaf = False
         self._writers = 0
-        self._last_words: tuple[Message, ...] = ()
+        self._farewell: Batch | None = None
         self._news = threading.Condition()
         #: What threads that wait wait for; made anew by each change.
         self._awaited: tuple[Callable[[], bool], ...] = ()
@@ -69,15 +69,19 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
             self._writers -= 1
             if self._writers:
                 return
-            words, self._last_words = self._last_words, ()
-        for word in words:
-            self.transport._send_user_message(word)
+            farewell, self._farewell = self._farewell, None
+        if farewell is not None:
+            self.transport._send_user_message(farewell)
 
-    def _close_internal(self) -> tuple[Message | None, Message | None]:
-        end, close = super()._close_internal()
-        if not self._writers or close is None:
-            return end, close
-        self._last_words = tuple(word for word in (end, close) if word is not None)
+    def _close_internal(self) -> tuple[None, Batch | None]:
+        """Return what is to be written at the end, as one; None: nothing, or not by the caller."""
+        words = [word.asbytes() for word in super()._close_internal() if word is not None]
+        if not words:
+            return None, None
+        farewell = Batch([(word,) for word in words])
+        if not self._writers:
+            return None, farewell
+        self._farewell = farewell
         return None, None
 
     def _send(self, s: bytes, m: Message) -> int:
@@ -107,7 +111,8 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
         if not self.enter():
             return False
         try:
-            self._event_pending()
+            if reply:
+                self._event_pending()
             request = message(cMSG_CHANNEL_REQUEST, self.remote_chanid, name, reply)
             request.add_bytes(body)
             self.transport._send_user_message(request)
@@ -144,6 +149,15 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
     def has_come(self, *, stderr: bool) -> bool:
         """Whether reading a stream would say something now: data, or its end; takes no lock."""
         return self._stderr.says() if stderr else self._stdout.says()
+
+    def has_data(self) -> bool:
+        """Whether there is something on either stream; takes no lock."""
+        return self._stdout.has_data() or self._stderr.has_data()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the host has said how the command ended."""
+        return self.exit_status != -1 or bool(self.exit_signal)
 
     def recv(self, nbytes: int) -> bytes:
         return self._take(self._stdout, nbytes)

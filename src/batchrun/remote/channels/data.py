@@ -53,6 +53,10 @@ class Pipe:
         """Say that nothing more comes."""
         self.closed = True
 
+    def has_data(self) -> bool:
+        """Whether there is data."""
+        return bool(self._pieces)
+
     def says(self) -> bool:
         """Whether reading would say something: data, or its end."""
         return bool(self._pieces) or self.closed

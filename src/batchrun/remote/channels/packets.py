@@ -4,6 +4,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import Any, Final, TypeAlias
 
 from paramiko.common import MSG_CHANNEL_DATA
@@ -27,6 +28,8 @@ _SMALL: Final = 1024
 _ROOM: Final = (4096, 128 * 1024)
 #: Packets that are written at once, at most, to a socket that takes so many.
 _MOST_AT_ONCE: Final = 8
+#: As the kernel takes a length of time: seconds and microseconds.
+_TIMEVAL: Final = Struct("@ll")
 #: Lines that a server may say before its banner, and characters of each that are kept.
 _GREETING: Final = (20, 200)
 
@@ -86,6 +89,20 @@ class Packets(Packetizer):  # type: ignore[misc]  # paramiko has no types
     def set_inbound_cipher(self, **given: Any) -> None:
         super().set_inbound_cipher(**given)
         self._incoming = _sealing(given, given.get("iv_in"))
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Set how long reading and writing wait before they look around.
+
+        The kernel counts: Python would wait in a system call of its own before each, and let go of
+        the interpreter twice.
+        """
+        if not isinstance(self._wired, socket.socket):
+            self._wired.settimeout(seconds)
+            return
+        limit = _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1_000_000))
+        self._wired.settimeout(None)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._wired.setsockopt(socket.SOL_SOCKET, option, limit)
 
     # Compression is never asked for; if it was, it would be paramiko's.
 
@@ -166,6 +183,22 @@ class Packets(Packetizer):  # type: ignore[misc]  # paramiko has no types
             memoryview(self._buffer)[: len(view)] = view
         self._start, self._end = 0, len(view)
 
+    def _read_timeout(self, timeout: float) -> bytes:
+        """Return what has come for the banner."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                piece = bytes(self._wired.recv(128))
+            except (TimeoutError, BlockingIOError):
+                if self.closed:
+                    raise EOFError from None
+                if time.monotonic() >= end:
+                    raise TimeoutError from None
+                continue
+            if not piece:
+                raise EOFError
+            return piece
+
     def _receive(self) -> int:
         """Take in what has come; 0: nothing for a while."""
         room = memoryview(self._buffer)[self._end :]
@@ -225,7 +258,7 @@ class Packets(Packetizer):  # type: ignore[misc]  # paramiko has no types
         while left:
             try:
                 sent = self._wired.send(left)
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):
                 if self.closed or time.monotonic() - last > self.stall_s:
                     raise EOFError from None
                 continue

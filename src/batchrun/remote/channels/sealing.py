@@ -18,6 +18,8 @@ TAG_BYTES: Final = 16
 _BLOCK: Final = 16
 _LENGTH: Final = Struct(">I")
 _COUNTER: Final = 2**64
+#: Got at once for the padding of several packets: each time, the interpreter is let go.
+_CHANCE_BYTES: Final = 512
 #: No packet of a server is longer; OpenSSH itself goes to 256 kB.
 _LONGEST: Final = 2**19
 
@@ -45,12 +47,13 @@ class Sealing:
     Source: RFC 5647, section 7.
     """
 
-    __slots__ = ("_counter", "_engine", "_fixed", "spent_bytes")
+    __slots__ = ("_chance", "_counter", "_engine", "_fixed", "spent_bytes")
 
     def __init__(self, engine: Any, iv: bytes) -> None:
         self._engine = engine
         self._fixed = iv[:4]
         self._counter = int.from_bytes(iv[4:], "big")
+        self._chance = b""
         #: How much its key was used for.
         self.spent_bytes = 0
 
@@ -66,7 +69,10 @@ class Sealing:
         padding += _BLOCK if padding < 4 else 0
         length = _LENGTH.pack(1 + size + padding)
         self.spent_bytes += size
-        plain = b"".join((padding.to_bytes(1, "big"), *payload, os.urandom(padding)))
+        if len(self._chance) < padding:
+            self._chance = os.urandom(_CHANCE_BYTES)
+        filler, self._chance = self._chance[:padding], self._chance[padding:]
+        plain = b"".join((padding.to_bytes(1, "big"), *payload, filler))
         return length, self._engine.encrypt(self._nonce(), plain, length)
 
     def open(self, packet: memoryview) -> memoryview:
