@@ -39,6 +39,10 @@ def alone(operation: str, **params: Any) -> Report:
     return spread(operation, make=in_process, slice_cost=3, **params)
 
 
+def mirror(src: Path, dest: Path) -> Report:
+    return alone("sync", src=str(src), dest=str(dest), delete=True, max_delete="100%")
+
+
 def went_well(report: Report) -> bool:
     assert isinstance(report.outcome, Ok), report
     return report.outcome.changed
@@ -98,11 +102,11 @@ def test_a_mirror_follows_whatever_was_changed_on_either_side(
             (src / "one").touch()
         change(dest, there, at[::-1])
 
-        went_well(alone("sync", src=str(src), dest=str(dest), delete=True))
+        went_well(mirror(src, dest))
 
         assert differences(src, dest) == ""
         assert attributes(src) == attributes(dest)
-        assert not went_well(alone("sync", src=str(src), dest=str(dest), delete=True))
+        assert not went_well(mirror(src, dest))
 
 
 @given(SEEDLINGS)
