@@ -18,6 +18,7 @@ import typer
 from batchrun.cli.app import app_of
 from batchrun.cli.listing import described
 from batchrun.jobfile import Tables, json_schema
+from batchrun.jobfile.declared import Declared
 from batchrun.jobfile.entries import NOT_IN_DEFAULTS
 from batchrun.jobfile.filters import FILTERS
 from batchrun.jobfile.schema import JobText, Modifiers
@@ -188,13 +189,12 @@ _ELSEWHERE = {
 }
 
 
-def _keys(properties: Mapping[str, Any], model: type[Any]) -> str:
-    fields = {one.alias or name: one for name, one in model.model_fields.items()}
+def _keys(properties: Mapping[str, Any], model: type[Declared]) -> str:
     rows = (
         (
             f"`{key}`",
             _ELSEWHERE.get(key) or _takes(one),
-            _written(fields[key].default),
+            _written(model.keys[key].default),
             one["description"],
         )
         for key, one in properties.items()

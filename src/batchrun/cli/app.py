@@ -14,7 +14,7 @@ import typer
 
 from batchrun.cli import options as o
 from batchrun.cli.signatures import command_of, group_of
-from batchrun.cli.values import command_class
+from batchrun.cli.values import CommandGroup, command_class, group_class
 from batchrun.model.exitcode import EXIT_CODES
 
 __all__ = ["COMMANDS", "app_of", "flags_of"]
@@ -165,11 +165,14 @@ COMMANDS: tuple[str, ...] = tuple(_COMMANDS)
 def app_of(names: Collection[str] = COMMANDS) -> typer.Typer:
     """Make the command line with these commands."""
     app = typer.Typer(
+        cls=CommandGroup,
         help=_HELP,
         epilog=_EXIT_CODES,
         no_args_is_help=True,
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
+        # Its two options stand before any command, and are read by pydantic.
+        add_completion=len(names) == len(COMMANDS),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
@@ -193,7 +196,7 @@ def _root(
 def _add(app: typer.Typer, name: str, command: _Command) -> None:
     kind = _named(command.takes)
     if command.below:
-        group = typer.Typer(rich_markup_mode="markdown")
+        group = typer.Typer(cls=group_class(kind), rich_markup_mode="markdown")
         made = group_of(kind, _late(command.does))
         group.callback(invoke_without_command=True, help=command.help)(made)
         for below, one in command.below.items():

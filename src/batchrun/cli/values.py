@@ -4,16 +4,16 @@ typer makes a validator of pydantic for every option of the called command, whet
 not, and loads pydantic for that: together about 0.1 s of CPU, a quarter of a start.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeAlias, get_args, get_origin, get_type_hints
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.models import ParameterInfo
 
-__all__ = ["command_class"]
+__all__ = ["CommandGroup", "command_class", "group_class"]
 
 #: Returns the value of what was written, or was the default.
 _Reader: TypeAlias = Callable[[Any], Any]
@@ -23,42 +23,80 @@ class _LongWayError(Exception):
     """Typer has to read this one, or to say what is wrong with it."""
 
 
+class _Short:
+    """Something of typer's with parameters; they are read the short way."""
+
+    readers: ClassVar[Mapping[str, _Reader]] = {}
+    params: list[Any]
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        for parameter in self.params:
+            _shorten(parameter, self.readers.get(parameter.name, _long_way))
+
+    def get_help_option(self, *args: Any) -> Any:
+        """Return the option `--help`, which is not among the others."""
+        found: Any = super()
+        return _shorten(found.get_help_option(*args))
+
+
+class CommandGroup(_Short, TyperGroup):
+    """Several commands, before which nothing but flags is given."""
+
+
 def command_class(kind: type[Any]) -> type[TyperCommand]:
     """Make the class of a command that takes what this class says."""
-    readers = {
-        name: _reader(*get_args(hint)[:2])
-        for name, hint in get_type_hints(kind, include_extras=True).items()
-    }
-
-    class _Command(TyperCommand):
-        """A command whose parameters are read the short way."""
-
-        def __init__(self, *args: Any, **named: Any) -> None:
-            super().__init__(*args, **named)
-            for parameter in self.params:
-                _shorten(parameter, readers)
-
-    return _Command
+    return type("Command", (_Short, TyperCommand), {"readers": _readers(kind)})
 
 
-def _shorten(parameter: Any, readers: Mapping[str, _Reader]) -> None:
-    """Put a shorter way before the one that a parameter of typer's has."""
-    long_way, read = parameter.process_value, readers.get(parameter.name)
+def group_class(kind: type[Any]) -> type[TyperGroup]:
+    """Make the class of a command that takes what this class says, and has others below it."""
+    return type("Group", (_Short, TyperGroup), {"readers": _readers(kind)})
+
+
+def _readers(kind: type[Any]) -> Mapping[str, _Reader]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: _reader(*get_args(hint)[:2]) for name, hint in hints.items()}
+
+
+def _long_way(_value: Any) -> Any:
+    raise _LongWayError
+
+
+def _shorten(parameter: Any, read: _Reader = _long_way) -> Any:
+    """Put a shorter way before the one that a parameter of typer's has; return the parameter."""
+    if parameter is None or "process_value" in vars(parameter):
+        return parameter
+    long_way = parameter.process_value
     several = parameter.multiple or parameter.nargs == -1
-    if read is None or parameter.callback is not None:
-        return
 
     def process_value(context: Any, value: Any) -> Any:
-        if value is None or value == ():
-            return long_way(context, value) if parameter.required else () if several else None
-        if several and not isinstance(value, list | tuple):
-            return long_way(context, value)
+        given = value is not None and value != ()
         try:
-            return [read(one) for one in value] if several else read(value)
+            if not given:
+                found = _nothing(parameter, several=several)
+            else:
+                found = [read(one) for one in _listed(value)] if several else read(value)
         except (_LongWayError, ValueError):
             return long_way(context, value)
+        callback = parameter.callback
+        return found if callback is None else callback(context, parameter, found)
 
     parameter.process_value = process_value
+    return parameter
+
+
+def _nothing(parameter: Any, *, several: bool) -> Any:
+    """Return what a parameter is that was not given."""
+    if parameter.required:
+        raise _LongWayError
+    return () if several else None
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise _LongWayError
+    return value
 
 
 def _reader(kind: Any, info: ParameterInfo) -> _Reader:
