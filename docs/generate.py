@@ -15,9 +15,10 @@ from typing import Any, get_type_hints
 
 import typer
 
-from batchrun.cli.app import app
+from batchrun.cli.app import app_of
 from batchrun.cli.listing import described
 from batchrun.jobfile import Tables, json_schema
+from batchrun.jobfile.declared import Declared
 from batchrun.jobfile.entries import NOT_IN_DEFAULTS
 from batchrun.jobfile.filters import FILTERS
 from batchrun.jobfile.schema import JobText, Modifiers
@@ -188,13 +189,12 @@ _ELSEWHERE = {
 }
 
 
-def _keys(properties: Mapping[str, Any], model: type[Any]) -> str:
-    fields = {one.alias or name: one for name, one in model.model_fields.items()}
+def _keys(properties: Mapping[str, Any], model: type[Declared]) -> str:
     rows = (
         (
             f"`{key}`",
             _ELSEWHERE.get(key) or _takes(one),
-            _written(fields[key].default),
+            _written(model.keys[key].default),
             one["description"],
         )
         for key, one in properties.items()
@@ -319,7 +319,7 @@ def _filter(named: tuple[str, Callable[..., Any]]) -> Sequence[str]:
 
 def command_line_page() -> str:
     """Write every command with its options."""
-    commands = list(_commands(app))
+    commands = list(_commands(app_of()))
     rows = (
         (f"[`{name}`](#{name.replace(' ', '-')})", _help(command)[0]) for name, command in commands
     )
@@ -371,8 +371,7 @@ signal leaves them out.
 
 def _help(command: Any) -> tuple[str, str]:
     """Return the first sentence of a command's help, and the rest."""
-    written = command.help if isinstance(command.help, str) else ""
-    text = inspect.cleandoc(written or command.callback.__doc__ or "")
+    text = inspect.cleandoc(command.help)
     first, _, rest = text.partition("\n\n")
     return first, rest
 

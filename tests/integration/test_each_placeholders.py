@@ -9,9 +9,9 @@ import pytest
 from typer.main import get_command
 
 from batchrun import load_text
-from batchrun.cli.app import app
+from batchrun.cli.app import app_of
 from batchrun.cli.each import each_text
-from batchrun.cli.flags import EachFlags
+from batchrun.cli.onceflags import EachFlags
 from batchrun.jobfile.loaded import Binding
 from batchrun.model.ports import Drawn
 from batchrun.model.unit import Unit
@@ -22,7 +22,7 @@ def printed_by(words: list[str], directory: str) -> str:
 
     The program itself is not started: it takes a hundred times as long as what is looked at.
     """
-    context = get_command(app).commands["each"].make_context("each", list(words))  # type: ignore[attr-defined]
+    context = get_command(app_of()).commands["each"].make_context("each", list(words))  # type: ignore[attr-defined]
     with ExitStack() as stack:
         text = each_text(EachFlags(**context.params), stack)
         loaded = load_text(text, file="each", base_dir=directory)

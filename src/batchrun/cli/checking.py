@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from batchrun import api
-from batchrun.cli.flags import CheckFlags
+from batchrun.cli.jobflags import CheckFlags
 from batchrun.cli.results import palette_for
 from batchrun.cli.running import load_options
 from batchrun.engine.cpus import usable_cpus

@@ -3,7 +3,7 @@
 The command line wins over the environment, that over the user's file, that over the machine's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +42,14 @@ def config_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     return _MACHINE, Path(base, "batchrun", "config.yml")
 
 
-def option_defaults(app: typer.Typer, environ: Mapping[str, str]) -> dict[str, Any]:
+def option_defaults(
+    make_app: Callable[[], typer.Typer], environ: Mapping[str, str]
+) -> dict[str, Any]:
     """Read the files and return the defaults of each command, for the parser.
+
+    Args:
+        make_app: Makes the whole command line, where there is a file.
+        environ: Says where the files are.
 
     Raises:
         UsageError: a file has an unknown option, or a value that its option does not take.
@@ -57,7 +63,7 @@ def option_defaults(app: typer.Typer, environ: Mapping[str, str]) -> dict[str, A
         except OSError as error:
             message = f"{path}: cannot be read: {error.strerror}"
             raise UsageError(message) from error
-        for option, value in _values(app, text, str(path)):
+        for option, value in _values(make_app(), text, str(path)):
             of_command = found
             for word in option.path:
                 of_command = of_command.setdefault(word, {})

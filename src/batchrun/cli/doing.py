@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchrun import api
-from batchrun.cli.flags import DoFlags
 from batchrun.cli.fleetjob import fleet_job, host_task, run_fleet
 from batchrun.cli.jobtext import is_text, job_text, literal, scalar_word
+from batchrun.cli.onceflags import DoFlags
 from batchrun.cli.results import Grouping, host_output
 from batchrun.cli.saving import job_limits, load_made, made_line, save, task_limits
 from batchrun.cli.targets import named_nodes

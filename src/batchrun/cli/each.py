@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchrun.cli.flags import EachFlags
 from batchrun.cli.jobtext import is_text, job_text, literal
+from batchrun.cli.onceflags import EachFlags
 from batchrun.cli.options import Output
 from batchrun.cli.placeholders import ItemShape, Placed, argv_command, shell_command
 from batchrun.cli.results import Grouping

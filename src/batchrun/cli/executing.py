@@ -4,9 +4,9 @@ import os
 import sys
 from typing import Any
 
-from batchrun.cli.flags import ExecFlags
 from batchrun.cli.fleetjob import fleet_job, host_task, run_fleet
 from batchrun.cli.jobtext import literal, shell_literal
+from batchrun.cli.onceflags import ExecFlags
 from batchrun.cli.results import host_output
 from batchrun.errors import UsageError
 from batchrun.report.text import shorten, visible

@@ -1,31 +1,11 @@
-"""What each command takes, as one class per command: its options, and the parsed values."""
+"""What commands take, as classes: their options, and the parsed values. These are for several."""
 
 from dataclasses import dataclass
 
 from batchrun.cli import hostoptions as ho
-from batchrun.cli import lookoptions as lo
 from batchrun.cli import options as o
 
-__all__ = [
-    "AccessFlags",
-    "CheckFlags",
-    "DoFlags",
-    "EachFlags",
-    "ExecFlags",
-    "Flags",
-    "FleetFlags",
-    "HostsFlags",
-    "JobFlags",
-    "PruneFlags",
-    "ReportFlags",
-    "RerunFlags",
-    "ResumeFlags",
-    "RunsFlags",
-    "ShowFlags",
-    "ShownFlags",
-    "TargetFlags",
-    "TransferFlags",
-]
+__all__ = ["AccessFlags", "Flags", "FleetFlags", "ShownFlags", "TargetFlags"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,50 +71,6 @@ class FleetFlags(Flags, AccessFlags, TargetFlags):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckFlags(TargetFlags):
-    """What `check` takes."""
-
-    job_file: o.JobFile
-    var: o.Variables = None
-    vars_file: o.VarsFiles = None
-    tags: o.Tags = None
-    skip_tags: o.SkipTags = None
-    task: o.Tasks = None
-    insecure_permissions: o.InsecurePermissions = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFlags(FleetFlags):
-    """What `run` takes."""
-
-    job_file: o.JobFile
-    var: o.Variables = None
-    vars_file: o.VarsFiles = None
-    tags: o.Tags = None
-    skip_tags: o.SkipTags = None
-    task: o.Tasks = None
-    insecure_permissions: o.InsecurePermissions = False
-    lock: o.Lock = False
-    lock_name: o.LockName = None
-    wait: o.Wait = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EachFlags(Flags):
-    """What `each` takes."""
-
-    words: o.CommandWords = None
-    arg_file: o.ArgFile = None
-    null: o.NullSeparated = False
-    max_args: o.MaxArgs = None
-    replace: o.Replace = "{}"
-    argv: o.Argv = False
-    tag: o.Tag = False
-    keep_order: o.KeepOrder = False
-    save: o.Save = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ShownFlags(FleetFlags):
     """What commands take that show what was written on hosts."""
 
@@ -142,101 +78,3 @@ class ShownFlags(FleetFlags):
     mask: ho.MaskOutput = False
     raw: ho.Raw = False
     save: o.Save = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecFlags(ShownFlags):
-    """What `exec` takes."""
-
-    words: ho.HostCommand = None
-    script: ho.ScriptFile = None
-    argv: o.Argv = False
-    stdin: ho.Stdin = False
-    template: ho.Templates = False
-    diff: ho.MajorityDiff = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoFlags(ShownFlags):
-    """What `do` takes."""
-
-    operation: o.OperationName
-    words: o.Words = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferFlags(FleetFlags):
-    """What `upload` and `download` take."""
-
-    paths: ho.TransferPaths = None
-    save: o.Save = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostsFlags(AccessFlags, TargetFlags):
-    """What `hosts` takes."""
-
-    nodes: ho.NodesArgument = None
-    folded: ho.FoldedNames = False
-    as_json: lo.AsJson = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeFlags(FleetFlags):
-    """What `resume` takes."""
-
-    run: o.RunName = "last"
-    recorded: o.AsRecorded = False
-    insecure_permissions: o.InsecurePermissions = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RerunFlags(ResumeFlags):
-    """What `rerun` takes."""
-
-    failed: o.OnlyFailed = False
-    unreachable: o.OnlyUnreachable = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunsFlags:
-    """What `runs` takes."""
-
-    job: lo.Job = None
-    state: lo.States = None
-    since: lo.Since = None
-    last: lo.LastRuns = None
-    every: lo.AllRuns = False
-    as_json: lo.AsJson = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneFlags:
-    """What `runs prune` takes."""
-
-    keep: lo.Keep = None
-    older_than: lo.OlderThan = None
-    max_size: lo.MaxSize = None
-    dry_run: o.DryRun = False
-    quiet: o.Quiet = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShowFlags:
-    """What `show` takes."""
-
-    run: o.RunName = "last"
-    failed: lo.FailedUnits = False
-    unit: lo.UnitName = None
-    host: lo.OnHosts = None
-    output: lo.UnitOutput = False
-    as_json: lo.AsJson = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportFlags:
-    """What `report` takes."""
-
-    run: o.RunName = "last"
-    format: lo.FormatChoice = lo.ReportFormat.TEXT
-    to: lo.Target = None

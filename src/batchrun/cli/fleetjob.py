@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from batchrun.cli.flags import CheckFlags, FleetFlags
+from batchrun.cli.flags import FleetFlags
+from batchrun.cli.jobflags import CheckFlags
 from batchrun.cli.jobtext import Typed, job_text, literal
 from batchrun.cli.results import Results
 from batchrun.cli.saving import job_limits, load_made, made_line, save, task_limits

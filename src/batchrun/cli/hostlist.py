@@ -3,7 +3,7 @@
 import sys
 
 from batchrun import api
-from batchrun.cli.flags import HostsFlags
+from batchrun.cli.lookflags import HostsFlags
 from batchrun.cli.reaching import access_of
 from batchrun.cli.results import palette_for
 from batchrun.cli.targets import excluded_nodes, inventory_path, wanted_nodes

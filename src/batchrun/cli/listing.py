@@ -5,6 +5,7 @@ import shutil
 import sys
 
 from batchrun import api
+from batchrun.cli.lookflags import OpsFlags, SchemaFlags
 from batchrun.cli.results import palette_for
 from batchrun.errors import UsageError
 from batchrun.jobfile import Tables, json_schema
@@ -25,21 +26,21 @@ _LEAST_COLUMNS = 30
 _SUDO = ", or a mapping with `user` and `password`"
 
 
-def print_schema() -> int:
+def print_schema(_flags: SchemaFlags) -> int:
     """Print the JSON Schema of job files; return the exit code."""
     tables = Tables(here=api.operations(), on_hosts=api.host_operations())
     sys.stdout.write(json.dumps(json_schema(tables), indent=2) + "\n")
     return ExitCode.OK
 
 
-def print_operations(name: str | None) -> int:
+def print_operations(flags: OpsFlags) -> int:
     """Print all operations, or one with everything there is to say; return the exit code.
 
     Raises:
         UsageError: there is none of that name.
         PluginError: one of an installed package cannot be used.
     """
-    tables = (api.operations(), api.host_operations())
+    name, tables = flags.name, (api.operations(), api.host_operations())
     columns = shutil.get_terminal_size((_MOST_COLUMNS, 24)).columns
     columns = max(min(columns, _MOST_COLUMNS), _LEAST_COLUMNS)
     palette = palette_for(sys.stdout)

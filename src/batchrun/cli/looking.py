@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from batchrun.cli.flags import PruneFlags, RunsFlags
+from batchrun.cli.lookflags import PruneFlags, RunsFlags
 from batchrun.journal.history import History
 from batchrun.journal.places import StateDir
 from batchrun.journal.retention import DEFAULT, Retention, superfluous

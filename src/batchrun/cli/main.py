@@ -75,13 +75,15 @@ def _check_directory() -> None:
 def _guarded(words: Sequence[str]) -> int:
     """Turn every ending into an exit code, and every expected error into one sentence."""
     # Errors above must be catchable, so these come late.
-    from batchrun.cli.app import COMMANDS, app  # noqa: PLC0415
+    from batchrun.cli.app import COMMANDS, app_of  # noqa: PLC0415
     from batchrun.cli.config import option_defaults  # noqa: PLC0415
 
     try:
         _check_directory()
         line = _with_command(words, COMMANDS)
-        defaults = option_defaults(app, os.environ) if line[0] in COMMANDS else {}
+        is_command = line[0] in COMMANDS
+        defaults = option_defaults(app_of, os.environ) if is_command else {}
+        app = app_of(line[:1]) if is_command else app_of()
         ended = app(line, prog_name="batchrun", standalone_mode=False, default_map=defaults)
         return int(ended or 0)
     except typer.Exit as error:

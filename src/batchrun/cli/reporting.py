@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
-from batchrun.cli.flags import ReportFlags
+from batchrun.cli.lookflags import ReportFlags
 from batchrun.cli.looking import open_history
 from batchrun.cli.lookoptions import ReportFormat
 from batchrun.errors import UsageError

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchrun import api
-from batchrun.cli.flags import Flags, RerunFlags, ResumeFlags
+from batchrun.cli.againflags import RerunFlags, ResumeFlags
+from batchrun.cli.flags import Flags
 from batchrun.cli.fleetjob import fleet_options
 from batchrun.cli.results import results_of_record
 from batchrun.cli.running import lock_of, locked

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from batchrun import api
-from batchrun.cli.flags import CheckFlags, JobFlags
 from batchrun.cli.fleetjob import fleet_options
+from batchrun.cli.jobflags import CheckFlags, JobFlags
 from batchrun.cli.options import split_words, variables
 from batchrun.cli.targets import inventory_path, wanted_nodes
 from batchrun.cli.wiring import Asked, check_flags, execute

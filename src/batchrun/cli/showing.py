@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from batchrun.cli.flags import ShowFlags
 from batchrun.cli.hostsofrecord import meant_hosts
+from batchrun.cli.lookflags import ShowFlags
 from batchrun.cli.looking import open_history, palette_of_stdout
 from batchrun.errors import UsageError
 from batchrun.journal.attempts import UnitFilter

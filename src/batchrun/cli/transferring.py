@@ -3,9 +3,9 @@
 import os
 from typing import Any
 
-from batchrun.cli.flags import TransferFlags
 from batchrun.cli.fleetjob import fleet_job, host_task, run_fleet
 from batchrun.cli.jobtext import literal
+from batchrun.cli.onceflags import TransferFlags
 from batchrun.errors import UsageError
 from batchrun.ops.paths import escape
 

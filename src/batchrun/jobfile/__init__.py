@@ -4,7 +4,7 @@
 
 Reading a file runs nothing. Everything that is the same for all units of a task is computed at
 load; templates that need an item, or the run, are compiled once and rendered as units are drawn.
-The heavy libraries (yaml, pydantic, jinja2) are loaded by the first call, not by the import.
+The heavy libraries (yaml, jinja2) are loaded by the first call, not by the import.
 """
 
 import os
@@ -39,7 +39,7 @@ def load(
         JobFileError: it has mistakes; all of them are in it, in the order of their lines.
         UsageError: the options name what the file does not have.
     """
-    from batchrun.jobfile.load import read_file  # noqa: PLC0415 - loads yaml, pydantic, jinja2
+    from batchrun.jobfile.load import read_file  # noqa: PLC0415 - loads yaml, jinja2
 
     return read_file(source, tables=as_tables(table), options=options)
 
@@ -65,7 +65,7 @@ def load_text(
         JobFileError: it has mistakes; all of them are in it, in the order of their lines.
         UsageError: the options name what the file does not have.
     """
-    from batchrun.jobfile.load import read_text  # noqa: PLC0415 - loads yaml, pydantic, jinja2
+    from batchrun.jobfile.load import read_text  # noqa: PLC0415 - loads yaml, jinja2
 
     return read_text(
         text,
@@ -78,6 +78,6 @@ def load_text(
 
 def json_schema(table: OperationTable | Tables) -> dict[str, Any]:
     """Return the JSON Schema of a job file with these operations, here and on hosts."""
-    from batchrun.jobfile.exported import job_schema  # noqa: PLC0415 - loads pydantic
+    from batchrun.jobfile.exported import job_schema  # noqa: PLC0415 - few want it
 
     return job_schema(as_tables(table))

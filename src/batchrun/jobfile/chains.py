@@ -1,16 +1,13 @@
 """Which entries of which names an expression asks for: `results.dump.stdout` as a row of steps."""
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 from jinja2 import nodes
 
-__all__ = ["ONE_OF", "Chain", "chains_in"]
+from batchrun.jobfile.expressions import ONE_OF, Chain
 
-#: A name, and the entries that lead on from it.
-Chain: TypeAlias = tuple[str, ...]
-#: The step from a list to one of what is in it.
-ONE_OF: Final = "[]"
+__all__ = ["chains_in"]
 
 #: Filters that give back a list with the same kind of things in it.
 _KEEPING = frozenset({"list", "rejectattr", "reverse", "selectattr", "sort", "unique"})

@@ -5,15 +5,13 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import ValidationError
-
 from batchrun.jobfile.compiled import Constant
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.places import Tables
 from batchrun.jobfile.problems import Path, Problems
-from batchrun.jobfile.schema import COMMAND_MODIFIERS, Modifiers, report
+from batchrun.jobfile.schema import COMMAND_MODIFIERS, Modifiers, read_keys
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.template import is_template
 from batchrun.model.job import Need
@@ -32,7 +30,7 @@ __all__ = [
     "merged_modifiers",
 ]
 
-MODIFIER_KEYS = frozenset(field.alias or name for name, field in Modifiers.model_fields.items())
+MODIFIER_KEYS = frozenset(Modifiers.keys)
 #: The lists of operations that stand instead of one.
 SECTIONS = ("steps", "rescue", "always")
 #: Modifiers that would be wrong, or the same mistake, for every task.
@@ -181,7 +179,7 @@ class Entry:
         return self.origins.get(key, ("defaults", key))
 
 
-_NO_MODIFIERS = Modifiers.model_validate({})
+_NO_MODIFIERS = Modifiers()
 
 
 def merged_modifiers(
@@ -196,12 +194,7 @@ def merged_modifiers(
         return _NO_MODIFIERS
     ready = {key: _at_load(key, value, (*path, key), context) for key, value in merged.items()}
     ready = {key: value for key, value in ready.items() if value is not BROKEN}
-    try:
-        return Modifiers.model_validate(ready)
-    except ValidationError as error:
-        report(error, context.problems, path, MODIFIER_KEYS)
-        bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
-    return Modifiers.model_validate({key: ready[key] for key in ready if key not in bad})
+    return read_keys(Modifiers, ready, context.problems, path, MODIFIER_KEYS)
 
 
 BROKEN = object()

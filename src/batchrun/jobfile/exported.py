@@ -1,10 +1,8 @@
-"""The JSON Schema of job files, for editors: from the models and the operations' parameters."""
+"""The JSON Schema of job files, for editors: from its classes and the operations' parameters."""
 
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, WithJsonSchema
-from pydantic.fields import FieldInfo
-
+from batchrun.jobfile.declared import Declared
 from batchrun.jobfile.entries import NOT_IN_DEFAULTS, SECTIONS
 from batchrun.jobfile.findfields import FIND_SHAPES
 from batchrun.jobfile.foreach import SOURCE_OPTIONS
@@ -109,24 +107,12 @@ def _mapping(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     }
 
 
-def _keys(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """Return the schema of each key of a model, as its type declares it."""
+def _keys(kind: type[Declared]) -> dict[str, dict[str, Any]]:
+    """Return the schema of each key of a mapping, as its type declares it."""
     return {
-        field.alias or name: {"description": field.description, **_declared(field)}
-        for name, field in model.model_fields.items()
+        name: {"description": one.description, **one.takes.schema}
+        for name, one in kind.keys.items()
     }
-
-
-def _declared(field: FieldInfo) -> dict[str, Any]:
-    """Find the schema that a type carries; `X | None` carries that of X."""
-    notes = list(field.metadata)
-    for one in get_args(field.annotation):
-        notes += getattr(one, "__metadata__", ())
-    found: dict[str, Any] = {}
-    for note in notes:
-        if isinstance(note, WithJsonSchema) and note.json_schema is not None:
-            found = dict(note.json_schema)
-    return found
 
 
 def _foreach() -> dict[str, Any]:

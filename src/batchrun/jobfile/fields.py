@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from batchrun.jobfile.chains import Chain
 from batchrun.jobfile.compiled import (
     Compiled,
     Constant,
@@ -15,7 +14,7 @@ from batchrun.jobfile.compiled import (
     sequence,
     without_nul,
 )
-from batchrun.jobfile.expressions import Expression
+from batchrun.jobfile.expressions import Chain, Expression
 from batchrun.jobfile.members import VIAS, is_final_only, wrong_member
 from batchrun.jobfile.paths import PathRules, opened_pattern, path_renderer, pattern_renderer
 from batchrun.jobfile.places import is_local_parameter
@@ -35,10 +34,12 @@ from batchrun.jobfile.template import (
     split,
     text_renderer,
 )
-from batchrun.jobfile.templatefile import TemplateFile
 from batchrun.jobfile.trust import Trust
 from batchrun.model.operation import Operation
 from batchrun.model.values import Kind
+
+if TYPE_CHECKING:  # loads Jinja2
+    from batchrun.jobfile.templatefile import TemplateFile
 
 __all__ = ["Compiler", "Reference"]
 
@@ -70,7 +71,7 @@ class Compiler:
     #: Who may have written the files that are read for it.
     trust: Trust = field(default_factory=lambda: Trust(strict=False))
     #: Template files that were read, by path; shared by all.
-    templates: dict[str, TemplateFile] = field(default_factory=dict)
+    templates: "dict[str, TemplateFile]" = field(default_factory=dict)
     #: Why no secret can be inserted here; empty: one can.
     no_secret: str = NOT_HERE
     #: The names under which tasks and steps keep their results.

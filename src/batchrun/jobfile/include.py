@@ -13,13 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from batchrun.errors import JobFileError
 from batchrun.jobfile.document import Block, Document, parse
 from batchrun.jobfile.problems import Path, Problems, did_you_mean
 from batchrun.jobfile.scalars import is_null
-from batchrun.jobfile.schema import LATER_TOP, JobText, report
+from batchrun.jobfile.schema import LATER_TOP, JobText, read_keys
 from batchrun.jobfile.template import is_template
 from batchrun.jobfile.trust import Trust, UntrustedError
 
@@ -252,12 +250,9 @@ def _is_valid(key: str, value: Any, problems: Problems) -> bool:
     if isinstance(value, str) and is_template(value):
         problems.add((key,), "write it out; an included file cannot compute it")
         return False
-    try:
-        JobText.model_validate({"tasks": [], key: value})
-    except ValidationError as error:
-        report(error, problems, (), frozenset(_ALLOWED))
-        return False
-    return True
+    before = len(problems)
+    read_keys(JobText, {"tasks": [], key: value}, problems, (), frozenset(_ALLOWED))
+    return len(problems) == before
 
 
 def _without_lines(entries: list[Any]) -> list[Any]:

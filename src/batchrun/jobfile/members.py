@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from batchrun.jobfile.chains import ONE_OF, Chain
+from batchrun.jobfile.expressions import ONE_OF, Chain
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.records import TaskResult, UnitResult
 from batchrun.model.counts import Tally

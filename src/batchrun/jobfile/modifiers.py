@@ -1,10 +1,9 @@
-"""What the keys of a job file take, as types for pydantic: how each is read, and its schema."""
+"""What the keys of a job file take, as types: how each is read, and its schema."""
 
 import re
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import PlainValidator, WithJsonSchema
-
+from batchrun.jobfile.declared import Takes
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.readers import read_bool, read_float, read_int
 from batchrun.jobfile.scalars import is_null, text_of
@@ -32,6 +31,8 @@ __all__ = [
     "Share",
     "Text",
     "Texts",
+    "as_it_is",
+    "read_mapping",
 ]
 
 _RETRY_KINDS = ("failed", "timed_out", "unreachable", "lost")
@@ -95,7 +96,17 @@ def _fail_limit(raw: object) -> FailLimit:
     return FailLimit(percent=float(match[1])) if match[2] else FailLimit(count=int(match[1]))
 
 
-def _mapping(raw: object) -> dict[str, Any]:
+def as_it_is(raw: Any) -> Any:
+    """Take anything; somebody else reads it."""
+    return raw
+
+
+def read_mapping(raw: object) -> dict[str, Any]:
+    """Take a mapping; nothing is an empty one.
+
+    Raises:
+        ValueError: it is something else.
+    """
     if is_null(raw):
         return {}
     if not isinstance(raw, dict):
@@ -106,7 +117,7 @@ def _mapping(raw: object) -> dict[str, Any]:
 
 def _limits(raw: object) -> dict[str, int]:
     limits: dict[str, int] = {}
-    for name, value in _mapping(raw).items():
+    for name, value in read_mapping(raw).items():
         try:
             limits[name] = _count(value)
         except ValueError as error:
@@ -225,54 +236,39 @@ _INVENTORY = {
     "additionalProperties": False,
 }
 
-Text: TypeAlias = Annotated[str, PlainValidator(_text), WithJsonSchema(_TEXT)]
-Identifier: TypeAlias = Annotated[str, PlainValidator(_identifier), WithJsonSchema(_TEXT)]
+Text: TypeAlias = Annotated[str, Takes(_text, _TEXT)]
+Identifier: TypeAlias = Annotated[str, Takes(_identifier, _TEXT)]
 _FLAG = {"anyOf": [{"type": "boolean"}, _EXPRESSION]}
-Flag: TypeAlias = Annotated[bool, PlainValidator(read_bool), WithJsonSchema(_FLAG)]
-RunLock: TypeAlias = Annotated[bool, PlainValidator(_run_lock), WithJsonSchema(_FLAG)]
+Flag: TypeAlias = Annotated[bool, Takes(read_bool, _FLAG)]
+RunLock: TypeAlias = Annotated[bool, Takes(_run_lock, _FLAG)]
 Count: TypeAlias = Annotated[
     int,
-    PlainValidator(_count),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _EXPRESSION]}),
+    Takes(_count, {"anyOf": [{"type": "integer", "minimum": 1}, _EXPRESSION]}),
 ]
 CountOrZero: TypeAlias = Annotated[
     int,
-    PlainValidator(_count_or_zero),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, _EXPRESSION]}),
+    Takes(_count_or_zero, {"anyOf": [{"type": "integer", "minimum": 0}, _EXPRESSION]}),
 ]
 Factor: TypeAlias = Annotated[
     float,
-    PlainValidator(_factor),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 1, "maximum": 100}, _EXPRESSION]}),
+    Takes(_factor, {"anyOf": [{"type": "number", "minimum": 1, "maximum": 100}, _EXPRESSION]}),
 ]
-Duration: TypeAlias = Annotated[float, PlainValidator(_duration), WithJsonSchema(_DURATION)]
-Share: TypeAlias = Annotated[FailLimit, PlainValidator(_fail_limit), WithJsonSchema(_SHARE)]
-HostKey: TypeAlias = Annotated[
-    str, PlainValidator(_host_key), WithJsonSchema({"enum": list(_HOST_KEY)})
-]
-Inventory: TypeAlias = Annotated[
-    Any, PlainValidator(_inventory), WithJsonSchema({"anyOf": [_TEXT, _INVENTORY]})
-]
-Texts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_texts), WithJsonSchema(_TEXT_OR_LIST)]
-RetryOn: TypeAlias = Annotated[
-    tuple[str | int, ...], PlainValidator(_retry_on), WithJsonSchema(_TEXT_OR_LIST)
-]
-Block: TypeAlias = Annotated[
-    dict[str, Any], PlainValidator(_mapping), WithJsonSchema({"type": "object"})
-]
+Duration: TypeAlias = Annotated[float, Takes(_duration, _DURATION)]
+Share: TypeAlias = Annotated[FailLimit, Takes(_fail_limit, _SHARE)]
+HostKey: TypeAlias = Annotated[str, Takes(_host_key, {"enum": list(_HOST_KEY)})]
+Inventory: TypeAlias = Annotated[Any, Takes(_inventory, {"anyOf": [_TEXT, _INVENTORY]})]
+Texts: TypeAlias = Annotated[tuple[str, ...], Takes(_texts, _TEXT_OR_LIST)]
+RetryOn: TypeAlias = Annotated[tuple[str | int, ...], Takes(_retry_on, _TEXT_OR_LIST)]
+Block: TypeAlias = Annotated[dict[str, Any], Takes(read_mapping, {"type": "object"})]
 Limits: TypeAlias = Annotated[
     dict[str, int],
-    PlainValidator(_limits),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}}),
+    Takes(_limits, {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}}),
 ]
 Entries: TypeAlias = Annotated[
     list[Any],
-    PlainValidator(_list),
-    WithJsonSchema({"type": "array"}),
+    Takes(_list, {"type": "array"}),
 ]
-Order: TypeAlias = Annotated[
-    str, PlainValidator(_order), WithJsonSchema({"enum": ["concurrent", "sequential"]})
-]
+Order: TypeAlias = Annotated[str, Takes(_order, {"enum": ["concurrent", "sequential"]})]
 #: Compiled, and its schema written, by `foreach` and `exported`.
-Foreach: TypeAlias = Annotated[Any, PlainValidator(lambda raw: raw), WithJsonSchema({})]
-Anything: TypeAlias = Annotated[Any, PlainValidator(lambda raw: raw), WithJsonSchema({})]
+Foreach: TypeAlias = Annotated[Any, Takes(as_it_is, {})]
+Anything: TypeAlias = Annotated[Any, Takes(as_it_is, {})]

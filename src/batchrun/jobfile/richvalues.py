@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import PlainValidator, WithJsonSchema
-
+from batchrun.jobfile.declared import Takes
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.readers import read_int
 from batchrun.jobfile.scalars import is_null, text_of
@@ -244,47 +243,34 @@ _IO = {
 }
 _STEPS = {"type": "array", "minItems": 1}  # what a step is, the whole schema says
 
-Needs: TypeAlias = Annotated[
-    tuple[Need, ...], PlainValidator(_needs), WithJsonSchema(_one_or_many(_NEED))
-]
-Locks: TypeAlias = Annotated[
-    tuple[LockName, ...], PlainValidator(_locks), WithJsonSchema(_one_or_many(_LOCK))
-]
-Batches: TypeAlias = Annotated[
-    tuple[WaveSize, ...], PlainValidator(_batches), WithJsonSchema(_one_or_many(_WAVE))
-]
+Needs: TypeAlias = Annotated[tuple[Need, ...], Takes(_needs, _one_or_many(_NEED))]
+Locks: TypeAlias = Annotated[tuple[LockName, ...], Takes(_locks, _one_or_many(_LOCK))]
+Batches: TypeAlias = Annotated[tuple[WaveSize, ...], Takes(_batches, _one_or_many(_WAVE))]
 Pause: TypeAlias = Annotated[
     float | str,
-    PlainValidator(_pause),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["5m", "ask"]}),
+    Takes(_pause, {"type": ["string", "number"], "examples": ["5m", "ask"]}),
 ]
 Niceness: TypeAlias = Annotated[
     int,
-    PlainValidator(_niceness),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": -20, "maximum": 19}, _TEMPLATE]}),
+    Takes(_niceness, {"anyOf": [{"type": "integer", "minimum": -20, "maximum": 19}, _TEMPLATE]}),
 ]
-IoPriority: TypeAlias = Annotated[
-    tuple[str, int], PlainValidator(_io_priority), WithJsonSchema(_IO)
-]
+IoPriority: TypeAlias = Annotated[tuple[str, int], Takes(_io_priority, _IO)]
 OutputOf: TypeAlias = Annotated[
     dict[str, Any],
-    PlainValidator(_output),
-    WithJsonSchema({"anyOf": [_TEXT, _object("path", path=_TEXT, newer_than=_TEXTS)]}),
+    Takes(_output, {"anyOf": [_TEXT, _object("path", path=_TEXT, newer_than=_TEXTS)]}),
 ]
 ResultName: TypeAlias = Annotated[
     str,
-    PlainValidator(_result_name),
-    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}),
+    Takes(_result_name, {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}),
 ]
-StepList: TypeAlias = Annotated[list[Any], PlainValidator(_steps), WithJsonSchema(_STEPS)]
-Guard: TypeAlias = Annotated[Any, PlainValidator(_guard), WithJsonSchema(_TEXTS)]
-Hosts: TypeAlias = Annotated[Any, PlainValidator(_hosts), WithJsonSchema(_TEXTS)]
-Delegate: TypeAlias = Annotated[Any, PlainValidator(_delegate), WithJsonSchema(_TEXT)]
+StepList: TypeAlias = Annotated[list[Any], Takes(_steps, _STEPS)]
+Guard: TypeAlias = Annotated[Any, Takes(_guard, _TEXTS)]
+Hosts: TypeAlias = Annotated[Any, Takes(_hosts, _TEXTS)]
+Delegate: TypeAlias = Annotated[Any, Takes(_delegate, _TEXT)]
 Print: TypeAlias = Annotated[
     str,
-    PlainValidator(lambda raw: _choice(raw, ("failed", "always"))),
-    WithJsonSchema({"enum": ["failed", "always"]}),
+    Takes(lambda raw: _choice(raw, ("failed", "always")), {"enum": ["failed", "always"]}),
 ]
 Overlap: TypeAlias = Annotated[
-    str, PlainValidator(lambda raw: _choice(raw, ("allow",))), WithJsonSchema({"enum": ["allow"]})
+    str, Takes(lambda raw: _choice(raw, ("allow",)), {"enum": ["allow"]})
 ]

@@ -8,8 +8,8 @@ from jinja2 import TemplateError, meta, nodes
 
 from batchrun.errors import Problem
 from batchrun.jobfile.chains import chains_in
-from batchrun.jobfile.expressions import TROUBLE, Sandbox, wrong_word
 from batchrun.jobfile.members import VIAS, is_final_only, wrong_member
+from batchrun.jobfile.sandbox import TROUBLE, Sandbox, wrong_word
 from batchrun.jobfile.templateenvironment import ONLY_AS_IT_IS
 from batchrun.jobfile.templatefile import TemplateFile, sentence_of
 

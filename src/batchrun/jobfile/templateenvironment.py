@@ -9,7 +9,7 @@ from jinja2 import BaseLoader, Template, TemplateNotFound, nodes
 from jinja2.runtime import Context, Undefined
 from jinja2.utils import Cycler, Joiner, Namespace, missing
 
-from batchrun.jobfile.expressions import Sandbox
+from batchrun.jobfile.sandbox import Sandbox
 from batchrun.jobfile.scalars import text_of
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.trust import Trust, UntrustedError

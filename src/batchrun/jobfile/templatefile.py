@@ -16,7 +16,7 @@ from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxErro
 
 from batchrun.errors import Problem
 from batchrun.jobfile.bounds import MOST_CHARACTERS
-from batchrun.jobfile.expressions import TROUBLE, Sandbox, reason_of
+from batchrun.jobfile.sandbox import TROUBLE, Sandbox, reason_of
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.templateenvironment import ONLY_AS_IT_IS, FileEnvironment, SecretSpace
 from batchrun.jobfile.trust import Trust, UntrustedError

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from batchrun.jobfile.document import Document
 from batchrun.jobfile.entries import (
     BROKEN,
@@ -16,14 +14,14 @@ from batchrun.jobfile.entries import (
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.problems import Problems, did_you_mean
 from batchrun.jobfile.scalars import is_null
-from batchrun.jobfile.schema import LATER_MODIFIERS, LATER_TOP, JobText, Modifiers, report
+from batchrun.jobfile.schema import LATER_MODIFIERS, LATER_TOP, JobText, Modifiers, read_keys
 from batchrun.jobfile.scope import Names
 from batchrun.jobfile.taking import later_message
 from batchrun.jobfile.template import is_template
 
 __all__ = ["good_defaults", "top_level", "validated"]
 
-_TOP_KEYS = frozenset(field.alias or name for name, field in JobText.model_fields.items())
+_TOP_KEYS = frozenset(JobText.keys)
 
 
 def top_level(document: Document) -> dict[str, Any]:
@@ -56,13 +54,7 @@ def validated(data: Mapping[str, Any], compiler: Compiler, names: Names) -> JobT
         is_computed = key != "description" and isinstance(value, str) and is_template(value)
         ready[key] = compute_now(value, (key,), compiler, names) if is_computed else value
     ready = {key: value for key, value in ready.items() if value is not BROKEN}
-    try:
-        return JobText.model_validate(ready)
-    except ValidationError as error:
-        report(error, compiler.problems, (), _TOP_KEYS)
-        bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
-    good = {key: value for key, value in ready.items() if key not in bad}
-    return JobText.model_validate({"tasks": [], **good})
+    return read_keys(JobText, ready, compiler.problems, (), _TOP_KEYS)
 
 
 def good_defaults(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
@@ -87,9 +79,6 @@ def good_defaults(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
 def _default_is_good(key: str, value: Any, problems: Problems) -> bool:
     if key not in PER_UNIT and isinstance(value, str) and is_template(value):
         return True
-    try:
-        Modifiers.model_validate({key: value})
-    except ValidationError as error:
-        report(error, problems, ("defaults",), MODIFIER_KEYS)
-        return False
-    return True
+    before = len(problems)
+    read_keys(Modifiers, {key: value}, problems, ("defaults",), MODIFIER_KEYS)
+    return len(problems) == before

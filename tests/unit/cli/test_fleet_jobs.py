@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from batchrun.cli.executing import exec_text
-from batchrun.cli.flags import ExecFlags, TransferFlags
 from batchrun.cli.hostoptions import HostKey
+from batchrun.cli.onceflags import ExecFlags, TransferFlags
 from batchrun.cli.transferring import download_text, upload_text
 from batchrun.errors import UsageError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.cli.flags import ExecFlags
+from batchrun.cli.onceflags import ExecFlags
 from batchrun.cli.targets import node_set, wanted_nodes
 from batchrun.errors import UsageError
 

@@ -10,6 +10,7 @@ until it does; so do the locks of the run.
 """
 
 import array
+import gc
 import mmap
 import os
 import pickle
@@ -47,6 +48,9 @@ _NOT_OURS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 def main(inbox: socket.socket, link: socket.socket, setup: Setup, slot: int) -> None:
     """Work until the inbox ends; the entry point of a worker process."""
     _seal_descriptors()
+    # What is imported by now stays; `__main__` may hold the collector since it began.
+    gc.freeze()
+    gc.enable()
     worker = _Worker((inbox, link), setup, slot)
     _take_signals(worker)
     threading.Thread(target=worker.watch_parent, name="watch-parent", daemon=True).start()

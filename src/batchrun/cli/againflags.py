@@ -1,0 +1,25 @@
+"""What the commands take that go on with a run."""
+
+from dataclasses import dataclass
+
+from batchrun.cli import options as o
+from batchrun.cli.flags import FleetFlags
+
+__all__ = ["RerunFlags", "ResumeFlags"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeFlags(FleetFlags):
+    """What `resume` takes."""
+
+    run: o.RunName = "last"
+    recorded: o.AsRecorded = False
+    insecure_permissions: o.InsecurePermissions = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerunFlags(ResumeFlags):
+    """What `rerun` takes."""
+
+    failed: o.OnlyFailed = False
+    unreachable: o.OnlyUnreachable = False
