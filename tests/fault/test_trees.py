@@ -98,16 +98,19 @@ def swapping(tree: Path, victim: Path) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.parametrize("operation", ["copy from", "copy into", "sync into", "delete", "perms"])
+@pytest.mark.parametrize(
+    "operation", ["copy from", "copy into", "sync into", "delete", "perms", "move"]
+)
 def test_a_rogue_that_swaps_directories_leads_nobody_outside(
-    tmp_path: Path, operation: str
+    tmp_path: Path, elsewhere: Path, operation: str
 ) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
     for number in range(50):
         (victim / f"file {number}").write_text("precious")
     before = snapshot(victim)
-    tree, copy = many_files(tmp_path, 20, 20), tmp_path / "copy"
+    place = elsewhere if operation == "move" else tmp_path
+    tree, copy = many_files(tmp_path, 20, 20), place / "copy"
 
     for _ in range(3):
         if operation.endswith("into"):
@@ -125,6 +128,8 @@ def _work(operation: str, tree: Path, copy: Path) -> None:
     match operation:
         case "delete":
             spread("delete", slice_cost=3, path=(str(tree),))
+        case "move":
+            spread("move", slice_cost=3, src=(str(tree),), dest=str(copy), overwrite=True)
         case "perms":
             owner = random.randrange(1, 60_000)
             spread("perms", slice_cost=3, path=(str(tree),), owner=str(owner), recursive=True)
@@ -193,6 +198,18 @@ def test_a_full_disk_ends_it_at_once_and_afterwards_the_rest_is_done(
             path.unlink()
     shutil.rmtree(small / "copy")
     assert went_well(spread(operation, **params))  # type: ignore[arg-type]  # see above
+
+
+def test_a_full_disk_ends_a_move_at_once_and_the_tree_stays(tmp_path: Path, small: Path) -> None:
+    tree = many_files(tmp_path)
+    before = {path: row[:4] for path, row in snapshot(tree).items()}
+
+    report = spread("move", slice_cost=20, src=(str(tree),), dest=f"{small}/moved")
+
+    assert isinstance(report.outcome, Failed)
+    assert "No space left on device" in report.outcome.message
+    assert {path: row[:4] for path, row in snapshot(tree).items()} == before
+    assert os.listdir(small) == []
 
 
 def test_who_unmounts_right_after_finds_nothing_open(tmp_path: Path, small: Path) -> None:

@@ -7,7 +7,7 @@ from stat import S_ISDIR
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure
 from batchrun.ops.foresee import check_may_write
-from batchrun.ops.relocate import copy_then_delete
+from batchrun.ops.relocate import Step, copy_then_delete
 from batchrun.ops.targets import check_not_inside, make_parents
 from batchrun.ops.tree.folders import Place
 
@@ -42,4 +42,4 @@ def move_to_trash(
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise failure(error, "move to the trash", path) from error
-        copy_then_delete(path, st, target, context, tally)
+        copy_then_delete(Step(path, st, target, None), context, tally)

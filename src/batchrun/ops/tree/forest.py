@@ -282,6 +282,12 @@ class Forest:
         self._nodes[node.number] = node
         self._wait(_Parcel(node, kind, split(names)))
 
+    def errand(self) -> None:
+        """Have one thing done that is no work on a directory; `turned` comes after it."""
+        top = self._nodes[_TOP]
+        top.pending += 1
+        self._wait(_Parcel(top, LIST, []))
+
     def _take_in(self, parcels: list[_Parcel], answer: Answer) -> None:
         counted, opened, works, marks, extras = answer
         self.tally.add(counted)

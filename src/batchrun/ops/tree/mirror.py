@@ -28,7 +28,7 @@ from batchrun.ops.tree.listing import entries
 from batchrun.ops.tree.parcels import DIRS, FILES, LIST, Answer, Payload, Root, joined
 from batchrun.ops.tree.removing import RemoveVisitor, Removing
 from batchrun.ops.tree.sides import OneSide
-from batchrun.ops.tree.treecopy import end_traces
+from batchrun.ops.tree.treecopy import copying, end_traces
 
 __all__ = ["CHUNK", "FOREST", "Mirror", "MirrorForest", "mirror_chunk"]
 
@@ -167,8 +167,7 @@ def _visitor(
 ) -> "CopyVisitor | _Looker | _Deleter":
     if mirror.turn == _LOOK:
         return _Looker(context, tally, mirror)
-    copier = CopyVisitor(context, mirror.config, tally, again=deaths > 0)
-    copier.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
+    copier = copying(context, mirror.config, tally, deaths, lost)
     keep_old(copier, mirror, context)
     return copier if mirror.turn == _COPY else _Deleter(context, tally, mirror, copier)
 
