@@ -121,8 +121,7 @@ def _delete(cwd: str, of: str) -> list[Row]:
 def _big(cwd: str) -> list[Row]:
     block = random.Random(1).randbytes(1 << 20)
     with Path(cwd, "big").open("wb") as file:
-        for _ in range(BIG_GB * 1024):
-            file.write(block)
+        file.writelines(block for _ in range(BIG_GB * 1024))
     peer = Peer(name="cp", command=["cp", "big", "out"])
     ours = _job(cwd, "copy: {src: big, dest: out}")
     return beside(cwd, f"copy one file of {BIG_GB} GB", ours, [peer], _before("rm -f out", cwd))
@@ -225,6 +224,7 @@ def _make_flat(directory: Path) -> None:
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=at))
         os.utime(name, (1_900_000_000, 1_900_000_000), dir_fd=at)
     os.close(at)
+    os.utime(directory, (1_900_000_000, 1_900_000_000))
 
 
 # ---- trees and commands -----------------------------------------------------------------------
