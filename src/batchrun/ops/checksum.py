@@ -164,6 +164,7 @@ class _Hasher(OneSide):
             listed_as = str(node.root[3])
         before = self.tally.bytes_done
         names = [name for name in self.meant(node, names) if prefix + name != self._job.manifest]
+        self.tally.files_done += len(names)
         for name, file, size in self.opened(node, fd, names):
             try:
                 self.lines.append(_line(self._digest(file, size), listed_as + name))
