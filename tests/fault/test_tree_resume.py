@@ -83,3 +83,16 @@ def test_a_killed_run_goes_on_where_it_was_and_leaves_no_traces(
     after = complete(tree, copy)
     again = [path for path, facts in before.items() if after[path] != facts]
     assert again == []
+
+
+def test_what_a_tree_has_done_is_among_the_events(tmp_path: Path, program: Program) -> None:
+    many_files(tmp_path / "tree")
+    job = program.job("tasks:\n  - copy: {src: tree, dest: copy}\n")
+
+    ended = program.run(job, "--procs", "2", "--output", "ndjson")
+
+    assert ended.code == 0
+    events = [event for event in ended.events if event["type"] == "unit_progress"]
+    told = [event for event in events if event["share"] is not None]
+    assert told
+    assert all(0 < event["files_done"] <= FILES and event["share"] <= 1 for event in told)
