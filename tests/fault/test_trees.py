@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -185,8 +186,12 @@ def test_a_full_disk_ends_it_at_once_and_afterwards_the_rest_is_done(
     report = spread(operation, slice_cost=20, **params)  # type: ignore[arg-type]  # of one operation
 
     assert isinstance(report.outcome, Failed)
-    assert report.outcome.message.endswith("No space left on device")
-    assert "errors" not in report.outcome.message
+    said, _, got = report.outcome.message.partition("; ")
+    assert said.endswith("No space left on device")
+    if operation != "checksum":
+        files = re.fullmatch(r"stopped after about ([\d ]+) files, [\d.]+ [KM]iB", got)
+        assert files, got
+        assert 0 < int(files[1].replace(" ", "")) < 1600
     left = [path.name for path in small.rglob(".br-*")]
     assert left == []
     if operation == "checksum":
@@ -210,6 +215,22 @@ def test_a_full_disk_ends_a_move_at_once_and_the_tree_stays(tmp_path: Path, smal
     assert "No space left on device" in report.outcome.message
     assert {path: row[:4] for path, row in snapshot(tree).items()} == before
     assert os.listdir(small) == []
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync"])
+def test_a_disk_that_may_only_be_read_ends_it_at_once(
+    tmp_path: Path, small: Path, operation: str
+) -> None:
+    tree = many_files(tmp_path, 5, 5)
+    (small / "copy").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    params = {"src": (str(tree),) if operation == "copy" else str(tree), "dest": f"{small}/copy"}
+
+    report = spread(operation, slice_cost=2, **params)  # type: ignore[arg-type]  # of one operation
+
+    assert isinstance(report.outcome, Failed)
+    assert report.outcome.message.count("Read-only file system") == 1
+    assert "errors" not in report.outcome.message
 
 
 def test_who_unmounts_right_after_finds_nothing_open(tmp_path: Path, small: Path) -> None:

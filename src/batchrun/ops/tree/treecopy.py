@@ -32,7 +32,7 @@ from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
 from batchrun.ops.tree.forest import Forest
 from batchrun.ops.tree.links import end_meeting
 from batchrun.ops.tree.parcels import Payload, Root
-from batchrun.ops.tree.temporary import remove_leftovers
+from batchrun.ops.tree.temporary import of_runs, remove_leftovers
 
 __all__ = ["Copier", "CopyForest", "copy_chunk", "copying", "end_traces"]
 
@@ -62,6 +62,7 @@ class Copier:
         #: The worker of an earlier attempt may have died at this.
         self._again = attempt > 1
         dead = tuple(f".br-{settings.run_id}-{number}-{past}-" for past in range(1, attempt))
+        dead += of_runs(settings.past_runs)
         self.config = (rules, base, self._meeting, dead)
         self.visitor = CopyVisitor(context, self.config, tally, again=self._again)
         #: Directories to be copied.
