@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from batchrun.errors import BatchrunError, OperationError, UnitStoppedError, UnreachableError
-from batchrun.model.operation import Terms
 from batchrun.model.session import HostContext
 from batchrun.ops.dialogue import Dialogue
 from batchrun.ops.processes import cookie
@@ -16,6 +15,7 @@ from batchrun.remote.opening import Opening
 from batchrun.remote.priorities import NOT_TO_BE_HAD, priority_steps
 from batchrun.remote.stopping import end_remote
 from batchrun.remote.talk import BrokenError, Ears, Ending, Source, Spoken, Talk
+from batchrun.remote.watch import watch_step
 from batchrun.remote.within import Within
 from batchrun.remote.words import words
 from batchrun.remote.wrapper import Inner, Marks, login_text, preamble
@@ -50,6 +50,10 @@ class HostCommand:
     idle_s: float | None = None
     #: By which its processes are found when they have to be ended; empty: it is never ended.
     mark: str = ""
+    #: It ends with the connection, if it is given no standard input.
+    watched: bool = False
+    #: A path that goes with the connection then; empty: none.
+    scrap: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,7 @@ def run_there(command: HostCommand, context: HostContext, ears: Ears) -> Begun:
 
 def _run(command: HostCommand, sudo: Sudo | None, context: HostContext, ears: Ears) -> Begun:
     marks = Marks.fresh()
-    spoken = _spoken(command, sudo, marks, context.terms)
+    spoken = _spoken(command, sudo, marks, _first_steps(command, context))
     with closing(context.session.open_channel(login_text(marks), context)) as channel:
         talk = Talk(channel, context, spoken, ears, command.idle_s)
         try:
@@ -114,7 +118,19 @@ def _must_stop(context: HostContext) -> bool:
     return False
 
 
-def _spoken(command: HostCommand, sudo: Sudo | None, marks: Marks, terms: Terms) -> Spoken:
+def _first_steps(command: HostCommand, context: HostContext) -> list[bytes]:
+    """Return what the wrapper does for a command before anything that was asked for."""
+    if not command.mark:
+        return []  # it ends a command, and must wait for nothing
+    steps = priority_steps(context.terms.nice, context.terms.ionice)
+    if command.watched and command.source is None:
+        steps.insert(0, watch_step(context.settings.kill_grace_s, command.scrap))
+    return steps
+
+
+def _spoken(
+    command: HostCommand, sudo: Sudo | None, marks: Marks, first: Sequence[bytes]
+) -> Spoken:
     """Put together what is said.
 
     Raises:
@@ -133,8 +149,7 @@ def _spoken(command: HostCommand, sudo: Sudo | None, marks: Marks, terms: Terms)
         env=env,
         cwd=command.cwd,
         has_input=command.source is not None,
-        # What ends a command has no mark, and must not wait for its turn.
-        first=priority_steps(terms.nice, terms.ionice) if command.mark else (),
+        first=first,
     )
     lines = preamble(inner, sudo, marks)
     dialogue = None
