@@ -25,6 +25,7 @@ from batchrun.ops.relocate import (
     copy_then_delete,
     deleting,
     name_copy,
+    remove_dead_copies,
 )
 from batchrun.ops.targets import (
     Names,
@@ -46,6 +47,7 @@ from batchrun.ops.tree.moving import COPY, DELETE, NAME, NEXT, Moving, MovingFor
 from batchrun.ops.tree.parcels import Payload
 from batchrun.ops.tree.removing import RemoveVisitor, Removing, remove
 from batchrun.ops.tree.selection import selection
+from batchrun.ops.tree.temporary import PREFIX, of_runs
 from batchrun.ops.tree.treecopy import copying
 
 __all__ = ["OPERATIONS", "Move", "move"]
@@ -88,6 +90,12 @@ def move(params: Move, context: Context) -> Done:
     names = Names(params.src)
     for one in moves:
         names.take(one.path, one.target)
+    if not context.settings.dry_run:
+        past = tuple(
+            f"{PREFIX}{context.settings.run_id}-{context.number}-{attempt}-"
+            for attempt in range(1, context.attempt)
+        )
+        _tidy(moves, (*of_runs(context.settings.past_runs), *past))
     left = _move_all(moves, context, tally)
     if left is None:
         return tally.done()
@@ -116,6 +124,12 @@ def _move_all(
     return None
 
 
+def _tidy(moves: Sequence["_Move"], dead: tuple[str, ...]) -> None:
+    """Remove what those have left who moved something here and have died."""
+    for directory in {os.path.dirname(one.target) for one in moves} if dead else ():
+        remove_dead_copies(directory or ".", dead)
+
+
 def move_chunk(payload: Payload, context: Context) -> Done:
     """Work on a piece of the moves of trees."""
     config, deaths, items, lost = payload
@@ -126,7 +140,9 @@ def move_chunk(payload: Payload, context: Context) -> Done:
         for temp in items:
             remove(Place(None, temp), Removing(check=_never), Tally())
     elif moving.turn == NEXT:
-        left = _move_all([_Move(*one) for one in moving.waiting], context, tally)
+        moves = [_Move(*one) for one in moving.waiting]
+        _tidy(moves, tuple(f"{PREFIX}{context.settings.run_id}-{number}-" for number in lost))
+        left = _move_all(moves, context, tally)
         if left is not None:
             (relocation, (counted, opened, works, marks, _)), waiting = left
             rest = opened, works, marks

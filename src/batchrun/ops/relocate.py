@@ -18,9 +18,19 @@ from batchrun.ops.tree.exclusive import rename_exclusive
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.parcels import Answer, Root
 from batchrun.ops.tree.removing import Guard, Removing, remove
+from batchrun.ops.tree.temporary import is_temporary
 from batchrun.ops.tree.treecopy import Copier, end_traces
 
-__all__ = ["Begun", "Relocation", "Step", "copy_then_delete", "deleting", "name_copy", "not_moved"]
+__all__ = [
+    "Begun",
+    "Relocation",
+    "Step",
+    "copy_then_delete",
+    "deleting",
+    "name_copy",
+    "not_moved",
+    "remove_dead_copies",
+]
 
 #: The clock of a filesystem may be this much behind ours.
 _CLOCK_STEP_NS = 50_000_000
@@ -84,7 +94,7 @@ def copy_then_delete(
         OperationError: the copy is not complete; the source is untouched, the target not there.
     """
     own = Tally()
-    temp = Place(None, step.target).beside(context.temp_name())
+    temp = Place(None, step.target).beside(f"{context.temp_name()}{_ENDING}")
     relocation = Relocation(
         path=step.path,
         target=step.target,
@@ -117,6 +127,25 @@ def copy_then_delete(
 
 
 _RULES = Rules(verify=True, durable=True, temporaries=True)
+#: Tells what is not complete from what was put aside, which may be the only copy.
+_ENDING = ".moving"
+
+
+def remove_dead_copies(directory: str, dead: tuple[str, ...]) -> None:
+    """Remove copies that were not completed, and that nobody will complete.
+
+    Args:
+        directory: Where they are; it may be missing.
+        dead: How the names begin of what was being written by who has died.
+    """
+    if not dead:
+        return
+    names: list[str] = []
+    with suppress(OSError):
+        names = os.listdir(directory)
+    for name in names:
+        if is_temporary(name) and name.startswith(dead) and name.endswith(_ENDING):
+            remove(Place(None, os.path.join(directory, name)), Removing(check=_never), Tally())
 
 
 def not_moved(path: str, own: Tally) -> OperationError:

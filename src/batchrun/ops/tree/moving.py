@@ -90,4 +90,4 @@ class MovingForest(Forest):
         self.config = self._moving._replace(turn=turn)
 
     def _work_on_root(self) -> None:
-        self.plant(self._moving.relocation.root, "", None, LIST)
+        self.plant((self._moving.relocation.root, ""), None, LIST)
