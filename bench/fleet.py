@@ -2,6 +2,8 @@
 
 python bench/fleet.py [commands] [open] [held] [files] [tree]
 
+Each part can be run alone; `BENCH_ROUNDS=1` takes each figure once instead of three times.
+
 Peers that are not installed are left out, and said: pdsh, clustershell, pssh, ansible, parallel,
 rsync (Debian packages); asyncssh, parallel-ssh (Python packages); pyinfra, from anywhere in PATH.
 

@@ -11,7 +11,7 @@ import paramiko
 from batchrun.errors import OperationError, UnreachableError
 from batchrun.model.host import Host
 from batchrun.model.operation import Context
-from batchrun.remote.channels import SafeChannel
+from batchrun.remote.channels import SafeChannel, Wire
 from batchrun.remote.links import Link
 from batchrun.remote.patience import Patience
 
@@ -169,9 +169,11 @@ class Session:
         spare = self._spare(context)
         channel = spare or self._open(context)
         # Its answer is not waited for: what the command says comes with it, or it has `refused`.
-        channel.request("exec", reply=True, body=_string(command))
         if self._commands and self._spares is not None:
-            self._spares.append(self.link.wire.begin("session"))
+            wire: Wire = channel.transport
+            self._spares.append(wire.begin_behind(channel, "exec", _string(command)))
+        else:
+            channel.request("exec", reply=True, body=_string(command))
         self._commands += 1
         return Channel(channel, ahead=spare is not None)
 

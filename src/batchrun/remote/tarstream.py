@@ -10,6 +10,7 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from batchrun.errors import OperationError
@@ -57,13 +58,14 @@ def header(member: Member) -> bytes:
         kind = b"2"
     elif member.same_as:
         kind = b"1"
-    link = os.fsencode(member.link or member.same_as)
-    parts = []
+    said = member.link or member.same_as
+    link = os.fsencode(said) if said else b""
+    parts: list[bytes] = []
     seconds, fraction = divmod(member.mtime_ns, 10**9)
     if fraction:
         record = b" mtime=%d.%09d\n" % (seconds, fraction)
         length = len(record) + 2
-        parts.append(_block(b"./pax", b"x", 0o600, length, 0) + _padded(b"%d" % length + record))
+        parts += (_pax_block(length), _padded(b"%d" % length + record))
     for text, letter in ((name, b"L"), (link, b"K")):
         if len(text) > _LONGEST_NAME:
             data = text + b"\0"
@@ -72,6 +74,12 @@ def header(member: Member) -> bytes:
     mode = stat.S_IMODE(member.mode)
     parts.append(_block(name, kind, mode, size, seconds, link, member.owner))
     return b"".join(parts)
+
+
+@lru_cache(maxsize=8)
+def _pax_block(length: int) -> bytes:
+    """Return what stands before a record of so many bytes; they are all as long."""
+    return _block(b"./pax", b"x", 0o600, length, 0)
 
 
 def _block(  # noqa: PLR0913, PLR0917 - the fields of a header, in their order
@@ -94,8 +102,7 @@ def _block(  # noqa: PLR0913, PLR0917 - the fields of a header, in their order
         link[:_LONGEST_NAME].ljust(_LONGEST_NAME, b"\0"),
         b"ustar  \0",
     )
-    block = block.ljust(_BLOCK, b"\0")
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    return (block[:148] + b"%06o\0 " % sum(block) + block[156:]).ljust(_BLOCK, b"\0")
 
 
 def _number(number: int) -> bytes:

@@ -100,13 +100,16 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
         finally:
             self.leave()
 
-    def request(self, name: str, *, reply: bool, body: bytes = b"") -> bool:
+    def request(
+        self, name: str, *, reply: bool, body: bytes = b"", behind: Message | None = None
+    ) -> bool:
         """Send a channel request; False: the channel is closed.
 
         Args:
             name: Which, such as `exec` or `signal`.
             reply: `event` is set when it was answered; a refusal closes the channel.
             body: What follows, encoded.
+            behind: What is sent together with it.
         """
         if not self.enter():
             return False
@@ -115,7 +118,8 @@ class SafeChannel(paramiko.Channel):  # type: ignore[misc]  # paramiko has no ty
                 self._event_pending()
             request = message(cMSG_CHANNEL_REQUEST, self.remote_chanid, name, reply)
             request.add_bytes(body)
-            self.transport._send_user_message(request)
+            both = [(one.asbytes(),) for one in (request, behind) if one is not None]
+            self.transport._send_user_message(Batch(both))
             return True
         finally:
             self.leave()

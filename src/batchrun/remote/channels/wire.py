@@ -144,6 +144,24 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
 
     def begin(self, kind: str, *rest: Any) -> SafeChannel:
         """Ask for a channel; its `answered` says when there is an answer."""
+        channel, asking = self._prepare(kind, *rest)
+        self._send_user_message(asking)
+        return self._begun(channel)
+
+    def begin_behind(self, channel: SafeChannel, name: str, body: bytes) -> SafeChannel:
+        """Send a request on a channel, and ask for another channel by the same packet to the host.
+
+        Args:
+            channel: Which is open.
+            name: As for `SafeChannel.request`, which is to be answered.
+            body: As there.
+        """
+        other, asking = self._prepare("session")
+        if not channel.request(name, reply=True, body=body, behind=asking):
+            other._unlink()
+        return self._begun(other)
+
+    def _prepare(self, kind: str, *rest: Any) -> tuple[SafeChannel, Message]:
         with self.lock:
             number = self._next_channel()
             channel = SafeChannel(number)
@@ -155,7 +173,9 @@ class Wire(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
             # paramiko gives room back after each tenth: 1 000 small packets for 200 MB.
             channel.in_window_threshold = self.default_window_size // 4
         sizes = (self.default_window_size, self.default_max_packet_size)
-        self._send_user_message(message(cMSG_CHANNEL_OPEN, kind, number, *sizes, *rest))
+        return channel, message(cMSG_CHANNEL_OPEN, kind, number, *sizes, *rest)
+
+    def _begun(self, channel: SafeChannel) -> SafeChannel:
         if not self.active:  # it may have ended before it knew this channel
             channel._unlink()
         return channel
