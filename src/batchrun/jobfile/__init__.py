@@ -10,14 +10,14 @@ The heavy libraries (yaml, jinja2) are loaded by the first call, not by the impo
 import os
 from typing import TYPE_CHECKING, Any
 
-from batchrun.jobfile.options import LoadOptions, TaskDescription
+from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.places import Tables, as_tables
 from batchrun.model.operation import OperationTable
 
 if TYPE_CHECKING:
     from batchrun.jobfile.loaded import LoadedJob
 
-__all__ = ["LoadOptions", "Tables", "TaskDescription", "json_schema", "load", "load_text"]
+__all__ = ["LoadOptions", "Tables", "json_schema", "load", "load_text"]
 
 _NO_OPTIONS = LoadOptions()
 
