@@ -1,11 +1,16 @@
 """What is imported where: start-up must stay cheap, and it is imports that it is made of."""
 
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import batchrun
+from batchrun import api, jobfile
 
 #: Runs the program and writes, at its end, what its process has imported.
 _RUN = """
@@ -121,3 +126,11 @@ def test_connecting_leaves_out_what_only_doubles_the_time_of_the_import() -> Non
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert answer.stdout.split() == ["True", "False", "invoke"]
+
+
+@pytest.mark.parametrize("package", [batchrun, api, jobfile])
+def test_no_name_of_a_package_is_hidden_by_a_module_that_is_imported_later(
+    package: ModuleType,
+) -> None:
+    modules = {one.name for one in pkgutil.iter_modules(package.__path__)}
+    assert modules.isdisjoint(package.__all__)

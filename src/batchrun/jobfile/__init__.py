@@ -39,7 +39,7 @@ def load(
         JobFileError: it has mistakes; all of them are in it, in the order of their lines.
         UsageError: the options name what the file does not have.
     """
-    from batchrun.jobfile.load import read_file  # noqa: PLC0415 - loads yaml, jinja2
+    from batchrun.jobfile.loading import read_file  # noqa: PLC0415 - loads yaml, jinja2
 
     return read_file(source, tables=as_tables(table), options=options)
 
@@ -65,7 +65,7 @@ def load_text(
         JobFileError: it has mistakes; all of them are in it, in the order of their lines.
         UsageError: the options name what the file does not have.
     """
-    from batchrun.jobfile.load import read_text  # noqa: PLC0415 - loads yaml, jinja2
+    from batchrun.jobfile.loading import read_text  # noqa: PLC0415 - loads yaml, jinja2
 
     return read_text(
         text,
