@@ -8,7 +8,7 @@ from batchrun.cli.flags import FleetFlags
 __all__ = ["RerunFlags", "ResumeFlags"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ResumeFlags(FleetFlags):
     """What `resume` takes."""
 
@@ -17,7 +17,7 @@ class ResumeFlags(FleetFlags):
     insecure_permissions: o.InsecurePermissions = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RerunFlags(ResumeFlags):
     """What `rerun` takes."""
 

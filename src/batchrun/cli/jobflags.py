@@ -8,7 +8,7 @@ from batchrun.cli.flags import FleetFlags, TargetFlags
 __all__ = ["CheckFlags", "JobFlags"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CheckFlags(TargetFlags):
     """What `check` takes."""
 
@@ -21,7 +21,7 @@ class CheckFlags(TargetFlags):
     insecure_permissions: o.InsecurePermissions = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class JobFlags(FleetFlags):
     """What `run` takes."""
 

@@ -4,13 +4,16 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from batchrun.cli.flags import Flags, ShownFlags
+from batchrun.cli.flags import Flags
 from batchrun.cli.options import Output
 from batchrun.errors import UsageError
 from batchrun.model.ports import Sink
 from batchrun.report.text import PLAIN, Palette, wants_colour
+
+if TYPE_CHECKING:  # options of other commands
+    from batchrun.cli.onceflags import ShownFlags
 
 __all__ = [
     "Grouping",
@@ -55,7 +58,7 @@ class HostOutput:
 Results: TypeAlias = Grouping | HostOutput | None
 
 
-def host_output(flags: ShownFlags, *, diff: bool = False) -> HostOutput:
+def host_output(flags: "ShownFlags", *, diff: bool = False) -> HostOutput:
     """Return how the output of commands on hosts is shown.
 
     Raises:
