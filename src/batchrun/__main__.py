@@ -6,8 +6,8 @@ import sys
 from batchrun import __version__
 
 # Importing makes objects that all stay: looking through them again and again takes a sixteenth of
-# the CPU time of a start (`bench/RESULTS.md`). Whoever has imported what there is to do lets the collector go (`cli/app.py`,
-# `engine/pool/worker.py`).
+# the CPU time of a start (`bench/RESULTS.md`). Whoever has imported what there is to do lets the
+# collector go (`cli/app.py`, `engine/pool/worker.py`).
 gc.disable()
 
 __all__ = ["main", "main_exec"]
