@@ -10,7 +10,7 @@ PYTEST_ARGS ?= --dist worksteal -n $(shell $(PYTHON) -c 'import os; print(2 * le
 DEBIAN_FOR_TESTS := rsync:rsync zstd:zstd unzip:unzip zip:zip acl:getfacl attr:getfattr \
 	xz-utils:xz bzip2:bzip2 parallel:parallel tmux:tmux procps:ps util-linux:setsid sudo:sudo \
 	chromium:chromium chromium-driver:chromedriver prometheus:promtool \
-	gcc:gcc libc6-dev:gencat passwd:useradd openssh-server:sshd openssh-client:ssh \
+	gcc:gcc libc6-dev:gencat passwd:useradd openssh-server:sshd openssh-client:ssh libcap2-bin:setcap \
 	busybox-static:busybox fish:fish tcsh:tcsh
 
 .PHONY: help demo install packages wheel test soak lint format docs bench clean

@@ -11,16 +11,12 @@ says more. That of the server is in no figure.
 
 import importlib.util
 import os
-import resource
 import shutil
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from beside import ROUNDS, Peer, beside, middle, timed
 from common import BATCHRUN, Row, machine, peak_mb, print_rows, workspace
 from fleet_server import Fleet, fleet
 
@@ -30,27 +26,6 @@ KEX = "curve25519-sha256"
 BIG_BYTES = 200_000_000
 SMALL_FILES = 5_000
 _HERE = Path(__file__).parent
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peer:
-    """One way to do the same."""
-
-    name: str
-    command: Sequence[str]
-    env: Mapping[str, str] = field(default_factory=dict)
-    #: A bar for us beside it; None: none.
-    bar: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Cost:
-    """What a run took."""
-
-    wall_s: float
-    #: Of the process and of those that it has waited for.
-    cpu_s: float
 
 
 def rows(*which: str) -> list[Row]:
@@ -146,7 +121,7 @@ def _open(cwd: str, server: Fleet) -> list[Row]:
     many.write_text(job.read_text().replace(f", {commands}]", f", {10 * commands}]"))
     options = ours[len(BATCHRUN) + 1 :]
     few, more = (
-        _middle([_timed(cwd, [*BATCHRUN, str(one), *options], {}) for _ in range(ROUNDS)])
+        middle([timed(cwd, [*BATCHRUN, str(one), *options], {}) for _ in range(ROUNDS)])
         for one in (job, many)
     )
     count = hosts * commands * 9
@@ -255,66 +230,15 @@ def _beside(
     peers: Sequence[Peer],
     before: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Run everybody in turn, and write a row for each peer."""
-    there = [peer for peer in peers if _is_there(peer)]
+    """Leave out the libraries that are not installed."""
+    libraries = {"asyncssh": "asyncssh", "parallel-ssh": "pssh"}
+    there = []
     for peer in peers:
-        if peer not in there:
+        if peer.name in libraries and importlib.util.find_spec(libraries[peer.name]) is None:
             print(f"not installed, left out: {peer.name}", file=sys.stderr)
-    everybody = [Peer(name="batchrun", command=ours), *there]
-    runs: dict[str, list[_Cost]] = {peer.name: [] for peer in everybody}
-    for _ in range(ROUNDS):
-        for peer in everybody:
-            before()
-            runs[peer.name].append(_timed(cwd, peer.command, peer.env))
-    costs = {name: _middle(found) for name, found in runs.items()}
-    return [_row(work, costs["batchrun"], costs[peer.name], peer) for peer in there]
-
-
-def _row(work: str, ours: _Cost, theirs: _Cost, peer: Peer) -> Row:
-    ratio = ours.wall_s / theirs.wall_s
-    return Row(
-        work=f"{work}, beside {peer.name}",
-        ours=f"{ours.wall_s:.2f} s (CPU {ours.cpu_s:.2f})",
-        peer=f"{theirs.wall_s:.2f} s (CPU {theirs.cpu_s:.2f})",
-        ratio=f"{ratio:.2f} ({ours.cpu_s / theirs.cpu_s:.2f})",
-        bar="" if peer.bar is None else f"≤ {peer.bar}",
-        met=None if peer.bar is None else ratio <= peer.bar,
-    )
-
-
-def _is_there(peer: Peer) -> bool:
-    if peer.name == "asyncssh":
-        return importlib.util.find_spec("asyncssh") is not None
-    if peer.name == "parallel-ssh":
-        return importlib.util.find_spec("pssh") is not None
-    return shutil.which(peer.command[0]) is not None
-
-
-def _middle(runs: Sequence[_Cost]) -> _Cost:
-    return _Cost(
-        wall_s=statistics.median(run.wall_s for run in runs),
-        cpu_s=statistics.median(run.cpu_s for run in runs),
-    )
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _timed(cwd: str, command: Sequence[str], env: Mapping[str, str]) -> _Cost:
-    whole = {**os.environ, "BATCHRUN_STATE_DIR": cwd, **env}
-    began, cpu_s = time.perf_counter(), _cpu_s()
-    done = subprocess.run(
-        command, cwd=cwd, env=whole, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, check=False,
-    )  # fmt: skip
-    took_s = time.perf_counter() - began
-    if done.returncode:
-        tail = done.stderr.decode(errors="replace")[-500:]
-        message = f"{command[:6]} failed with {done.returncode}: {tail}"
-        raise RuntimeError(message)
-    return _Cost(wall_s=took_s, cpu_s=_cpu_s() - cpu_s)
+        else:
+            there.append(peer)
+    return beside(cwd, work, ours, there, before)
 
 
 if __name__ == "__main__":

@@ -1,122 +1,239 @@
-"""A tree of 50 000 small files: copied, compared, checksummed, deleted, beside the usual tools.
+"""Trees: copied, mirrored, compared, checksummed, changed and deleted, beside the usual tools.
 
-`tree.py NUMBER` measures with another number of files, `tree.py NUMBER --disk DIR` on a disk.
+python bench/tree.py [copy] [sync] [compare] [checksum] [perms] [delete] [big] [cold] [flat]
+                     [--files N] [--disk DIR]
+
+In memory, unless a directory on a disk is named. `cold` is always on a disk: it mounts an image
+afresh before each run, for which it has to be root. BENCH_ROUNDS: how often (3).
+
+Beside the time there is the CPU time of everything that a command starts, in brackets: on a busy
+machine that says more. Ratios are medians of the pairs.
 """
 
 import argparse
 import os
 import random
 import shlex
-import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from common import BATCHRUN, Row, machine, measure, print_rows, workspace
+from beside import Peer, beside, timed
+from common import BATCHRUN, Row, machine, peak_mb, print_rows, workspace
 
 FILES = 50_000
 PER_DIRECTORY = 50
-#: Peers that are not measured when they are missing.
-_OPTIONAL = frozenset({"fpsync"})
+BIG_GB = int(os.environ.get("BENCH_BIG_GB", "4"))
+FLAT_FILES = 1_000_000
+_CHECKSUMS = "find src -type f -print0 | xargs -0 -P2 -n 500 sha256sum > sums"
+_COPYTREE = 'import shutil; shutil.copytree("src", "out", symlinks=True)'
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One piece of work, done by us and by others."""
-
-    work: str
-    #: The operation, as in a job file.
-    operation: str
-    #: Peers by name: a command of a shell, and our bar against it.
-    peers: dict[str, tuple[str, float]]
-    #: Commands of a shell before each run.
-    before: str = "true"
-
-
-CLAIMS = (
-    Claim(
-        work="copy",
-        operation="copy: {src: src, dest: out}",
-        peers={
-            "cp -a": ("cp -a src out", 0.6),
-            "rsync -aHAX": ("rsync -aHAX src/ out/", 0.35),
-            "fpsync -n 2": ("fpsync -n 2 $PWD/src/ $PWD/out/", 1.0),
-            "shutil.copytree": (
-                'python3 -c \'import shutil; shutil.copytree("src", "out", symlinks=True)\'',
-                1.0,
-            ),
-        },
-        before="rm -rf out",
-    ),
-    Claim(
-        work="sync, nothing changed",
-        operation="sync: {src: src, dest: copy, delete: true}",
-        peers={"rsync -aHAX --delete": ("rsync -aHAX --delete src/ copy/", 0.7)},
-    ),
-    Claim(
-        work="compare, nothing changed",
-        operation="compare: {src: src, dest: copy}",
-        peers={"rsync -an": ("rsync -an src/ copy/", 0.7)},
-    ),
-    Claim(
-        work="checksum",
-        operation="checksum: {src: src, dest: manifest}",
-        peers={
-            "xargs -P2 sha256sum": (
-                "find src -type f -print0 | xargs -0 -P2 -n 500 sha256sum > sums",
-                0.4,
-            )
-        },
-        before="rm -f manifest sums",
-    ),
-    Claim(
-        work="perms",
-        operation="perms: {path: copy, mode: 'u=rwX,g=rX,o=', recursive: true}",
-        peers={"chmod -R": ("chmod -R u=rwX,g=rX,o= copy", 1.0)},
-        before="chmod -R u=rwX,g=rwX,o=rX copy",
-    ),
-    Claim(
-        work="delete",
-        operation="delete: out",
-        peers={"rm -rf": ("rm -rf out", 0.7)},
-        before="cp -a src out",
-    ),
-)
-
-
-def rows(files: int = FILES, rounds: int = 5, disk: str = "") -> list[Row]:
-    """Measure every claim; on a filesystem in memory unless a directory on a disk is named."""
-    where = tempfile.TemporaryDirectory(dir=disk) if disk else workspace()
-    with where as cwd:
-        make_tree(Path(cwd, "src"), files)
-        shutil.copytree(Path(cwd, "src"), Path(cwd, "copy"), symlinks=True)
-        _run("rm -rf copy; cp -a src copy", cwd)
-        return [row for claim in CLAIMS for row in _measured(claim, cwd, files, rounds)]
-
-
-def _measured(claim: Claim, cwd: str, files: int, rounds: int) -> list[Row]:
-    Path(cwd, "job.yml").write_text(f"tasks:\n  - {claim.operation}\n")
-    peers = {
-        name: peer for name, peer in claim.peers.items()
-        if name.split()[0] not in _OPTIONAL or shutil.which(name.split()[0])
+def rows(which: Sequence[str] = (), files: int = FILES, disk: str = "") -> list[Row]:
+    """Measure all, or what is named."""
+    small: Mapping[str, Callable[[str, str], list[Row]]] = {
+        "copy": _copy, "sync": _sync, "compare": _compare, "checksum": _checksum,
+        "perms": _perms, "delete": _delete,
     }  # fmt: skip
-    commands: list[Sequence[str]] = [[*BATCHRUN, "job.yml", "-j2", "-q"]]
-    commands += [["sh", "-c", command] for command, _ in peers.values()]
-    ours_s, *theirs_s = measure(commands, cwd, rounds=rounds, before=_before(claim.before, cwd))
-    found = []
-    for (name, (_, bar)), peer_s in zip(peers.items(), theirs_s, strict=True):
-        found.append(
-            Row(
-                work=f"{claim.work}, {files} files, 2 procs",
-                ours=f"{ours_s:.2f} s",
-                peer=f"{name} {peer_s:.2f} s",
-                ratio=f"{ours_s / peer_s:.2f}",
-                bar=f"≤ {bar}",
-                met=ours_s / peer_s <= bar,
-            )
-        )
+    names = [*small, "big", "cold", "flat"]
+    wanted = [name for name in names if name in which or not which]
+    found: list[Row] = []
+    if any(name in small for name in wanted):
+        with _place(disk) as cwd:
+            make_tree(Path(cwd, "src"), files)
+            _run("cp -a src copy", cwd)
+            for name in wanted:
+                if name in small:
+                    found += small[name](cwd, f"{files} files")
+    if "big" in wanted:
+        with _place(disk) as cwd:
+            found += _big(cwd)
+    if "cold" in wanted:
+        found += _cold(files, disk)
+    if "flat" in wanted:
+        with _place(disk) as cwd:
+            found += _flat(cwd)
     return found
+
+
+def _place(disk: str) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(dir=disk) if disk else workspace()
+
+
+# ---- small files ------------------------------------------------------------------------------
+
+
+def _copy(cwd: str, of: str) -> list[Row]:
+    peers = [
+        Peer(name="cp -a", command=["cp", "-a", "src", "out"], bar=0.6),
+        Peer(name="rsync -aHAX", command=["rsync", "-aHAX", "src/", "out/"], bar=0.35),
+        Peer(name="fpsync -n 2", command=["fpsync", "-n", "2", f"{cwd}/src/", f"{cwd}/out/"]),
+        Peer(name="shutil.copytree", command=[sys.executable, "-c", _COPYTREE]),
+    ]
+    ours = _job(cwd, "copy: {src: src, dest: out}")
+    return beside(cwd, f"copy {of}", ours, peers, _before("rm -rf out", cwd))
+
+
+def _sync(cwd: str, of: str) -> list[Row]:
+    command = ["rsync", "-aHAX", "--delete", "src/", "copy/"]
+    peers = [
+        Peer(name="rsync -aHAX --delete", command=command),
+        Peer(name="rsync -an", command=["rsync", "-an", "src/", "copy/"]),
+    ]
+    ours = _job(cwd, "sync: {src: src, dest: copy, delete: true}")
+    return beside(cwd, f"sync {of}, nothing changed", ours, peers)
+
+
+def _compare(cwd: str, of: str) -> list[Row]:
+    peer = Peer(name="rsync -an", command=["rsync", "-an", "src/", "copy/"], bar=0.7)
+    ours = _job(cwd, "compare: {src: src, dest: copy}")
+    return beside(cwd, f"compare {of}, nothing changed", ours, [peer])
+
+
+def _checksum(cwd: str, of: str) -> list[Row]:
+    peer = Peer(name="xargs -P2 sha256sum", command=["sh", "-c", _CHECKSUMS], bar=0.4)
+    ours = _job(cwd, "checksum: {src: src, dest: manifest}")
+    return beside(cwd, f"checksum {of}", ours, [peer], _before("rm -f manifest sums", cwd))
+
+
+def _perms(cwd: str, of: str) -> list[Row]:
+    peer = Peer(name="chmod -R", command=["chmod", "-R", "u=rwX,g=rX,o=", "copy"])
+    ours = _job(cwd, "perms: {path: copy, mode: 'u=rwX,g=rX,o=', recursive: true}")
+    change = _before("chmod -R u=rwX,g=rwX,o=rX copy", cwd)
+    found = beside(cwd, f"perms {of}, all changed", ours, [peer], change)
+    change()
+    _run("chmod -R u=rwX,g=rX,o= copy", cwd)
+    return found + beside(cwd, f"perms {of}, none changed", ours, [peer])
+
+
+def _delete(cwd: str, of: str) -> list[Row]:
+    peer = Peer(name="rm -rf", command=["rm", "-rf", "out"], bar=0.7)
+    ours = _job(cwd, "delete: out")
+    return beside(cwd, f"delete {of}", ours, [peer], _before("cp -a src out", cwd))
+
+
+# ---- one big file -----------------------------------------------------------------------------
+
+
+def _big(cwd: str) -> list[Row]:
+    block = random.Random(1).randbytes(1 << 20)
+    with Path(cwd, "big").open("wb") as file:
+        file.writelines(block for _ in range(BIG_GB * 1024))
+    peer = Peer(name="cp", command=["cp", "big", "out"])
+    ours = _job(cwd, "copy: {src: big, dest: out}")
+    return beside(cwd, f"copy one file of {BIG_GB} GB", ours, [peer], _before("rm -f out", cwd))
+
+
+# ---- cold caches ------------------------------------------------------------------------------
+
+
+def _cold(files: int, disk: str) -> list[Row]:
+    if os.geteuid():
+        print("cold caches are left out: only root may mount", file=sys.stderr)
+        return []
+    # Not in memory, whatever else is: a disk is what is waited for.
+    with tempfile.TemporaryDirectory(dir=disk or os.getcwd()) as cwd, _image(cwd, files) as afresh:
+        of = f"{files} files, cold caches"
+        inner = f"{cwd}/mounted"
+        for name in ("src", "copy"):
+            os.symlink(f"{inner}/{name}", f"{cwd}/{name}")
+
+        def emptied() -> None:
+            _run("rm -rf out manifest sums", cwd)
+            afresh()
+
+        checksums = _CHECKSUMS.replace("find src", "find src/")
+        return [
+            *beside(
+                cwd, f"copy {of}", _job(cwd, f"copy: {{src: {inner}/src, dest: out}}"),
+                [Peer(name="cp -a", command=["cp", "-a", f"{inner}/src", "out"], bar=0.35),
+                 Peer(name="rsync -aHAX", command=["rsync", "-aHAX", "src/", "out/"])],
+                emptied,
+            ),
+            *beside(
+                cwd, f"checksum {of}",
+                _job(cwd, f"checksum: {{src: {inner}/src, dest: manifest}}"),
+                [Peer(name="xargs -P2 sha256sum", command=["sh", "-c", checksums])], emptied,
+            ),
+            *beside(
+                cwd, f"compare {of}", _job(cwd, "compare: {src: src, dest: copy}"),
+                [Peer(name="rsync -an", command=["rsync", "-an", "src/", "copy/"])], emptied,
+            ),
+        ]  # fmt: skip
+
+
+@contextmanager
+def _image(cwd: str, files: int) -> Iterator[Callable[[], None]]:
+    """Make a filesystem with a tree and its copy; yields what mounts it with nothing in memory."""
+    image, mounted = Path(cwd, "image"), Path(cwd, "mounted")
+    mounted.mkdir()
+    size_mb = 200 + files * 2 * 9 // 1000
+    _run(f"truncate -s {size_mb}M image && mkfs.ext4 -q -N {files * 3} image", cwd)
+    _run("mount -o loop image mounted", cwd)
+    try:
+        make_tree(mounted / "src", files)
+        _run("cp -a src copy", str(mounted))
+
+        def afresh() -> None:
+            _run("umount mounted; sync", cwd)
+            with image.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            _run("mount -o loop image mounted", cwd)
+
+        yield afresh
+    finally:
+        with suppress(RuntimeError):
+            _run("umount mounted", cwd)
+
+
+# ---- one huge directory -----------------------------------------------------------------------
+
+
+def _flat(cwd: str) -> list[Row]:
+    """Work on one directory of a million files, once: memory is what is looked at."""
+    for name in ("flat", "flat2"):
+        _make_flat(Path(cwd, name))
+    found = []
+    for work, operation, peer in (
+        ("list", "prune: {path: flat, older_than: 100d}", "find flat -mtime +100 -delete"),
+        ("compare", "compare: {src: flat, dest: flat2}", "rsync -an flat/ flat2/"),
+        ("delete", "delete: flat", "rm -rf flat2"),
+    ):
+        took_s, memory_mb = peak_mb(_job(cwd, operation), cwd)
+        other = timed(cwd, shlex.split(peer), {})
+        name = f"{work} {FLAT_FILES} empty files in one directory"
+        found += [
+            Row(work=f"{name}, beside {peer.split(' flat')[0]}", ours=f"{took_s:.2f} s",
+                peer=f"{other.wall_s:.2f} s", ratio=f"{took_s / other.wall_s:.2f}", bar="",
+                met=None),
+            Row(work="the same: peak memory of the parent", ours=f"{memory_mb:.0f} MB", peer="",
+                ratio="", bar="< 200 MB", met=memory_mb < 200),
+        ]  # fmt: skip
+    return found
+
+
+def _make_flat(directory: Path) -> None:
+    """Make empty files of the same time, as a copy would have."""
+    directory.mkdir()
+    at = os.open(directory, os.O_RDONLY)
+    for number in range(FLAT_FILES):
+        name = f"file-{number}"
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=at))
+        os.utime(name, (1_900_000_000, 1_900_000_000), dir_fd=at)
+    os.close(at)
+    os.utime(directory, (1_900_000_000, 1_900_000_000))
+
+
+# ---- trees and commands -----------------------------------------------------------------------
+
+
+def _job(cwd: str, operation: str) -> list[str]:
+    """Write a job of one operation; returns what runs it."""
+    Path(cwd, "job.yml").write_text(f"tasks:\n  - {operation}\n")
+    return [*BATCHRUN, "job.yml", "-j2", "-q"]
 
 
 def _before(command: str, cwd: str) -> Callable[[], None]:
@@ -124,7 +241,7 @@ def _before(command: str, cwd: str) -> Callable[[], None]:
 
 
 def _run(command: str, cwd: str) -> None:
-    if os.system(f"cd {shlex.quote(cwd)} && {{ {command}; }}"):
+    if subprocess.run(["sh", "-c", command], cwd=cwd, check=False).returncode:
         message = f"{command} failed"
         raise RuntimeError(message)
 
@@ -142,9 +259,9 @@ def make_tree(root: Path, files: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("files", nargs="?", type=int, default=FILES)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("parts", nargs="*")
+    parser.add_argument("--files", type=int, default=FILES)
     parser.add_argument("--disk", default="")
     given = parser.parse_args()
-    print(machine())
-    print_rows(rows(given.files, given.rounds, given.disk))
+    print(machine(), flush=True)
+    print_rows(rows(given.parts, given.files, given.disk))

@@ -28,6 +28,7 @@ __all__ = [
     "loud_stderr",
     "only_a_banner",
     "refuses_channels",
+    "refuses_commands",
     "says_nothing",
     "shows_the_wrong_key",
 ]
@@ -170,6 +171,11 @@ def refuses_channels() -> contextlib.AbstractContextManager[BadServer]:
     return _serving(lambda server, sock: _speak(server, sock, None))
 
 
+def refuses_commands() -> contextlib.AbstractContextManager[BadServer]:
+    """It opens channels, and runs nothing in them."""
+    return _serving(lambda server, sock: _speak(server, sock, _succeed, runs=False))
+
+
 def shows_the_wrong_key() -> contextlib.AbstractContextManager[BadServer]:
     """Its key is not the one that is in `known_hosts`."""
     return _serving(lambda server, sock: _speak(server, sock, _succeed), honest=False)
@@ -236,18 +242,21 @@ def _write_files(server: BadServer, *, honest: bool) -> None:
     )
 
 
-def _speak(server: BadServer, sock: socket.socket, answer: Answer | None) -> None:
+def _speak(
+    server: BadServer, sock: socket.socket, answer: Answer | None, *, runs: bool = True
+) -> None:
     """Speak SSH until the connection is gone.
 
     Args:
         server: Whose.
         sock: The connection.
-        answer: What is done to each command; None: none can be begun.
+        answer: What is done to each command; None: no channel is opened for any.
+        runs: Whether it agrees to run them.
     """
     transport = _Transport(sock)
     try:
         transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(server.host_key)))
-        transport.start_server(server=_Anybody(server, transport, answer))
+        transport.start_server(server=_Anybody(server, transport, answer, runs=runs))
         transport.join()
     finally:
         transport.close()
@@ -269,8 +278,11 @@ class _Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko has no t
 class _Anybody(paramiko.ServerInterface):  # type: ignore[misc]  # paramiko has no types
     """Lets anybody in."""
 
-    def __init__(self, server: BadServer, transport: _Transport, answer: Answer | None) -> None:
+    def __init__(
+        self, server: BadServer, transport: _Transport, answer: Answer | None, *, runs: bool
+    ) -> None:
         self._server = server
+        self._runs = runs
         self._transport = transport
         self._answer = answer
 
@@ -299,6 +311,8 @@ class _Anybody(paramiko.ServerInterface):  # type: ignore[misc]  # paramiko has 
 
     def _begin(self, channel: paramiko.Channel, command: str) -> bool:
         self._server.commands.append(command)
+        if not self._runs:
+            return False
         threading.Thread(target=self._run, args=(channel,), daemon=True).start()
         return True
 

@@ -2,12 +2,26 @@
 
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: Says of this machine, whatever it says of itself in /etc, that it has no groups of hosts.
+NO_GROUPS = """
+[Main]
+default: local
+confdir:
+autodir:
+[local]
+map: true
+all: true
+list: true
+"""
 
 # No test is about time, and machines are busy. Without the explanation of failures nothing traces
 # every line of every example, which takes most of the time on Python 3.11.
@@ -44,6 +58,24 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         monkeypatch.setenv("BATCHRUN_INSECURE_PERMISSIONS", "1")
     monkeypatch.setenv("BATCHRUN_STATE_DIR", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    groups = tmp_path_factory.mktemp("groups")
+    (groups / "groups.conf").write_text(NO_GROUPS)
+    monkeypatch.setenv("CLUSTERSHELL_CFGDIR", str(groups))
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that every user may enter."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        os.chmod(directory, 0o777)
+        yield Path(directory)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A directory on another filesystem than tmp_path."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="session")

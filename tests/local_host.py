@@ -43,6 +43,7 @@ class LocalChannel:
         self._ends = {"stdout": False, "stderr": False}
         self.broken = ""
         self.closed = False
+        self.ahead = False
         #: Break when so many more bytes were sent; None: never.
         self.breaks_after: int | None = None
 
@@ -103,6 +104,10 @@ class LocalChannel:
             return None
         self._ends[name] = not data
         return data
+
+    @property
+    def refused(self) -> bool:
+        return False
 
     def wait(self, timeout_s: float, *, to_send: bool = False) -> None:
         poll = select.poll()

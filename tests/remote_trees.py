@@ -19,6 +19,9 @@ def make_tree(root: Path) -> None:
     (root / "deep" / ("d" * 120) / ("e" * 120)).mkdir(parents=True)
     (root / "deep" / ("d" * 120) / ("e" * 120) / ("f" * 120)).write_text("deep")
     (root / "empty").mkdir(mode=0o750)
+    (root / "between").mkdir()
+    (root / "between" / "last").write_text("x")
+    (root / "between.txt").write_text("sorted between the directory and what is in it")
     (root / "empty.txt").touch()
     (root / "big").write_bytes(os.urandom(700_001))
     (root / "long link").symlink_to("x" * 300)
@@ -30,4 +33,4 @@ def assert_same(one: Path, two: Path, *options: str) -> None:
     """Let rsync find what differs: content, kinds, modes, times of files and directories."""
     command = ["rsync", "-nacl", "--delete", "--out-format=%i %n", *options, f"{one}/", f"{two}/"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert [line for line in found.splitlines() if not line.endswith(" ./")] == []
+    assert [line for line in found.splitlines() if not line.endswith(" ./")] == [], found

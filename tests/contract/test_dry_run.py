@@ -2,8 +2,7 @@
 
 import os
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -546,14 +545,6 @@ def test_a_dry_run_foretells_the_run_and_its_diff(tmp_path: Path, key: str) -> N
 def test_a_run_without_diff_has_none(tmp_path: Path, key: str) -> None:
     operation, prepare = WORLDS[key]
     assert do(operation, FileContext(tmp_path), **prepare(tmp_path)).diff == ""
-
-
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A directory that every user may enter."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
-        os.chmod(directory, 0o777)
-        yield Path(directory)
 
 
 @pytest.mark.parametrize("key", WORLDS)

@@ -11,13 +11,21 @@ from hosts import answer, at_once, connect, host_at
 from sshd import loopback
 
 
-def main(config: str, hosts: int, descriptors: int) -> None:
+def main(config: str, hosts: int, descriptors: int, jump: str) -> None:
+    """Run it.
+
+    Args:
+        config: The SSH configuration.
+        hosts: How many.
+        descriptors: How many may be open.
+        jump: By way of which bastion; empty: none.
+    """
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors // 2, descriptors))
     fleet = Fleet(Parts(settings_for=SshConfig.load(file=config).settings_for), descriptor_budget())
     assert 64 <= fleet.most < descriptors / 2
 
     def work(number: int) -> bool:
-        session = connect(fleet, host_at(loopback(number)))
+        session = connect(fleet, host_at(loopback(number), jump=jump))
         try:
             return answer(session, f"echo {number}").out == b"%d\n" % number
         finally:
@@ -29,4 +37,4 @@ def main(config: str, hosts: int, descriptors: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

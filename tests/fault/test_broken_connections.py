@@ -10,6 +10,7 @@ from bad_servers import (
     drops_at_banner,
     endless_output,
     refuses_channels,
+    refuses_commands,
     shows_the_wrong_key,
 )
 from batchrun.errors import OperationError
@@ -19,6 +20,7 @@ from hosts import (
     UnitContext,
     answer,
     at_once,
+    collect,
     connect,
     fleet_of,
     host_at,
@@ -84,6 +86,17 @@ def test_a_server_that_opens_no_channel_names_the_setting() -> None:
         session = connect(fleet, HOST)
         with pytest.raises(OperationError, match="MaxSessions"):
             session.open_channel("true", UnitContext())
+
+
+def test_a_server_that_runs_no_commands_is_told_from_one_that_ran_it() -> None:
+    with refuses_commands() as server, fleet_of(file=server.ssh_config) as fleet:
+        channel = connect(fleet, HOST).open_channel("true", UnitContext())
+        assert collect(channel).status is None
+        assert channel.refused
+    with dies_in_command() as server, fleet_of(file=server.ssh_config) as fleet:
+        channel = connect(fleet, HOST).open_channel("true", UnitContext())
+        assert collect(channel).broken
+        assert not channel.refused
 
 
 def test_a_server_that_drops_the_first_connections_is_tried_again() -> None:

@@ -150,8 +150,13 @@ def test_a_lock_is_not_stuck_when_the_command_of_a_killed_run_must_be_killed(
 def test_who_does_not_wait_is_told_what_of_a_killed_run_still_ends(program: Program) -> None:
     first = start_slow(program, DEAF.replace("LOCK", "name: x"), "-j", "2", "--lock-name", "both")
     workers = first.workers()
+    # Else all may have ended before the other run looks, on a busy machine.
+    for pid in workers:
+        freeze(pid)
     kill_batchrun(first)
     second = program.run(program.job(NEXT.replace("LOCK", "name: x")), "--lock-name", "both")
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
     assert second.code == 75
     said = f"both is being run by process {first.pid}, which was killed: what it has started is "
     assert said in second.err

@@ -44,20 +44,35 @@ def test_forty_at_once_get_into_a_server_that_takes_three() -> None:
         assert "MaxStartups" in server.log()  # it did drop some
 
 
-def test_three_hundred_hosts_with_256_descriptors() -> None:
+def run_with_few_descriptors(config: str, hosts: int, jump: str = "") -> tuple[str, str]:
+    """Log in to so many hosts in a process that may have 256 files open; return what it wrote."""
     script = Path(__file__).with_name("few_descriptors.py")
+    paths = [str(Path(__file__).parent.parent), *sys.path]
+    ended = subprocess.run(
+        [sys.executable, str(script), config, str(hosts), "256", jump],
+        env={**os.environ, "PYTHONPATH": ":".join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    return ended.stdout, ended.stderr
+
+
+def test_three_hundred_hosts_with_256_descriptors() -> None:
     with running_sshd() as server:
-        paths = [str(Path(__file__).parent.parent), *sys.path]
-        ended = subprocess.run(
-            [sys.executable, str(script), str(server.ssh_config), "300", "256"],
-            env={**os.environ, "PYTHONPATH": ":".join(paths)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=170,
-        )
-        assert (ended.stdout.splitlines()[-1:], ended.stderr) == (["300 of 300"], "")
+        assert run_with_few_descriptors(str(server.ssh_config), 300) == ("300 of 300\n", "")
         assert server.logins() == 300
+
+
+def test_more_hosts_behind_a_bastion_than_descriptors_allow_at_once(tmp_path: Path) -> None:
+    with running_sshd() as server, running_sshd(key=server.key) as bastion:
+        known = f"UserKnownHostsFile {server.known_hosts} {bastion.known_hosts}"
+        config = tmp_path / "config"
+        config.write_text(f"Host *\n  {known}\n  Include {server.ssh_config}\n")
+        jump = f"{loopback(250)}:{bastion.port}"
+        assert run_with_few_descriptors(str(config), 150, jump) == ("150 of 150\n", "")
+        assert (bastion.logins(), server.logins()) == (1, 150)
 
 
 def test_the_budget_raises_the_soft_limit_and_says_what_is_missing() -> None:
@@ -102,6 +117,7 @@ def test_sending_to_a_host_that_is_frozen_never_blocks_and_ends() -> None:
     with running_sshd() as server, fleet_of(file=server.ssh_config, limits=limits) as fleet:
         session = connect(fleet, host_at(loopback(1)))
         channel = session.open_channel("exec cat >/dev/null", UnitContext())
+        channel.wait(10, to_send=True)
         assert channel.send(b"x" * 1000) == 1000
         for pid in server.sessions():
             os.kill(pid, signal.SIGSTOP)

@@ -1,6 +1,8 @@
 """Workers that die while a tree is spread over them, and a rogue that swaps directories."""
 
 import os
+import random
+import re
 import shutil
 import subprocess
 import threading
@@ -59,14 +61,15 @@ def test_workers_that_die_again_and_again_cost_a_copy_nothing(
 def test_workers_that_die_again_and_again_cost_a_deletion_nothing(
     tmp_path: Path, seed: int
 ) -> None:
-    tree = many_files(tmp_path)
-
-    with Killer(seed) as killer:
-        report = spread("delete", slice_cost=3, path=(str(tree),))
-
-    assert went_well(report), report
-    assert killer.killed
-    assert not tree.exists()
+    for attempt in range(20):
+        tree = many_files(tmp_path / str(attempt))
+        with Killer(seed + attempt) as killer:
+            report = spread("delete", slice_cost=3, path=(str(tree),))
+        assert went_well(report), report
+        assert not tree.exists()
+        if killer.killed:
+            return
+    pytest.fail("every deletion had ended before its killer was given the time to kill")
 
 
 @contextmanager
@@ -96,29 +99,46 @@ def swapping(tree: Path, victim: Path) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.parametrize("operation", ["copy from", "copy into", "delete"])
+@pytest.mark.parametrize(
+    "operation", ["copy from", "copy into", "sync into", "delete", "perms", "move"]
+)
 def test_a_rogue_that_swaps_directories_leads_nobody_outside(
-    tmp_path: Path, operation: str
+    tmp_path: Path, elsewhere: Path, operation: str
 ) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
     for number in range(50):
         (victim / f"file {number}").write_text("precious")
     before = snapshot(victim)
-    tree, copy = many_files(tmp_path, 20, 20), tmp_path / "copy"
+    place = elsewhere if operation == "move" else tmp_path
+    tree, copy = many_files(tmp_path, 20, 20), place / "copy"
 
     for _ in range(3):
-        if operation == "copy into":
+        if operation.endswith("into"):
             shutil.copytree(tree, copy, dirs_exist_ok=True)
-        target = copy if operation == "copy into" else tree
+            (copy / "d0" / "not in the source").touch()
+        target = copy if operation.endswith("into") else tree
         with swapping(target, victim):
-            if operation == "delete":
-                spread("delete", slice_cost=3, path=(str(tree),))
-            else:
-                spread("copy", slice_cost=3, src=(str(tree),), dest=str(copy), if_="always")
+            _work(operation, tree, copy)
         assert snapshot(victim) == before
         secrets = [path for path in copy.rglob("*") if _holds(path, b"precious")]
         assert secrets == []
+
+
+def _work(operation: str, tree: Path, copy: Path) -> None:
+    match operation:
+        case "delete":
+            spread("delete", slice_cost=3, path=(str(tree),))
+        case "move":
+            spread("move", slice_cost=3, src=(str(tree),), dest=str(copy), overwrite=True)
+        case "perms":
+            owner = random.randrange(1, 60_000)
+            spread("perms", slice_cost=3, path=(str(tree),), owner=str(owner), recursive=True)
+            assert owner in {path.lstat().st_uid for path in tree.rglob("file *")}
+        case "sync into":
+            spread("sync", slice_cost=3, src=str(tree), dest=str(copy), delete=True, checksum=True)
+        case _:
+            spread("copy", slice_cost=3, src=(str(tree),), dest=str(copy), if_="always")
 
 
 def _holds(path: Path, text: bytes) -> bool:
@@ -166,8 +186,12 @@ def test_a_full_disk_ends_it_at_once_and_afterwards_the_rest_is_done(
     report = spread(operation, slice_cost=20, **params)  # type: ignore[arg-type]  # of one operation
 
     assert isinstance(report.outcome, Failed)
-    assert report.outcome.message.endswith("No space left on device")
-    assert "errors" not in report.outcome.message
+    said, _, got = report.outcome.message.partition("; ")
+    assert said.endswith("No space left on device")
+    if operation != "checksum":
+        files = re.fullmatch(r"stopped after about ([\d ]+) files, [\d.]+ [KM]iB", got)
+        assert files, got
+        assert 0 < int(files[1].replace(" ", "")) < 1600
     left = [path.name for path in small.rglob(".br-*")]
     assert left == []
     if operation == "checksum":
@@ -179,6 +203,34 @@ def test_a_full_disk_ends_it_at_once_and_afterwards_the_rest_is_done(
             path.unlink()
     shutil.rmtree(small / "copy")
     assert went_well(spread(operation, **params))  # type: ignore[arg-type]  # see above
+
+
+def test_a_full_disk_ends_a_move_at_once_and_the_tree_stays(tmp_path: Path, small: Path) -> None:
+    tree = many_files(tmp_path)
+    before = {path: row[:4] for path, row in snapshot(tree).items()}
+
+    report = spread("move", slice_cost=20, src=(str(tree),), dest=f"{small}/moved")
+
+    assert isinstance(report.outcome, Failed)
+    assert "No space left on device" in report.outcome.message
+    assert {path: row[:4] for path, row in snapshot(tree).items()} == before
+    assert os.listdir(small) == []
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync"])
+def test_a_disk_that_may_only_be_read_ends_it_at_once(
+    tmp_path: Path, small: Path, operation: str
+) -> None:
+    tree = many_files(tmp_path, 5, 5)
+    (small / "copy").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    params = {"src": (str(tree),) if operation == "copy" else str(tree), "dest": f"{small}/copy"}
+
+    report = spread(operation, slice_cost=2, **params)  # type: ignore[arg-type]  # of one operation
+
+    assert isinstance(report.outcome, Failed)
+    assert report.outcome.message.count("Read-only file system") == 1
+    assert "errors" not in report.outcome.message
 
 
 def test_who_unmounts_right_after_finds_nothing_open(tmp_path: Path, small: Path) -> None:

@@ -15,6 +15,7 @@ from bad_servers import (
     loud_stderr,
     only_a_banner,
     refuses_channels,
+    refuses_commands,
     says_nothing,
     shows_the_wrong_key,
 )
@@ -110,6 +111,14 @@ def test_one_refuses_channels() -> None:
 
     assert ended.returncode == LOST
     assert b"administratively prohibited" in ended.stderr
+
+
+def test_one_refuses_commands() -> None:
+    with refuses_commands() as server:
+        ended = ssh(server, "true")
+
+    assert ended.returncode == LOST
+    assert b"exec request failed" in ended.stderr
 
 
 def test_one_shows_the_wrong_key() -> None:

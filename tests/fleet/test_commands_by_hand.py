@@ -17,7 +17,7 @@ from batchrun.model.unit import RunSettings
 from batchrun.remote.launch import mark_of
 from command_context import when
 from local_host import LocalHost, local_host
-from support import processes_with_environ
+from support import processes_with_environ, wait_until
 
 HOSTILE = 'it\'s "q" $HOME `id` \\ ! * \n-x\tü ' + os.fsdecode(b"\xff\xfe")
 
@@ -137,6 +137,43 @@ def test_a_daemon_that_keeps_standard_output_open_does_not_hold_the_unit(host: L
     os.kill(int(stdout(done)), 9)
 
 
+def test_a_command_has_the_priorities_of_its_unit(host: LocalHost) -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    host.terms = Terms(nice=5, ionice=("best-effort", 6))
+    look = "/usr/bin/nice; /usr/bin/ionice -p $$"
+    # Whatever PATH the command is given: what sets them is not the command's.
+    done = host.do("run", command=look, env={"PATH": "/none"})
+    assert stdout(done) == b"%d\nbest-effort: prio 6\n" % (usual + 5)
+    host.terms = Terms(ionice=("idle", 7))
+    assert stdout(host.do("run", command=look)) == b"%d\nidle\n" % usual
+
+
+def test_a_niceness_ends_where_there_is_none_beyond(host: LocalHost) -> None:
+    host.terms = Terms(nice=19)
+    assert stdout(host.do("run", command="nice -n 3 nice")) == b"19\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [("renice", Terms(nice=4)), ("ionice", Terms(ionice=("idle", 7)))],
+)
+def test_a_priority_that_the_host_does_not_give_keeps_the_command_from_running(
+    name: str, terms: Terms, host: LocalHost
+) -> None:
+    programs = host.home / "bin"
+    programs.mkdir()
+    refusing = programs / name
+    refusing.write_text("#!/bin/sh\necho not for you >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    host.session.noise = f"PATH={programs}:$PATH"
+    host.terms = terms
+    done = host.do("run", command="touch ran")
+    assert isinstance(done.outcome, Failed)
+    assert f"`{name.removeprefix('re')}: " in done.outcome.message
+    assert "cannot be had on this host: not for you; ask for less" in done.outcome.message
+    assert not (host.home / "ran").exists()
+
+
 @pytest.mark.timeout(60)
 def test_a_timeout_leaves_no_process_on_the_host(tmp_path: Path) -> None:
     with local_host(tmp_path, timeout_s=1.0, kill_grace_s=0.3) as host:
@@ -179,7 +216,8 @@ def test_a_stop_without_a_second_channel_says_what_it_knows(host: LocalHost) -> 
         done = host.do("run", command="trap '' TERM; touch begun; while :; do sleep 1; done")
     assert done.outcome == Cancelled(was_running=True)
     assert done.warnings == ()
-    assert_nothing_runs(host)
+    # Seen was the end of the shell; its child got the same signal, and needs a moment of its own.
+    wait_until(lambda: not processes_with_environ(mark_of(host)), 20, "its child has ended, too")
 
 
 @pytest.mark.timeout(60)

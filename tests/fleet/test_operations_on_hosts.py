@@ -378,6 +378,14 @@ def test_without_a_shell_no_command_runs_and_it_is_said(files_only: Sshd, tmp_pa
         assert "did not begin the command" in message_of(host.do("run", command="true"))
         message = message_of(host.do("write", dest=f"{tmp_path}/f", text="x", sudo=True))
         assert "gives no shell, only SFTP, and `sudo` needs one" in message
+        (tmp_path / "kept").touch()
+        for given in ({"max_delete": 0}, {"exclude": ("x",)}, {"trash": f"{tmp_path}/bin"}):
+            (name,) = given
+            done = host.do("delete", path=(f"{tmp_path}/kept",), **given)
+            assert f"`{name}` needs one" in message_of(done)
+        host.terms = Terms(nice=3)
+        assert "`nice`" in message_of(host.do("mkdir", path=(f"{tmp_path}/made",)))
+    assert os.listdir(tmp_path) == ["kept"]
 
 
 def test_files_go_there_and_back_without_a_shell(files_only: Sshd, tmp_path: Path) -> None:
@@ -404,3 +412,18 @@ def test_files_go_there_and_back_without_a_shell(files_only: Sshd, tmp_path: Pat
         assert changed(host.do("delete", path=(f"{there}/t", f"{there}/no")))
         assert sorted(os.listdir(there)) == ["a", "x"]
         assert "refused to delete" in message_of(host.do("delete", path=("/etc",)))
+
+
+def test_a_connection_that_died_between_two_commands_costs_none(tmp_path: Path) -> None:
+    """Though a channel for the next command had been opened on it, and was used first."""
+    with running_sshd() as server, unit_on(server, tmp_path) as host:
+        for _ in range(3):
+            assert isinstance(host.do("run", command="echo before").outcome, Ok)
+        for pid in server.sessions():
+            os.kill(pid, signal.SIGKILL)
+        proof = tmp_path / "proof"
+        done = host.do("run", command=f"echo once | tee -a {proof}")
+        assert isinstance(done.outcome, Ok)
+        assert done.output.stdout.head == b"once\n"
+        assert proof.read_text() == "once\n"
+        assert server.logins() == 2

@@ -12,8 +12,12 @@ import pytest
 from batchrun.errors import OperationError, UnitStoppedError
 from batchrun.model.host import Host
 from batchrun.model.session import Connector
+from batchrun.remote import links
+from batchrun.remote.channels.packets import Packets
 from batchrun.remote.fleet import Fleet
 from batchrun.remote.hostkeys import HostKeyPolicy
+from batchrun.remote.ramp import Ramp
+from batchrun.remote.session import Channel
 from hosts import (
     UnitContext,
     answer,
@@ -86,16 +90,21 @@ def test_standard_input_reaches_the_command_and_ends(sshd: Sshd) -> None:
     data = os.urandom(3_000_000)
     with fleet_of(file=sshd.ssh_config) as fleet:
         channel = connect(fleet, host_at(loopback(1))).open_channel("cat", UnitContext())
-        back, rest = b"", memoryview(data)
-        while len(back) < len(data):
-            if rest:
-                rest = rest[channel.send(rest) :]
-                if not rest:
-                    channel.end_input()
-            channel.wait(1, to_send=bool(rest))
-            back += channel.read(1 << 20) or b""
+        assert echoed(channel, data) == data
         assert collect(channel).status == 0
-    assert back == data
+
+
+def echoed(channel: Channel, data: bytes) -> bytes:
+    """Send data with its end, and return as much of what comes back."""
+    back, rest = b"", memoryview(data)
+    while len(back) < len(data):
+        if rest:
+            rest = rest[channel.send(rest) :]
+            if not rest:
+                channel.end_input()
+        channel.wait(1, to_send=bool(rest))
+        back += channel.read(1 << 20) or b""
+    return back
 
 
 def test_neither_stream_holds_up_the_other(sshd: Sshd) -> None:
@@ -170,6 +179,32 @@ def test_new_keys_while_much_is_under_way_break_nothing() -> None:
         assert at_once(8, work) == [number * 1_000_000 for number in range(1, 9)]
 
 
+@pytest.mark.parametrize("ciphers", ["aes128-gcm@openssh.com", "aes256-ctr"])
+def test_a_connection_that_was_used_much_asks_for_new_keys(
+    sshd: Sshd, ciphers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Packets, "REKEY_BYTES", 1_000_000)
+    data = os.urandom(8_000_000)
+    with fleet_of(f"Ciphers {ciphers}", file=sshd.ssh_config) as fleet:
+        session = connect(fleet, host_at(loopback(1)))
+        wire = session.link.wire
+        assert wire.session_id == wire.H  # the hash of the first key exchange
+        channel = session.open_channel("cat", UnitContext())
+        assert echoed(channel, data) == data
+        assert wire.session_id != wire.H
+        assert collect(channel).status == 0
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_a_host_may_open_few_channels_at_a_time(sessions: int) -> None:
+    """The one that is opened ahead is no reason to wait, or to fail."""
+    with running_sshd(f"MaxSessions {sessions}") as own, fleet_of(file=own.ssh_config) as fleet:
+        session = connect(fleet, host_at(loopback(1)))
+        got = [answer(session, f"echo {turn}").out for turn in range(4)]
+        assert got == [b"%d\n" % turn for turn in range(4)]
+        assert own.logins() == 1
+
+
 def test_eight_threads_on_one_connection() -> None:
     """Shape one of what killed a shared connection: many short commands, each closed at once."""
     with running_sshd("MaxSessions 50") as own, fleet_of(file=own.ssh_config) as fleet:
@@ -199,6 +234,36 @@ def test_two_hundred_hosts_behind_one_bastion(sshd: Sshd, bastion: Sshd) -> None
 
         assert at_once(200, work, 32) == [loopback(n).encode() for n in range(1, 201)]
         assert (bastion.logins(), sshd.logins()) == (before[0] + 1, before[1] + 200)
+
+
+def test_no_more_than_so_many_log_in_at_once_by_way_of_a_bastion(
+    sshd: Sshd, bastion: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "BY_WAY_OF", 3)
+    options = (f"UserKnownHostsFile {sshd.known_hosts} {bastion.known_hosts}",)
+    ramp = Ramp()
+    with fleet_of(*options, file=sshd.ssh_config, ramp=ramp) as fleet:
+        hosts = [host_at(loopback(n), jump=f"{loopback(250)}:{bastion.port}") for n in range(1, 25)]
+        sessions = at_once(24, lambda n: connect(fleet, hosts[n - 1]))
+        (way,) = {session.link.bastion for session in sessions}
+        assert ramp.most_at_once(way) == 3
+
+
+def test_a_bastion_that_nobody_is_behind_makes_room(sshd: Sshd) -> None:
+    with running_sshd(key=sshd.key) as middle:
+        options = (f"UserKnownHostsFile {sshd.known_hosts} {middle.known_hosts}",)
+        with fleet_of(*options, file=sshd.ssh_config, most=3) as fleet:
+            for n in range(1, 9):
+                jump = f"{loopback(100 + n)}:{middle.port}"
+                session = connect(fleet, host_at(loopback(n), jump=jump))
+                assert answer(session, f"echo {n}").out == b"%d\n" % n
+                fleet.release(session)
+                wait_until(lambda: len(middle.sessions()) <= 3, 20, "the others are closed")
+            # Room enough: the last ones are kept.
+            for n in (7, 8):
+                jump = f"{loopback(100 + n)}:{middle.port}"
+                fleet.release(connect(fleet, host_at(loopback(n), jump=jump)))
+            assert middle.logins() == 8
 
 
 def test_a_chain_of_bastions_is_gone_through_in_order(sshd: Sshd, bastion: Sshd) -> None:

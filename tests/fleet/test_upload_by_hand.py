@@ -150,6 +150,54 @@ def test_mode_and_owner_are_those_asked_for(host: LocalHost, here: Path) -> None
     assert not changed(host.do("upload", **arguments))
 
 
+def test_root_sends_files_of_others_to_root_as_files_of_others(host: LocalHost, here: Path) -> None:
+    make_tree(here / "t")
+    for path, uid, gid in (("big", 65534, 1), ("deep", 2, 65534), ("long link", 65534, 65534)):
+        os.chown(here / "t" / path, uid, gid, follow_symlinks=False)
+    (here / "t/big").chmod(0o4750)
+    source = str(here / "t")
+    assert changed(host.do("upload", src=(source,), dest="t"))
+    assert_same(here / "t", host.home / "t", "-go", "--numeric-ids")
+    assert not changed(host.do("upload", src=(source,), dest="t"))
+    # In a tree that is there: what is sent, and what only belongs to somebody else.
+    (here / "t/new").write_text("x")
+    os.chown(here / "t/new", 65534, 65534)
+    os.chown(host.home / "t/big", 0, 0)
+    assert changed(host.do("upload", src=(source,), dest="t"))
+    assert_same(here / "t", host.home / "t", "-go", "--numeric-ids")
+    assert changed(host.do("upload", src=(f"{source}/big",), dest="single"))
+    assert ((host.home / "single").stat().st_uid, (host.home / "single").stat().st_gid) == (
+        65534,
+        1,
+    )
+
+
+def test_who_is_not_known_there_owns_nothing(host: LocalHost, here: Path) -> None:
+    (here / "f").write_text("x")
+    os.chown(here / "f", 65534, 0)
+    programs = host.home / "bin"
+    programs.mkdir()
+    (programs / "id").write_text('#!/bin/sh\n[ "$*" = -u ] && echo 0\n')
+    (programs / "id").chmod(0o755)
+    host.session.noise = f"PATH={programs}:$PATH"
+    done = host.do("upload", src=(str(here / "f"),), dest="f")
+    assert "there is no user nobody on the host" in done.warnings[0]
+    assert (host.home / "f").stat().st_uid == 0
+
+
+def test_what_is_not_sent_of_a_file_is_said_once(host: LocalHost, here: Path) -> None:
+    (here / "t").mkdir()
+    for name in ("a", "b", "c"):
+        (here / "t" / name).write_text("x")
+    os.setxattr(here / "t/a", "user.note", b"x")
+    subprocess.run(["setfacl", "-m", "u:nobody:r", here / "t/b"], check=True)
+    done = host.do("upload", src=(str(here / "t"),), dest="t")
+    assert done.warnings == (
+        f"2 files have attributes or an ACL, which are not sent: {here}/t/a",
+    )  # fmt: skip
+    assert host.do("upload", src=(str(here / "t"),), dest="t").warnings == ()
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", ["file", "new tree", "old tree"])
 def test_a_transfer_that_breaks_leaves_the_old_and_nothing_else(

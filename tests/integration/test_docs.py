@@ -20,6 +20,8 @@ PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
 ALL = [Path("README.md"), Path("CONTRIBUTING.md"), Path("CHANGELOG.md"), *PAGES]
 #: Job files that pages show because they are refused.
 REFUSED = {"greet.yml", "leak.yml", "race.yml"}
+#: Has the groups that the examples of operations name.
+INVENTORY = "inventory: {hosts: {'web[1-3]': {groups: [web]}}}"
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -86,7 +88,7 @@ def test_every_example_of_an_operation_is_a_task(tmp_path: Path) -> None:
     assert len(examples) >= 17
     for block in examples:
         body = textwrap.indent(block.body, "    ").lstrip()
-        found = mistakes(f"tasks:\n  - {body}", tmp_path)
+        found = mistakes(f"{INVENTORY}\ntasks:\n  - {body}", tmp_path)
         assert found == "", f"{block.body}\n{found}"
 
 

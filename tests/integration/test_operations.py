@@ -8,9 +8,7 @@ import socket
 import stat
 import subprocess
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,21 +85,6 @@ def rich_tree(root: Path) -> Path:
 
 def allocated(path: Path) -> int:
     return path.stat().st_blocks * 512
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[Path]:
-    """A directory on another filesystem than tmp_path."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        yield Path(directory)
-
-
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A directory that every user may enter."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
-        os.chmod(directory, 0o777)
-        yield Path(directory)
 
 
 # copy

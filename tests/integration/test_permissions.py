@@ -63,3 +63,44 @@ def test_a_job_on_standard_input_is_obeyed(program: Program) -> None:
     ended = program.run("-", "-j", "0", stdin=b"tasks: [{run: 'true'}]\n")
 
     assert ended.code == 0, ended.err
+
+
+INVENTORY = "hosts: {127.0.0.1: {groups: [all-of-them]}}\n"
+
+
+@pytest.mark.parametrize("words", [("hosts",), ("exec", "-n", "-a", "true")])
+def test_an_inventory_that_everybody_can_write_is_refused_to_root(
+    program: Program, words: tuple[str, ...]
+) -> None:
+    inventory = program.dir / "hosts.yml"
+    inventory.write_text(INVENTORY)
+    inventory.chmod(0o646)
+    command, *rest = words
+
+    ended = program.run(command, "-i", "hosts.yml", *rest)
+
+    assert ended.code == REFUSED, ended.err
+    assert ("can be written by everybody (mode 0646)" in ended.err) is (REFUSED == 65)
+    insecure = program.run(command, "-i", "hosts.yml", "--insecure-permissions", *rest)
+    assert "mode 0646" not in insecure.err
+
+
+@pytest.mark.parametrize("name", ["list.sh", "data"])
+def test_a_program_for_the_inventory_is_not_run_when_everybody_can_write_it_or_what_it_reads(
+    program: Program, name: str
+) -> None:
+    (program.dir / "list.sh").write_text(
+        '#!/bin/sh\ntouch ran\necho \'{"all": {"hosts": ["h"]}}\'\n'
+    )
+    (program.dir / "list.sh").chmod(0o755)
+    (program.dir / "data").touch()
+    (program.dir / name).chmod(0o757)
+    job = program.job(
+        "inventory: {command: [./list.sh, -i, data]}\ntasks: [{hosts: h, run: a}]\n", "on-hosts.yml"
+    )
+
+    ended = program.run("check", job)
+
+    assert ended.code == REFUSED, ended.err
+    assert (f"{name}` can be written by everybody" in ended.err) is (REFUSED == 65)
+    assert (program.dir / "ran").exists() is (REFUSED == 0)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import pwd
 import shlex
 import subprocess
 import tarfile
@@ -85,6 +86,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "convert-media": {"from": "/a", "to": "/b", "original": ".a", "result": ".b", "command": "x"},
     "deploy-files": {"bundle": "/a", "target": "/b", "release": "c"},
     "disk-report": {},
+    "find-duplicates": {"tree": "/a", "list": "/b"},
     "dump-databases": {"databases": "a", "dump": "b", "to": "/c"},
     "make-homes": {"list": "/a", "homes": "/b", "skeleton": "/c"},
     "mirror-tree": {"source": "/a", "mirror": "/b"},
@@ -94,6 +96,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "render-configuration": {
         "template": "/a", "into": "/b", "instances": "c", "reload": "d", "health": "e",
     },
+    "repair-owners": {"homes": "/a"},
     "repair-permissions": {"list": "/a"},
     "retain-backups": {"backups": "/a"},
     "rollout-instances": {
@@ -102,6 +105,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "rolling-restart": {"targets": "a", "balancer": "b"},
     "update-packages": {"targets": "a"},
     "verify-backup": {"backup": "/a"},
+    "verify-tree": {"tree": "/a", "manifest": "/b"},
 }  # fmt: skip
 
 
@@ -243,6 +247,67 @@ def test_a_backup_is_verified_and_what_is_wrong_with_it_is_reported(
     stale = program.run(str(file), "-e", f"backup={backup}")
     assert stale.code == 2
     assert "FAILED       the newest backup" in stale.out
+
+
+def test_a_tree_is_watched_over_from_its_first_run_on(root: Path, program: Program) -> None:
+    tree, manifest = program.dir / "tree", program.dir / "sums"
+    for name in ("a", "sub/it's b", "sub/two\nlines"):
+        put(tree / name, name)
+    chore = Chore(program, root / "jobs/verify-tree.yml", tree=tree, manifest=manifest)
+    before = snapshot(tree)
+
+    assert chore.run().counts == {"planned": 2, "ok": 2, "changed": 1}
+    assert chore.run().counts == {"planned": 2, "ok": 1, "skipped": 1}
+    assert snapshot(tree) == before
+    subprocess.run(["sha256sum", "--quiet", "-c", manifest], cwd=program.dir, check=True)
+
+    put(tree / "a", "b")
+    (tree / "sub/it's b").unlink()
+    wrong = chore.speak()
+    assert wrong.code == 2
+    assert "tree/a has another checksum than the manifest says" in wrong.out
+    assert "it's b" in wrong.out
+
+
+def test_homes_are_given_back_to_their_users(root: Path, program: Program) -> None:
+    homes = program.dir / "homes"
+    outside = put(program.dir / "outside")
+    for name in ("daemon/f", "daemon/deep/g", "bin/h", "lost+found/i", "nobody's/j"):
+        put(homes / name)
+    (homes / "daemon/link").symlink_to(outside)
+    chore = Chore(program, root / "jobs/repair-owners.yml", homes=homes, group="daemon")
+
+    chore.rehearse(code=2)
+    ended = chore.speak()
+
+    assert ended.code == 2
+    assert "there is no user nobody's on this machine" in ended.out
+    owners = {path.name: path.lstat().st_uid for path in sorted(program.dir.rglob("*"))}
+    uid = {name: pwd.getpwnam(name).pw_uid for name in ("daemon", "bin")}
+    assert owners["f"] == owners["g"] == owners["link"] == owners["deep"] == uid["daemon"]
+    assert owners["h"] == uid["bin"]
+    assert owners["i"] == owners["j"] == owners["outside"] == os.geteuid()
+
+
+def test_duplicates_are_listed_and_none_is_touched(root: Path, program: Program) -> None:
+    tree, found = program.dir / "tree", program.dir / "found"
+    for name in ("a", "sub/b", "sub/c"):
+        put(tree / name, "the same\n")
+    put(tree / "else", "else\n")
+    before = snapshot(tree)
+    chore = Chore(program, root / "jobs/find-duplicates.yml", tree=tree, list=found)
+
+    chore.rehearse()
+    assert "    3\n" in chore.speak().out
+
+    assert [line[66:] for line in found.read_text().splitlines()] == [
+        "tree/a", "tree/sub/b", "tree/sub/c",
+    ]  # fmt: skip
+    assert snapshot(tree) == before
+    (tree / "a").unlink()
+    (tree / "sub/b").unlink()
+    assert "    0\n" in chore.speak().out
+    assert found.read_text() == ""
 
 
 def test_a_mirror_is_guarded_and_keeps_what_it_replaces(root: Path, program: Program) -> None:

@@ -3,6 +3,7 @@
 import os
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,36 @@ def test_a_copy_over_an_old_one_removes_what_the_dead_have_left(tmp_path: Path) 
     # Another user's may be at work on a machine whose clock is wrong; a directory may be a move.
     assert (target / TEMPORARY).exists()
     assert (target / f"{TEMPORARY}1").exists()
+
+
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("copy", {"src": ("{0}/in/a",), "dest": "{0}/out/"}),
+        ("copy", {"src": ("{0}/in/a",), "dest": "{0}/out/b"}),
+        ("checksum", {"src": ("{0}/in/a",), "dest": "{0}/out/sums"}),
+        ("compare", {"src": "{0}/in", "dest": "{0}/in2", "report": "{0}/out/list"}),
+    ],
+)
+def test_what_runs_have_left_that_this_one_goes_on_with_is_removed(
+    tmp_path: Path, operation: str, params: dict[str, Any]
+) -> None:
+    for name in ("in/a", "in2/a", "out/.br-r0-1-1-1", "out/.br-r0-2-0-spool", "out/.br-r7-1-1-1"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    given = {
+        name: tuple(one.format(tmp_path) for one in value)
+        if isinstance(value, tuple)
+        else value.format(tmp_path)
+        for name, value in params.items()
+    }
+    context = FileContext()
+    context.settings = replace(context.settings, past_runs=("r0",))
+
+    do(operation, context, **given)
+
+    left = [name for name in os.listdir(tmp_path / "out") if name.startswith(".br-")]
+    assert left == [".br-r7-1-1-1"]
 
 
 @pytest.mark.usefixtures("days_later")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from math import inf
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
@@ -150,6 +151,7 @@ class Play:
                 self.out.append(chunk)
             assert self.out, "nothing is out, and yet it is not over"
             chunk = self.out.pop(self.data.draw(st.integers(0, len(self.out) - 1)))
+            assert 0 <= self.forest.progress.share <= 1
             fate = self.data.draw(st.sampled_from(["answer", "answer", "answer", "die", "return"]))
             if fate == "return":
                 self.forest.give_back(chunk)
@@ -158,6 +160,7 @@ class Play:
                 self._work(chunk, self.data.draw(st.integers(0, 5)))
             else:
                 self._work(chunk, inf)
+        assert self.forest.progress.share == pytest.approx(1.0)
         return self.forest.result()
 
     def _work(self, chunk: Chunk, steps: float) -> None:

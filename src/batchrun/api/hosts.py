@@ -21,20 +21,25 @@ class HostList:
     ignored: Sequence[str]
 
 
-def find_hosts(nodes: str, *, inventory: str = "", exclude: Sequence[str] = ()) -> tuple[Host, ...]:
+def find_hosts(
+    nodes: str, *, inventory: str = "", exclude: Sequence[str] = (), insecure: bool = False
+) -> tuple[Host, ...]:
     """Return the hosts that a node set means.
 
     Args:
         nodes: The node set; empty: all hosts of the inventory.
         inventory: The path of the inventory; empty: there is none.
         exclude: Node sets of hosts that are not meant.
+        insecure: As root, take an inventory that others can write.
 
     Raises:
         JobFileError: the inventory has mistakes.
         NodeSetError: a node set cannot be read, or means no host.
         UsageError: all hosts are meant, and none are known.
     """
-    options = LoadOptions(inventory=inventory, exclude=tuple(exclude))
+    options = LoadOptions(
+        inventory=inventory, exclude=tuple(exclude), insecure_permissions=insecure
+    )
     # An inventory belongs to a job; this one has no tasks on hosts.
     text, table = "tasks: [{run: 'true'}]", Tables(here=OPERATIONS, on_hosts={})
     job = load_text(text, file="hosts", base_dir=".", table=table, options=options)

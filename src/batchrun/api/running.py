@@ -205,6 +205,7 @@ def _settings(config: RunConfig, run_id: str, loaded: LoadedJob, stack: ExitStac
         debug=config.debug,
         diff=config.diff,
         slice_cost=0 if config.diff else SLICE_COST,
+        past_runs=() if config.goes_on is None else config.goes_on.family,
         spool_dir=_spool_dir(config, stack) if config.whole_output else "",
     )
 

@@ -14,7 +14,6 @@ class ResumeFlags(FleetFlags):
 
     run: o.RunName = "last"
     recorded: o.AsRecorded = False
-    insecure_permissions: o.InsecurePermissions = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

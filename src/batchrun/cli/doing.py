@@ -40,7 +40,7 @@ def run_operation(flags: DoFlags) -> int:
         return run_fleet("do", _fleet_text(flags, operation, given), flags, results)
     _check_local(flags)
     text = _text(flags, operation, given)
-    loaded = load_made(text, "do")
+    loaded = load_made(text, "do", insecure=flags.insecure_permissions)
     if flags.save is not None:
         save(flags.save, text)
     # What a command writes is what it was run for.

@@ -49,6 +49,7 @@ class TargetFlags:
     all_hosts: ho.AllHosts = False
     hostfile: ho.HostFile = None
     inventory: ho.Inventory = None
+    insecure_permissions: o.InsecurePermissions = False
 
 
 # Without slots: no class can have two bases with them.

@@ -75,7 +75,7 @@ def run_fleet(command: str, text: str, flags: FleetFlags, results: Results) -> i
         NodeSetError: a node set cannot be read.
     """
     check_flags(flags)
-    loaded = load_made(text, command)
+    loaded = load_made(text, command, insecure=flags.insecure_permissions)
     path = getattr(flags, "save", None)
     if path is not None:
         save(path, text)

@@ -38,6 +38,7 @@ def list_hosts(flags: HostsFlags) -> int:
         ",".join((*named, *wanted_nodes(flags))),
         inventory=inventory_path(flags),
         exclude=excluded_nodes(flags),
+        insecure=flags.insecure_permissions,
     )
     lines = Lines(sys.stdout)
     if flags.folded:

@@ -26,6 +26,9 @@ class _Known:
         del source
         return ()
 
+    def where_groups_are(self) -> str:
+        return "a run's record has the names of its hosts, not their groups"
+
     def knows(self, name: str) -> bool:
         return name in self._names
 

@@ -18,7 +18,6 @@ class CheckFlags(TargetFlags):
     tags: o.Tags = None
     skip_tags: o.SkipTags = None
     task: o.Tasks = None
-    insecure_permissions: o.InsecurePermissions = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -31,7 +30,6 @@ class JobFlags(FleetFlags):
     tags: o.Tags = None
     skip_tags: o.SkipTags = None
     task: o.Tasks = None
-    insecure_permissions: o.InsecurePermissions = False
     lock: o.Lock = False
     lock_name: o.LockName = None
     wait: o.Wait = None

@@ -42,8 +42,13 @@ def task_limits(flags: Flags) -> dict[str, Any]:
     return found
 
 
-def load_made(text: str, command: str) -> api.LoadedJob:
+def load_made(text: str, command: str, *, insecure: bool = False) -> api.LoadedJob:
     """Load the text that a command line was made into; relative paths are those of here.
+
+    Args:
+        text: The job.
+        command: What it was made of.
+        insecure: As root, take files that others can write.
 
     Raises:
         UsageError: the command line asks for something that the language does not have.
@@ -51,7 +56,8 @@ def load_made(text: str, command: str) -> api.LoadedJob:
         JobFileError: another file that it names has mistakes, such as the inventory.
     """
     try:
-        return api.load_text(text, file=command, base_dir=os.getcwd())
+        options = api.LoadOptions(insecure_permissions=insecure)
+        return api.load_text(text, file=command, base_dir=os.getcwd(), options=options)
     except JobFileError as error:
         others = [problem for problem in error.problems if problem.file != command]
         if others:

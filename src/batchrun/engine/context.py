@@ -116,11 +116,14 @@ class UnitContext:
 
             mask = the_mask(order.secrets)
         unit = order.unit
+        around = unit.around
         return Terms(
             slot=self._slot,
             timeout_s=unit.timeout_s,
             capture_bytes=unit.capture_bytes,
             mask=mask,
+            nice=None if around is None else around.nice,
+            ionice=None if around is None else around.ionice,
         )
 
     def check(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchrun.engine.context import STOP
-from batchrun.engine.hostcontext import HostUnitContext
+from batchrun.engine.hostcontext import RUNNING, HostUnitContext
 from batchrun.engine.inprocess import LocalControl
 from batchrun.model.event import UnitOutput, UnitProgress, UnitStaged
 from batchrun.model.outcome import Cancelled, Outcome, Report, TimedOut
@@ -128,9 +128,14 @@ class HostAttempt:
         self._say(self, UnitProgress(number=self.order.number, bytes_done=bytes_done))
 
     def staged(self, words: str) -> None:
-        """Pass on what the unit does now."""
+        """Pass on what the unit does now; that it runs goes without saying if nothing was before.
+
+        Who finds an open connection has no other stage, and each word costs as much as a beginning.
+        """
         self.heard()
-        self.at_stage = words
+        was, self.at_stage = self.at_stage, words
+        if not was and words == RUNNING:
+            return
         self._say(self, UnitStaged(number=self.order.number, stage=words, at=time.time()))
 
     def heard(self) -> None:

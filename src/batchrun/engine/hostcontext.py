@@ -8,10 +8,10 @@ from batchrun.model.host import Host
 from batchrun.model.session import Connector, HostSession
 from batchrun.model.unit import Order, RunSettings
 
-__all__ = ["HostUnitContext", "HostUpward"]
+__all__ = ["RUNNING", "HostUnitContext", "HostUpward"]
 
 #: What a unit does once it is connected, as long as its operation says nothing more exact.
-_RUNNING = "running"
+RUNNING = "running"
 
 
 class HostUpward(Upward, Protocol):
@@ -90,5 +90,5 @@ class HostUnitContext(UnitContext):
         finally:
             if deadline is not None:
                 self.deadline = deadline + time.monotonic() - began
-        self.stage(_RUNNING)
+        self.stage(RUNNING)
         return session

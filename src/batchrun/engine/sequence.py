@@ -139,7 +139,7 @@ class Sequencer:
             case UnitOutput():
                 yield replace(message, number=number, unit=steps.order.unit)
             case UnitProgress(bytes_done=more):
-                yield UnitProgress(number=number, bytes_done=done + more)
+                yield replace(message, number=number, bytes_done=done + more)
             case Silent() | UnitStaged():
                 yield replace(message, number=number)
 

@@ -32,6 +32,7 @@ from batchrun.model.event import UnitProgress
 from batchrun.model.operation import Done
 from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, Outcome, Report, TimedOut
 from batchrun.model.ports import Returned, Runner, RunnerEvent
+from batchrun.model.quantities import how_far
 from batchrun.model.tree import Chunk, TreeOperation
 from batchrun.model.unit import Order, Unit
 
@@ -41,6 +42,8 @@ __all__ = ["CHUNKS", "TreeWork"]
 CHUNKS = 2**62
 #: Chunks with the runner for each of its slots: one that is worked on, one that is next.
 _PER_SLOT = 2
+#: Between two words on how far a tree has come, in seconds.
+_PROGRESS_S = 0.2
 
 
 class TreeWork:
@@ -163,12 +166,19 @@ class TreeWork:
                 tree.operation.give_back(chunk)
             case UnitProgress(bytes_done=size_bytes):
                 tree.under_way[message.number] = size_bytes
-                number, done = tree.order.number, tree.bytes_done
-                self._queue.put(UnitProgress(number=number, bytes_done=done))
             case _:
                 return
         if tree.operation.over:
             self._harvest(tree)
+        else:
+            self._tell(tree)
+
+    def _tell(self, tree: "_Tree") -> None:
+        """Say how far a tree has come, not more often than somebody can read it."""
+        now = self._now()
+        if now >= tree.tell_at and tree.ending is None:
+            tree.tell_at = now + _PROGRESS_S
+            self._queue.put(tree.progress())
 
     def _landed(self, number: int, tree: "_Tree") -> None:
         del self._out[number]
@@ -268,6 +278,8 @@ class _Tree:
         self.under_way: dict[int, int] = {}
         #: Bytes done in chunks that have ended.
         self.settled_bytes = report.bytes_done
+        #: When it is next to be said how far it has come: at once, then again and again.
+        self.tell_at = now
         self._first = report
         self._began = now - report.duration_s
         # What is asked before an operation begins was asked; its parameters are in the chunks.
@@ -281,6 +293,16 @@ class _Tree:
         """Bytes of file data read or written so far."""
         return self.settled_bytes + sum(self.under_way.values())
 
+    def progress(self) -> UnitProgress:
+        """Say how far it has come."""
+        so_far = self.operation.progress
+        return UnitProgress(
+            number=self.order.number,
+            bytes_done=self.bytes_done,
+            files_done=so_far.files_done,
+            share=so_far.share,
+        )
+
     def unit_at(self, now: float) -> Unit:
         """Return the unit for a chunk: it may take what is left of the time."""
         limit_s = self._unit.timeout_s
@@ -289,14 +311,21 @@ class _Tree:
         return replace(self._unit, timeout_s=max(0.0, self._began + limit_s - now))
 
     def report(self, now: float) -> Report:
-        """Return the report of the attempt."""
+        """Return the report of the attempt; of one that was ended, how far it got."""
         done = self.operation.result()
+        outcome, warnings = self.ending or done.outcome, done.warnings
+        if self.ending is not None:
+            got = how_far(self.operation.progress.files_done, self.settled_bytes)
+            if isinstance(outcome, Failed):
+                outcome = replace(outcome, message=f"{outcome.message}; {got}")
+            else:
+                warnings = (*warnings, got)
         return replace(
             self._first,
-            outcome=self.ending or done.outcome,
+            outcome=outcome,
             duration_s=now - self._began,
             output=done.output,
-            warnings=done.warnings,
+            warnings=warnings,
             errors=done.errors,
             bytes_done=self.settled_bytes,
             diff=done.diff,

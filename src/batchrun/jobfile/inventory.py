@@ -8,6 +8,7 @@ Mistakes are told like all others, where they are written.
 """
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +141,10 @@ def _from_command(argv: Sequence[str], compiler: Compiler, *, needed: bool) -> I
     if not argv or not needed:
         return Inventory.empty()
     place = (*_PLACE, "command")
+    untrusted = _untrusted(argv, compiler)
+    if untrusted:
+        compiler.problems.add(place, untrusted)
+        return Inventory.empty()
     commands = QuietCommands(compiler.base_dir, most_bytes=_MOST_BYTES)
     try:
         text = commands.read("the inventory", argv)
@@ -154,6 +159,20 @@ def _from_command(argv: Sequence[str], compiler: Compiler, *, needed: bool) -> I
         compiler.problems.add(place, f"what the command prints is no JSON: {_first(error)}")
         return Inventory.empty()
     return read_listing(resolve(data), lambda message: compiler.problems.add(place, message))
+
+
+def _untrusted(argv: Sequence[str], compiler: Compiler) -> str:
+    """Say which file others could change: the program, or one that it is given; empty: none.
+
+    What a program makes an inventory of is as good as the inventory.
+    """
+    found = argv[0] if "/" in argv[0] else shutil.which(argv[0]) or ""
+    for word in filter(None, (found, *argv[1:])):
+        try:
+            compiler.trust.look(os.path.join(compiler.base_dir, word))
+        except UntrustedError as error:
+            return f"`{word}` {error}"
+    return ""
 
 
 def _first(error: JobFileError) -> str:

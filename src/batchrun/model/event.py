@@ -83,10 +83,16 @@ class UnitOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitProgress:
-    """How much file data a running unit has done so far, and at which step it is."""
+    """How much a running unit has done so far, and at which step it is."""
 
     number: int
+    #: File data.
     bytes_done: int
+    #: Files and other entries of trees; 0: none yet, or they are not counted.
+    files_done: int = 0
+    #: How much of the whole that is, from 0 to 1, as far as it can be told before everything has
+    #: been seen; None: it cannot.
+    share: float | None = None
     #: The step that runs now; empty: the same as before, or the unit has none.
     step: str = ""
 

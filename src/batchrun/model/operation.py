@@ -37,6 +37,10 @@ class Terms:
     capture_bytes: int | None = None
     #: Hides secrets in whatever the command writes; None: there are none.
     mask: "Mask | None" = None
+    #: Niceness to add, of what runs on a host; None: as it comes. Here a thread has it already.
+    nice: int | None = None
+    #: Class and level of disk priority, likewise.
+    ionice: tuple[str, int] | None = None
 
 
 class Context(Protocol):

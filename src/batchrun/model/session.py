@@ -20,6 +20,10 @@ class HostChannel(Protocol):
     """
 
     @property
+    def ahead(self) -> bool:
+        """Whether it was open before it was asked for: its host may have been gone by then."""
+
+    @property
     def exit_status(self) -> int | None:
         """How the command ended; None: it has not, or by a signal."""
 
@@ -34,6 +38,10 @@ class HostChannel(Protocol):
     @property
     def broken(self) -> str:
         """Why the connection is gone, as a sentence fragment; empty: it is not."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the host has said that it does not run it; not known before it has ended."""
 
     def send(self, data: bytes | memoryview) -> int:
         """Send as much as there is room for, and return how much; 0: none, `wait` for it.
@@ -54,6 +62,8 @@ class HostChannel(Protocol):
 
     def wait(self, timeout_s: float, *, to_send: bool = False) -> None:
         """Return when there is something to read, the channel has ended, or time is over.
+
+        The end of a stream alone is nothing as long as the command runs.
 
         Args:
             timeout_s: At most so long.

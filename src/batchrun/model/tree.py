@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from batchrun.model.operation import Done
 
-__all__ = ["Chunk", "Spread", "TreeOperation"]
+__all__ = ["Chunk", "Progress", "Spread", "TreeOperation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,17 @@ class Chunk:
     function: str
     #: What to do; standard types only.
     payload: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a tree operation has come."""
+
+    #: Files and other entries that were worked on.
+    files_done: int
+    #: How much of the whole that is, from 0 to 1: as long as not everything has been seen, by
+    #: what is known.
+    share: float
 
 
 class TreeOperation(Protocol):
@@ -66,6 +77,10 @@ class TreeOperation(Protocol):
 
     def stop(self) -> None:
         """Take note that the operation ends before its time; only what cleans up is given out."""
+
+    @property
+    def progress(self) -> "Progress":
+        """How far it has come, by what has been absorbed."""
 
     @property
     def over(self) -> bool:

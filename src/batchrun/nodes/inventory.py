@@ -149,6 +149,12 @@ class Inventory:
         own = () if source else tuple(self.groups)
         return own or self._machine.names(source) or ()
 
+    def where_groups_are(self) -> str:
+        """Say in which files groups were looked for."""
+        before = "the inventory, and in " if self.hosts else ""
+        none = "" if self.hosts else "no inventory names any host; "
+        return f"{none}looked in {before}{' and '.join(self._machine.files)}"
+
     def knows(self, name: str) -> bool:
         """Whether it, or else this machine, names a host."""
         return name in (self.hosts or frozenset(self._machine.all()))
@@ -286,6 +292,10 @@ class _Builder:
         if source:
             return self._machine.names(source) or ()
         return list(dict.fromkeys((*self._rows, *self._named)))
+
+    def where_groups_are(self) -> str:
+        """Say in which files groups were looked for."""
+        return f"looked here, and in {' and '.join(self._machine.files)}"
 
     def knows(self, name: str) -> bool:
         """Whether a host has an entry."""

@@ -1,6 +1,7 @@
 """The groups that this machine's own ClusterShell configuration knows."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -11,10 +12,18 @@ from batchrun.errors import NodeSetError
 __all__ = ["MachineGroups"]
 
 _Answer = TypeVar("_Answer")
+#: The nodes of the groups that packages of ClusterShell bring along, for people to replace. They
+#: are in /etc too, and `-a` would go to more than a hundred hosts that nobody has.
+_OF_THE_EXAMPLE = re.compile(r"example\d+")
 
 
 class MachineGroups:
-    """Asks ClusterShell for groups; its configuration is read when it is first asked."""
+    """Asks ClusterShell for groups; its configuration is read when it is first asked.
+
+    What was configured for this machine or by its user counts. The examples of the package do
+    not: neither the files beside the Python that it is installed for, nor their copy in /etc for
+    as long as nobody has edited it.
+    """
 
     def __init__(self) -> None:
         #: Every host of a source that was asked for them: a source may be a program.
@@ -27,17 +36,25 @@ class MachineGroups:
             NodeSetError: there is no such source, or it cannot be asked.
         """
         self._check(source)
-        known = self.names(source)
+        known = self._every_name(source)
         if known is not None and name not in known:
             return []
         prefix = f"{source}:" if source else ""
-        return self._asked(lambda: self._written_out(f"@{prefix}{name}"), missing=[])
+        return self._hosts(f"@{prefix}{name}")
 
     def names(self, source: str = "") -> list[str] | None:
         """Return the names of the groups; None: the source cannot list them."""
         self._check(source)
-        listed: list[str] | None = None
-        return self._asked(lambda: list(self._resolver.grouplist(source or None)), missing=listed)
+        found = self._every_name(source)
+        if found is None or self.all(source):
+            return found
+        # There are no hosts in all: the groups may be the example's, beside some that are not.
+        return [name for name in found if self.members(name, source)]
+
+    @cached_property
+    def files(self) -> Sequence[str]:
+        """Where their configuration may be."""
+        return _config_files()
 
     def all(self, source: str = "") -> list[str]:
         """Return every host that a source knows.
@@ -49,16 +66,8 @@ class MachineGroups:
             return []
         self._check(source)
         if source not in self._all:
-            self._all[source] = self._listed(source)
+            self._all[source] = self._hosts(f"@{source}:*" if source else "@*")
         return self._all[source]
-
-    def _listed(self, source: str) -> list[str]:
-        return self._asked(lambda: self._written_out(f"@{source}:*" if source else "@*"), [])
-
-    @property
-    def sources(self) -> Sequence[str]:
-        """The names of the sources."""
-        return self._sources
 
     def _check(self, source: str) -> None:
         if source and source not in self._sources:
@@ -71,11 +80,21 @@ class MachineGroups:
     def _resolver(self) -> Any:
         from ClusterShell.NodeUtils import GroupResolverConfig  # noqa: PLC0415 - rarely needed
 
-        return GroupResolverConfig(_config_files())
+        return GroupResolverConfig(self.files)
 
     @cached_property
     def _sources(self) -> list[str]:
         return self._asked(lambda: list(self._resolver.sources()), missing=[])
+
+    def _every_name(self, source: str) -> list[str] | None:
+        listed: list[str] | None = None
+        return self._asked(lambda: list(self._resolver.grouplist(source or None)), missing=listed)
+
+    def _hosts(self, text: str) -> list[str]:
+        """Return the hosts that a group means; none: there is no such group, but in the example."""
+        none: list[str] = []
+        found = self._asked(lambda: self._written_out(text), missing=none)
+        return [] if all(map(_OF_THE_EXAMPLE.fullmatch, found)) else found
 
     def _written_out(self, text: str) -> list[str]:
         from ClusterShell.NodeSet import NodeSet  # noqa: PLC0415 - rarely needed

@@ -40,6 +40,9 @@ class KnownNames(Protocol):
     def group_names(self, source: str) -> Sequence[str]:
         """Return the names of the groups, for `did you mean`."""
 
+    def where_groups_are(self) -> str:
+        """Say in which files groups were looked for."""
+
     def knows(self, name: str) -> bool:
         """Whether some source names this host."""
 
@@ -241,12 +244,14 @@ def _group(operand: str, known: KnownNames) -> list[str]:
 def _no_group(operand: str, group: str, source: str, known: KnownNames) -> NodeSetError:
     if group == "*" and not source:
         return NodeSetError(
-            "`@*` means all hosts that are known, and none is; give an inventory with hosts"
+            "`@*` (or -a) means all hosts that are known, and none is: "
+            f"{known.where_groups_are()}; give an inventory with hosts"
         )
     names = known.group_names(source)
     hint = _did_you_mean(group, names, "@" if not source else f"@{source}:")
     if not hint:
         hint = f"; there are {', '.join(names[:10])}" if names else "; there are no groups at all"
+        hint += f" ({known.where_groups_are()})"
     return NodeSetError(f"there is no group `{operand}`{hint}")
 
 

@@ -210,6 +210,7 @@ class _Comparer(OneSide):
             self._unknown(prefix, failure(error, "open the directory", self._others.prefix(node)))
             return 1
         names = self.meant(node, names)
+        self.tally.files_done += len(names)
         if self._at_a_glance:
             same, names = equals(one, other, names)
             self.counts[_SAME] = self.counts.get(_SAME, 0) + same
@@ -238,6 +239,7 @@ class _Comparer(OneSide):
         try:
             here, there = one.lstat(), other.lstat()
             if here is None:
+                self.tally.vanished(one.path)
                 return
             if there is None:
                 self._mark(_ADDED, path)

@@ -26,6 +26,7 @@ from batchrun.ops.targets import (
 from batchrun.ops.tree.copying import Rules
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.metadata import PRESERVED, Keep
+from batchrun.ops.tree.temporary import remove_past
 from batchrun.ops.tree.treecopy import Copier
 
 __all__ = ["OPERATIONS", "Copy", "Preserved", "copy"]
@@ -112,6 +113,9 @@ def copy(params: Copy, context: Context) -> Done:
             except OperationError as error:
                 tally.fail(error)
         return task.done()
+    except OperationError as error:
+        task.abandon()
+        raise tally.ended_early(error) from error
     except BaseException:
         task.abandon()
         raise
@@ -128,6 +132,8 @@ class _Copying:
         self._diff = context.settings.diff
         self._tally = tally
         self._copier = Copier(context, rules, tally, dest.rstrip("/") or "/")
+        if not self._dry:
+            remove_past(dest if inside else os.path.dirname(dest), context.settings.past_runs)
 
     def copy(self, path: str, target: str) -> None:
         """Copy what one source stands for."""

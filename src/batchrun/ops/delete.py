@@ -18,7 +18,7 @@ from batchrun.ops.tree.limits import allowed_deletions
 from batchrun.ops.tree.removing import Remover, Removing, count
 from batchrun.ops.tree.selection import Selection, selection
 
-__all__ = ["OPERATIONS", "Delete", "allowed_deletions", "delete"]
+__all__ = ["OPERATIONS", "Delete", "allowed_deletions", "check_delete", "delete"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Delete:
     ] = None
 
 
-def _check(given: Mapping[str, Any]) -> list[str]:
+def check_delete(given: Mapping[str, Any]) -> list[str]:
     """Find combinations and values that mean nothing."""
     problems = []
     if given.get("trash") and (given.get("exclude") or given.get("include")):
@@ -64,7 +64,9 @@ def _check(given: Mapping[str, Any]) -> list[str]:
 
 def delete(params: Delete, context: Context) -> Done:
     """Delete files and trees; what is missing already is as asked."""
-    problems = _check({"trash": params.trash, "exclude": params.exclude, "include": params.include})
+    problems = check_delete(
+        {"trash": params.trash, "exclude": params.exclude, "include": params.include}
+    )
     if problems:
         raise refusal(problems[0])
     selected = selection(params.exclude, params.include)
@@ -155,7 +157,7 @@ OPERATIONS = {
         params=Delete,
         function=delete,
         main="path",
-        check=_check,
+        check=check_delete,
         uses=(
             PathUse(field="path", effect="removes"),
             # What is put there gets a name of its own: it must only stay where it is.

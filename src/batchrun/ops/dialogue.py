@@ -51,7 +51,8 @@ class Words:
     @classmethod
     def fresh(cls) -> "Words":
         """Make words that nothing else will say; no `%` is in them, which prompts expand."""
-        one, two, three = (os.urandom(8).hex().encode() for _ in range(3))
+        chance = os.urandom(24).hex().encode()
+        one, two, three = chance[:16], chance[16:32], chance[32:]
         return cls(prompt=b"batchrun-" + one, ready=(two, three))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from batchrun.errors import OperationError
 from batchrun.model.operation import Done
 from batchrun.model.outcome import NO_OUTPUT, Failed, Ok, Output
+from batchrun.model.quantities import how_far
 from batchrun.ops.paths import shown
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ _MOST_ERRORS = 5
 #: Kept for the record of the run; of a tree with more, something else is wrong.
 _MOST_RECORDED = 10_000
 
-#: What a tally holds, in standard types: changed, bytes, errors, warnings.
+#: What a tally holds, in standard types: changed, bytes and files, errors, warnings.
 Counted: TypeAlias = tuple[
     bool,
-    int,
+    tuple[int, int],
     tuple[int, list[tuple[str, int | None, bool]], list[str]],
     tuple[int, list[str], bool],
 ]
@@ -60,6 +61,7 @@ class Tally:
         "_warnings",
         "bytes_done",
         "changed",
+        "files_done",
         "output",
     )
 
@@ -68,6 +70,8 @@ class Tally:
         self.changed = False
         #: File data read or written so far.
         self.bytes_done = 0
+        #: Files and other entries of trees that were worked on so far.
+        self.files_done = 0
         #: What a command said that refused something.
         self.output: Output = NO_OUTPUT
         self._diffs: Diffs | None = None
@@ -89,6 +93,10 @@ class Tally:
         self._warning_count += 1
         if len(self._warnings) < _MOST_WARNINGS:
             self._warnings.append(sentence)
+
+    def vanished(self, path: str) -> None:
+        """Count something that was listed and is gone: somebody else has deleted it, no failure."""
+        self.warn(f"{shown(path)} vanished meanwhile")
 
     def found_nothing(self, pattern: str) -> None:
         """Count a pattern that matches nothing.
@@ -135,16 +143,19 @@ class Tally:
         first = [(str(error), error.errno, error.retryable) for error in self._first]
         return (
             self.changed,
-            self.bytes_done,
+            (self.bytes_done, self.files_done),
             (self._errors, first, self._every),
             (self._warning_count, self._warnings, self._found_nothing),
         )
 
     def add(self, counted: Counted) -> None:
         """Add what another tally has counted, in this process or another one."""
-        changed, size_bytes, (errors, first, every), (warned, warnings, found_nothing) = counted
+        changed, (size_bytes, files), (errors, first, every), (warned, warnings, found_nothing) = (
+            counted
+        )
         self.changed |= changed
         self.bytes_done += size_bytes
+        self.files_done += files
         self._errors += errors
         for message, number, retryable in first[: _MOST_ERRORS - len(self._first)]:
             self._first.append(OperationError(message, errno=number, retryable=retryable))
@@ -152,6 +163,13 @@ class Tally:
         self._warning_count += warned
         self._warnings += warnings[: _MOST_WARNINGS - len(self._warnings)]
         self._found_nothing |= found_nothing
+
+    def ended_early(self, error: OperationError) -> OperationError:
+        """Say with an error that ends everything how far the unit got, unless it just began."""
+        if error.errno not in FATAL or self.files_done < 2:
+            return error
+        message = f"{error}; {how_far(self.files_done, self.bytes_done)}"
+        return OperationError(message, errno=error.errno, retryable=error.retryable)
 
     def done(self, note: str = "") -> Done:
         """Return the answer of the unit."""

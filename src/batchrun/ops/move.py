@@ -2,21 +2,31 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from stat import S_ISDIR, S_ISLNK, S_ISREG
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
+from batchrun.model.outcome import Ok
+from batchrun.model.tree import Spread
 from batchrun.model.values import Doc, PathPattern, PathText
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import escape, shown
 from batchrun.ops.patterns import split_braces
 from batchrun.ops.protected import check_deletable
-from batchrun.ops.relocate import copy_then_delete
+from batchrun.ops.relocate import (
+    Begun,
+    Relocation,
+    Step,
+    copy_then_delete,
+    deleting,
+    name_copy,
+)
 from batchrun.ops.targets import (
-    Item,
     Names,
     check_not_inside,
     chosen,
@@ -27,11 +37,16 @@ from batchrun.ops.targets import (
     onto_directory,
     target_for,
 )
+from batchrun.ops.tree.copyvisitor import CopyVisitor
+from batchrun.ops.tree.crawl import Rest, crawl
 from batchrun.ops.tree.data import same_data
 from batchrun.ops.tree.exclusive import rename_exclusive
 from batchrun.ops.tree.folders import Place
-from batchrun.ops.tree.removing import Removing, remove
+from batchrun.ops.tree.moving import COPY, DELETE, NAME, NEXT, Moving, MovingForest
+from batchrun.ops.tree.parcels import Payload
+from batchrun.ops.tree.removing import RemoveVisitor, Removing, remove
 from batchrun.ops.tree.selection import selection
+from batchrun.ops.tree.treecopy import copying
 
 __all__ = ["OPERATIONS", "Move", "move"]
 
@@ -57,7 +72,6 @@ def move(params: Move, context: Context) -> Done:
     """Move files and trees, never losing the only copy of anything."""
     inside = into(params.src, params.dest)
     tally = Tally()
-    names = Names(params.src)
     patterns = selection(params.exclude, params.include)
 
     def missed(pattern: str) -> None:
@@ -65,17 +79,91 @@ def move(params: Move, context: Context) -> Done:
             tally.found_nothing(pattern)
 
     # Held whole: the moves must not change what the patterns find.
-    for item in list(look_up(params.src, missed)):
+    items = [item for item in look_up(params.src, missed) if chosen(item, patterns)]
+    moves = [
+        _Move(item.path, item.exact, target_for(item.path, params.dest, inside=inside), inside,
+              params.overwrite)
+        for item in items
+    ]  # fmt: skip
+    names = Names(params.src)
+    for one in moves:
+        names.take(one.path, one.target)
+    left = _move_all(moves, context, tally)
+    if left is None:
+        return tally.done()
+    begun, waiting = left
+    seed = (_CHUNK, (tally.counted(), tuple(begun.relocation), waiting), begun.answer)
+    return replace(tally.done(), spread=Spread(coordinator=_FOREST, seed=seed))
+
+
+def _move_all(
+    moves: Sequence["_Move"], context: Context, tally: Tally
+) -> tuple[Begun, tuple[tuple[Any, ...], ...]] | None:
+    """Move one after the other, up to a tree that is more than a slice.
+
+    Returns:
+        The beginning of that, and what comes after it; None: everything was moved.
+    """
+    for number, one in enumerate(moves, start=1):
         context.check()
-        if not chosen(item, patterns):
-            continue
-        target = target_for(item.path, params.dest, inside=inside)
-        names.take(item.path, target)
         try:
-            _move_one(_Move(item, target, inside, params.overwrite), context, tally)
+            begun = _move_one(one, context, tally)
         except OperationError as error:
             tally.fail(error)
-    return tally.done()
+            continue
+        if begun is not None:
+            return begun, tuple(map(tuple, moves[number:]))
+    return None
+
+
+def move_chunk(payload: Payload, context: Context) -> Done:
+    """Work on a piece of the moves of trees."""
+    config, deaths, items, lost = payload
+    moving, tally = Moving(*config), Tally()
+    rest: Rest = ([], [], [])
+    extras: list[Any] = []
+    if deaths < 0:
+        for temp in items:
+            remove(Place(None, temp), Removing(check=_never), Tally())
+    elif moving.turn == NEXT:
+        left = _move_all([_Move(*one) for one in moving.waiting], context, tally)
+        if left is not None:
+            (relocation, (counted, opened, works, marks, _)), waiting = left
+            rest = opened, works, marks
+            extras = [(tuple(relocation), counted, waiting)]
+    elif moving.turn == NAME:
+        _name(moving.relocation, tally)
+    else:
+        most = 1 if deaths else context.settings.slice_cost or inf
+        with _visitor(moving, context, tally, deaths, lost) as visitor:
+            rest = crawl(items, visitor, most)
+    answer = (tally.counted(), *rest, extras)
+    return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
+
+
+_CHUNK = f"{__name__}:{move_chunk.__name__}"
+_FOREST = f"{MovingForest.__module__}:{MovingForest.__name__}"
+
+
+def _visitor(
+    moving: Moving, context: Context, tally: Tally, deaths: int, lost: list[int]
+) -> CopyVisitor | RemoveVisitor:
+    relocation = moving.relocation
+    if moving.turn == COPY:
+        return copying(context, relocation.config, tally, deaths, lost)
+    if moving.turn == DELETE:
+        return RemoveVisitor(deleting(relocation, context), tally)
+    return RemoveVisitor(Removing(check=context.check), tally, side=1)
+
+
+def _name(relocation: Relocation, tally: Tally) -> None:
+    """Give a complete copy its name."""
+    try:
+        name_copy(relocation)
+    except FileExistsError as error:
+        tally.fail(_has_appeared(relocation.path, relocation.target, error))
+    except OSError as error:
+        tally.fail(failure(error, "move", relocation.path))
 
 
 def _was_moved(pattern: str, dest: str) -> bool:
@@ -91,36 +179,27 @@ def _was_moved(pattern: str, dest: str) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """One thing to move."""
+class _Move(NamedTuple):
+    """One thing to move; of standard types, because it waits where others wait."""
 
-    item: Item
+    path: str
+    #: It was named, and not found by a pattern.
+    exact: bool
     target: str
     inside: bool
     overwrite: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One thing that is moved, as it was when that was decided."""
-
-    path: str
-    st: os.stat_result
-    target: str
-    #: What had the new name; None: nothing, and nothing is replaced.
-    old: os.stat_result | None
-
-
-def _move_one(one: _Move, context: Context, tally: Tally) -> None:
-    path, target = one.item.path, one.target
+def _move_one(one: _Move, context: Context, tally: Tally) -> Begun | None:
+    """Move one thing, or begin to move a big tree."""
+    path, target = one.path, one.target
     st, old = Place(None, path).lstat(), Place(None, target).lstat()
     if st is None:
-        if old is None and one.item.exact:
+        if old is None and one.exact:
             raise OperationError(
                 f"there is nothing to move: {shown(path)} does not exist", errno=errno.ENOENT
             )
-        return
+        return None
     if old is not None and (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino):
         _check_other_name(path, target, st)
     if S_ISDIR(st.st_mode):
@@ -137,8 +216,9 @@ def _move_one(one: _Move, context: Context, tally: Tally) -> None:
         check_may_write(Place(None, path), "move")
         check_may_write(Place(None, target), "move")
     tally.changed = True
-    if not context.settings.dry_run:
-        _rename(_Step(path, st, target, old), context, tally)
+    if context.settings.dry_run:
+        return None
+    return _rename(Step(path, st, target, old), context, tally)
 
 
 def _check_other_name(path: str, target: str, st: os.stat_result) -> None:
@@ -166,8 +246,8 @@ def _is_equal(
         raise failure(error, "compare", path) from error
 
 
-def _rename(step: _Step, context: Context, tally: Tally) -> None:
-    """Rename, with whatever is in the way put aside until it has worked."""
+def _rename(step: Step, context: Context, tally: Tally) -> Begun | None:
+    """Move one thing, with whatever is in the way put aside until it has worked."""
     st, old, target = step.st, step.old, step.target
     aside: Place | None = None
     try:
@@ -177,8 +257,10 @@ def _rename(step: _Step, context: Context, tally: Tally) -> None:
             aside = Place(None, target).beside(context.temp_name())
             os.rename(target, aside.name)
             step = replace(step, old=None)
+        # What was put aside comes back when it does not work: whoever put it there sees to that.
+        most = inf if aside is not None else context.settings.slice_cost or inf
         try:
-            _rename_or_copy(step, context, tally)
+            begun = _rename_or_copy(step, context, tally, most)
         except BaseException:
             if aside is not None:
                 os.rename(aside.name, target)
@@ -187,13 +269,14 @@ def _rename(step: _Step, context: Context, tally: Tally) -> None:
             remove(aside, Removing(check=_never), tally)
     except OSError as error:
         raise failure(error, "move", step.path) from error
+    return begun
 
 
 def _never() -> None:
     """Do not stop between the two halves of a replacement."""
 
 
-def _rename_or_copy(step: _Step, context: Context, tally: Tally) -> None:
+def _rename_or_copy(step: Step, context: Context, tally: Tally, most: float) -> Begun | None:
     path, st, target, old = step.path, step.st, step.target, step.old
     try:
         if old is None:
@@ -204,14 +287,19 @@ def _rename_or_copy(step: _Step, context: Context, tally: Tally) -> None:
         else:
             os.rename(path, target)
     except FileExistsError as error:
-        raise OperationError(
-            f"{shown(target)} has appeared while {shown(path)} was moved; both are still there",
-            errno=error.errno,
-        ) from error
+        raise _has_appeared(path, target, error) from error
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copy_then_delete(path, st, target, context, tally)
+        return copy_then_delete(step, context, tally, most=most)
+    return None
+
+
+def _has_appeared(path: str, target: str, error: OSError) -> OperationError:
+    return OperationError(
+        f"{shown(target)} has appeared while {shown(path)} was moved; both are still there",
+        errno=error.errno,
+    )
 
 
 OPERATIONS = {

@@ -184,6 +184,7 @@ class _Perms(OneSide):
             self.tally.fail(failure(error, "look at", self.doors.prefix(above) + node.name))
             return False
         if st is None:
+            self.tally.vanished(place.path)
             return False
         takes, opens = self._takes(node.path, is_dir=True), self._opens(st)
         if takes and opens:
@@ -199,14 +200,18 @@ class _Perms(OneSide):
         if self.directory(node, "look at") is None:
             return 1
         place = self.doors.at(node, "")
-        for name in self.meant(node, names):
+        names = self.meant(node, names)
+        self.tally.files_done += len(names)
+        for name in names:
             place.name = name
             try:
                 st = place.lstat()
             except OSError as error:
                 self.tally.fail(failure(error, "look at", place.path))
                 continue
-            if st is not None:
+            if st is None:
+                self.tally.vanished(place.path)
+            else:
                 self._try(place, st)
         return len(names) // _PER_COST + 1
 

@@ -211,7 +211,9 @@ class _Pruner(OneSide):
         if self.directory(node, "open the directory") is None:
             return 1
         place = self.doors.at(node, "")
-        for name in self.meant(node, names):
+        names = self.meant(node, names)
+        self.tally.files_done += len(names)
+        for name in names:
             place.name = name
             try:
                 st = place.lstat()

@@ -104,13 +104,20 @@ def sync(params: Sync, context: Context) -> Done:
     keep_old(copier.visitor, mirror, context)
     try:
         rest, _ = copier.begin(context.settings.slice_cost or inf)
+    except OperationError as error:
+        copier.abandon()
+        raise tally.ended_early(error) from error
     except BaseException:
         copier.abandon()
         raise
     seed = (CHUNK, tuple(mirror), (tally.counted(), *rest, extras_of(copier.visitor)))
     if rest[1]:
         return replace(tally.done(), spread=Spread(coordinator=FOREST, seed=seed))
-    return drive(MirrorForest(seed), partial(mirror_chunk, context=context))
+    forest = MirrorForest(seed)
+    try:
+        return drive(forest, partial(mirror_chunk, context=context))
+    except OperationError as error:
+        raise forest.tally.ended_early(error) from error
 
 
 def _rules(params: Sync, dest: str) -> Rules:

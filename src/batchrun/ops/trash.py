@@ -7,14 +7,14 @@ from stat import S_ISDIR
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure
 from batchrun.ops.foresee import check_may_write
-from batchrun.ops.relocate import copy_then_delete
+from batchrun.ops.relocate import Step, copy_then_delete
 from batchrun.ops.targets import check_not_inside, make_parents
 from batchrun.ops.tree.folders import Place
 
-__all__ = ["move_to_trash"]
+__all__ = ["MOST_NAME", "move_to_trash"]
 
 #: Room for the ending that makes a name unique, below the 255 bytes of a file name.
-_MOST_NAME = 180
+MOST_NAME = 180
 
 
 def move_to_trash(
@@ -28,7 +28,7 @@ def move_to_trash(
     directory = trash.rstrip("/") or "/"
     if S_ISDIR(st.st_mode):
         check_not_inside(path, directory)
-    name = os.fsdecode(os.fsencode(os.path.basename(path))[:_MOST_NAME])
+    name = os.fsdecode(os.fsencode(os.path.basename(path))[:MOST_NAME])
     ending = context.temp_name().removeprefix(".br-")
     target = os.path.join(directory, f"{name}.{ending}")
     tally.changed = True
@@ -42,4 +42,4 @@ def move_to_trash(
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise failure(error, "move to the trash", path) from error
-        copy_then_delete(path, st, target, context, tally)
+        copy_then_delete(Step(path, st, target, None), context, tally)

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -47,16 +48,42 @@ class _Making:
 
 
 class Bastions:
-    """Hands out the connections to bastions, and makes each of them once; for many threads."""
+    """Hands out the connections to bastions, and makes each of them once; for many threads.
+
+    One that nobody goes through is kept, because the next host behind it may come, until somebody
+    needs the room.
+    """
 
     def __init__(self, make: Make) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._links: dict[Hashable, Link] = {}
         self._making: dict[Hashable, _Making] = {}
+        #: How many connections go through each, or are about to.
+        self._users: Counter[Link] = Counter()
+
+    def let_go(self, link: "Link") -> None:
+        """Take back one `get` or `hold`."""
+        with self._lock:
+            self._users[link] -= 1
+            if not self._users[link]:
+                del self._users[link]
+
+    def hold(self, link: "Link") -> None:
+        """Count one more that goes through a bastion that was got."""
+        with self._lock:
+            self._users[link] += 1
+
+    def close_unused(self, spare: int) -> None:
+        """Close those that nobody goes through, all but so many."""
+        with self._lock:
+            unused = [key for key, link in self._links.items() if not self._users[link]]
+            closing = [self._links.pop(key) for key in unused[: max(0, len(unused) - spare)]]
+        for link in closing:
+            link.close()
 
     def get(self, host: Host, asking: Asking) -> "Link":
-        """Return the connection to a bastion.
+        """Return the connection to a bastion, to be given back by `let_go`.
 
         Raises:
             UnreachableError: there is none to be had; said for all who waited for it.
@@ -67,6 +94,7 @@ class Bastions:
             with self._lock:
                 link = self._links.get(key)
                 if link is not None and link.alive:
+                    self._users[link] += 1
                     return link
                 making = self._making.get(key)
                 mine = making is None
@@ -88,6 +116,7 @@ class Bastions:
             link = self._make(host, dataclasses.replace(asking, stage=stage))
             with self._lock:
                 self._links[key] = link
+                self._users[link] += 1
             return link
         except UnreachableError as error:
             making.error = UnreachableError(

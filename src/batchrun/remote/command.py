@@ -106,7 +106,7 @@ def script(params: Script, context: HostContext) -> Done:
         argv = (
             (path, *params.args) if data.startswith(b"#!") else (params.shell, path, *params.args)
         )
-        return perform(argv, params, context)
+        return perform(argv, params, context, scrap=os.path.dirname(path))
 
 
 def _read_script(path: str) -> bytes:
@@ -123,9 +123,15 @@ def _read_script(path: str) -> bytes:
 
 
 def host_command(
-    argv: Sequence[str], params: HostCommandFields, context: HostContext
+    argv: Sequence[str], params: HostCommandFields, context: HostContext, scrap: str = ""
 ) -> HostCommand:
     """Put together what is run, and what batchrun tells it about itself.
+
+    Args:
+        argv: What is run.
+        params: How.
+        context: The unit's.
+        scrap: A path there that nobody needs any more when the connection ends; empty: none.
 
     Raises:
         OperationError: something cannot be given to a command.
@@ -139,16 +145,20 @@ def host_command(
         source=stdin,
         idle_s=params.idle_timeout,
         mark=mark_of(context),
+        watched=True,
+        scrap=scrap,
     )
 
 
-def perform(argv: Sequence[str], params: HostCommandFields, context: HostContext) -> Done:
-    """Run a command there, and say how it ended."""
+def perform(
+    argv: Sequence[str], params: HostCommandFields, context: HostContext, scrap: str = ""
+) -> Done:
+    """Run a command there, and say how it ended; `scrap` as for `host_command`."""
     hearing = Hearing(listening_for(params, context), context)
     with contextlib.ExitStack() as stack:
         stack.callback(hearing.discard)
         try:
-            begun = run_there(host_command(argv, params, context), context, hearing)
+            begun = run_there(host_command(argv, params, context, scrap), context, hearing)
         except BrokenError as error:
             stack.pop_all()
             return Done(

@@ -10,18 +10,23 @@ from batchrun.model.values import apply_mode, parse_mode
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.owners import Ownership
 from batchrun.ops.paths import shown
+from batchrun.ops.tree.metadata import Keep, attributes
 from batchrun.remote.changing import change_text, must
 from batchrun.remote.errand import batches
 from batchrun.remote.facts import Facts, Owners, change_there, look_at, owner_ids
+from batchrun.remote.hardlinks import broken_up, groups
 from batchrun.remote.hashes import hashes_there
 from batchrun.remote.listing import entries_below
 from batchrun.remote.localtree import Here, content_hash
+from batchrun.remote.ownership import OwnersThere, owners_there
 from batchrun.remote.words import path_word
 
 if TYPE_CHECKING:
     from batchrun.remote.upload import Upload
 
 __all__ = ["Target"]
+
+_EVERYTHING = Keep()
 
 
 class Target:
@@ -49,8 +54,16 @@ class Target:
         self.context = context
         self.tally = tally
         self.sudo = params.sudo
-        #: Who shall own it there.
+        #: Who shall own all of it there, as far as that was said.
         self.owners = Owners()
+        #: Who shall own each part of it, where nothing was.
+        self.owners_there = OwnersThere()
+        #: Names here that are of the same file.
+        self.same_files = groups(
+            (name, (here.st.st_dev, here.st.st_ino), here.st.st_nlink)
+            for name, here in found.items()
+            if here.is_file
+        )
         #: What there is of it, by relative path.
         self.there: dict[str, Facts] = {}
 
@@ -84,6 +97,13 @@ class Target:
             self.there[""] = facts
         wanted = Ownership(self.params.owner, self.params.group, None)
         self.owners = owner_ids(wanted, self.context, self.sudo)
+        if self.owners == Owners():
+            files = self.found.values()
+            self.owners_there = owners_there(files, self.context, self.sudo, self.tally)
+
+    def owners_of(self, here: Here) -> Owners:
+        """Return who shall own something there."""
+        return self.owners_there.of(here) if self.owners_there else self.owners
 
     def differing(self) -> list[str]:
         """Return the names of what has to be sent.
@@ -106,7 +126,15 @@ class Target:
             elif self.params.checksum and here.is_file:
                 hashed.append(name)
         sends += self._differ_by_content(hashed)
-        return self._without_equal_links(sends)
+        return self._with_same_files(self._without_equal_links(sends))
+
+    def _with_same_files(self, sends: list[str]) -> list[str]:
+        """Add the other names of files, where these are not names of the same file there."""
+        if not self.same_files:
+            return sends
+        sent = frozenset(sends)
+        apart = broken_up(self.same_files, sent, lambda name: self.there[name].identity)
+        return sends + [name for names in apart for name in names if name not in sent]
 
     def _differs(self, name: str, here: Here, there: Facts) -> bool:
         """Tell whether something is seen to be another one; a symlink's text is compared later."""
@@ -153,6 +181,14 @@ class Target:
             links = links[len(part) :]
         return [name for name in names if name not in equal]
 
+    def note_left_behind(self, names: list[str]) -> None:
+        """Count what is sent without something that belongs to it."""
+        rich = [name for name in names if _has_attributes(self.found[name].path)]
+        if rich:
+            first = shown(self.found[rich[0]].path)
+            number = "1 file has" if len(rich) == 1 else f"{len(rich)} files have"
+            self.tally.warn(f"{number} attributes or an ACL, which are not sent: {first}")
+
     def path_of(self, name: str) -> str:
         """Return the path on the host of what has a name."""
         return os.path.join(self.path, name) if name else self.path
@@ -177,7 +213,7 @@ class Target:
             if there is None or name in sent or (not name and here.is_dir):
                 continue
             mode = None if here.link else f"{self.mode_of(here):04o}"
-            change = change_there(there, mode, self.owners)
+            change = change_there(there, mode, self.owners_of(here))
             if change is not None:
                 lines.append(change_text(path_word(self.path_of(name)), there, change))
         if not lines:
@@ -187,3 +223,11 @@ class Target:
             for part in batches(lines):
                 text = b" || exit\n".join(part)
                 must(text, f"change {shown(self.path)}", self.context, self.sudo)
+
+
+def _has_attributes(path: str) -> bool:
+    """Tell whether something has what a copy here would keep, and a transfer does not."""
+    try:
+        return bool(attributes(path, _EVERYTHING))
+    except OSError:  # whether it can be read at all is told when it is
+        return False

@@ -1,55 +1,41 @@
 """The operation `delete` on hosts, and what must not go there by a slip."""
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Done, Operation, PathUse
 from batchrun.model.session import HostContext
 from batchrun.model.values import Doc, PathPattern, PathText
-from batchrun.ops.delete import allowed_deletions
+from batchrun.ops.delete import allowed_deletions, check_delete
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.paths import shown
-from batchrun.ops.protected import SYSTEM_DIRECTORIES
+from batchrun.ops.sudo import SudoValue
+from batchrun.ops.trash import MOST_NAME
+from batchrun.ops.tree.selection import Selection, selection
 from batchrun.remote.broken import broken_is_lost
-from batchrun.remote.errand import SudoField, ask, ask_all
+from batchrun.remote.changing import must
+from batchrun.remote.errand import SudoField, ask_all
+from batchrun.remote.extras import delete_below
 from batchrun.remote.launch import NoShellError
-from batchrun.remote.lookup import look_up_there
-from batchrun.remote.words import path_word
+from batchrun.remote.listing import entries_below
+from batchrun.remote.lookup import look_up_there, named_exactly
+from batchrun.remote.meant import is_chosen, is_meant, topmost
+from batchrun.remote.protected import Found, check_protected, look
+from batchrun.remote.words import path_word, quote
 
 __all__ = ["OPERATIONS", "Delete", "delete"]
 
-_FORCE = "to delete it all the same, name it in `force`"
-_OCTAL = re.compile(r"\\([0-7]{3})")
-#: For each path: a letter for what it is, a letter for whether it may be removed, its real name
-#: with everything but the last name resolved; NUL.
-_LOOK = rb"""
-for p; do
-  b=${p##*/} d=${p%/*}
-  [ "$d" != "$p" ] || d=.
-  [ -n "$d" ] || d=/
-  case $b in
-  ''|.|..) r=$(CDPATH= cd -P -- "$p" 2>/dev/null && pwd -P; echo .); r=${r%??} ;;
-  *) r=$(CDPATH= cd -P -- "$d" 2>/dev/null && pwd -P; echo .); r=${r%??}; r=${r%/}/$b ;;
-  esac
-  k=f
-  if [ -L "$p" ]; then k=l
-  elif [ -d "$p" ]; then k=d
-  elif [ ! -e "$p" ]; then k=-
-  fi
-  w=-
-  [ -w "$d" ] && w=w
-  printf '%s%s%s\0' "$k" "$w" "$r"
-done
-"""
-_PRECIOUS = rb"""
-pwd -P
-{ getent passwd || cat /etc/passwd; } 2>/dev/null | cut -d: -f6
-echo //
-cut -d' ' -f5 /proc/self/mountinfo 2>/dev/null || df -P | sed '1d;s/.*% *//'
+#: What is checked before anything is done, as when the job file is read.
+_CHECKED = ("trash", "exclude", "include", "max_delete")
+#: What is in the way is named before a directory is made inside of it.
+_TRASH = rb"""
+case $(CDPATH= cd -P -- "$folder" 2>/dev/null && pwd -P)/ in
+"$real"/*) echo "the trash is inside of it" >&2; exit 1 ;;
+esac
+mkdir -p -- "$folder" && exec mv -- "$path" "$target"
 """
 _COUNT = rb"""
 for p; do
@@ -81,25 +67,43 @@ class Delete:
     force: Annotated[
         tuple[PathText, ...], Doc("Exact paths that are deleted although they are protected.")
     ] = ()
+    exclude: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns of what stays, below each path.")
+    ] = ()
+    include: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns; only what matches one is deleted.")
+    ] = ()
+    trash: Annotated[
+        PathText | None,
+        Doc("Directory there into which everything is moved instead of being deleted."),
+    ] = None
     sudo: SudoField = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """Something that is to be deleted."""
+class _Part:
+    """What patterns mean of a directory of which something stays."""
 
-    #: As the job file, or a pattern in it, names it.
-    path: str
-    #: `d`: a directory, `l`: a symlink, `f`: anything else.
-    kind: str
-    may: bool
-    real: str
+    #: Paths below it, without what lies in them.
+    names: list[str]
+    #: How many entries that are, and how many there are in it.
+    meant: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doomed:
+    """Something that is to be deleted, or of which a part is."""
+
+    found: Found
+    #: None: all of it.
+    part: _Part | None = None
 
 
 @broken_is_lost
 def delete(params: Delete, context: HostContext) -> Done:
     """Delete files and trees there; what is missing already is as asked."""
-    problems = _check({"max_delete": params.max_delete})
+    problems = check_delete({name: getattr(params, name) for name in _CHECKED})
     if problems:
         raise refusal(problems[0])
     try:
@@ -107,18 +111,22 @@ def delete(params: Delete, context: HostContext) -> Done:
     except NoShellError:
         from batchrun.remote.sftp import delete_by_sftp  # noqa: PLC0415 - only without a shell
 
-        return delete_by_sftp(params.path, context)
+        return delete_by_sftp(params, context)
 
 
 def _delete(params: Delete, context: HostContext) -> Done:
     tally = Tally()
     # Nothing is missed: what a pattern does not find is as asked.
     paths = look_up_there(params.path, context, params.sudo, lambda _pattern: None)
-    found = _look(paths, params, context)
-    _check_protected(found, params, context)
-    if params.max_delete is not None and found:
-        _check_limit(found, params, context)
-    for one in found:
+    found = look(paths, context, params.sudo)
+    check_protected(found, params.force, context, params.sudo)
+    selected = selection(params.exclude, params.include)
+    doomed = [_Doomed(found=one) for one in found]
+    if selected is not None:
+        doomed = list(_meant(found, selected, params, context))
+    if params.max_delete is not None and doomed:
+        _check_limit(doomed, params.max_delete, params, context)
+    for one in doomed:
         context.check()
         try:
             _delete_one(one, params, context, tally)
@@ -127,93 +135,83 @@ def _delete(params: Delete, context: HostContext) -> Done:
     return tally.done()
 
 
-def _delete_one(one: _Found, params: Delete, context: HostContext, tally: Tally) -> None:
-    if not one.may:
+def _meant(
+    found: list[Found], selected: Selection, params: Delete, context: HostContext
+) -> Iterator[_Doomed]:
+    """Yield what patterns mean, as on this machine: what was named exactly is always meant."""
+    exact = named_exactly(params.path)
+    for one in found:
+        is_dir = one.kind == "d"
+        if one.path not in exact and not is_chosen(one.path, selected, is_dir=is_dir):
+            continue
+        if not is_dir:
+            yield _Doomed(found=one)
+        else:
+            there = entries_below(one.real, context, params.sudo, temporaries=True)
+            gone = [path for path, facts in there.items() if is_meant(path, facts, selected)]
+            if len(gone) == len(there):
+                yield _Doomed(found=one)
+            elif names := topmost(gone, there):
+                part = _Part(names=names, meant=len(gone), seen=len(there))
+                yield _Doomed(found=one, part=part)
+
+
+def _delete_one(doomed: _Doomed, params: Delete, context: HostContext, tally: Tally) -> None:
+    one, part = doomed.found, doomed.part
+    if not one.may and part is None:
         message = f"cannot delete {shown(one.path)} on {context.host.name}: Permission denied"
         raise OperationError(message)
     tally.changed = True
     if context.settings.dry_run:
         return
-    # `rm` refuses a path that ends in `.`; the real one never does.
-    path = one.real if os.path.basename(one.path) in {".", "..", ""} else one.path
-    answer = ask(b"rm -rf -- " + path_word(path), context, params.sudo)
-    if answer.status:
-        message = f"cannot delete {shown(one.path)} on {context.host.name}: {answer.complaint}"
-        raise OperationError(message)
+    if part is not None:
+        delete_below(one.real, part.names, context, params.sudo)
+    elif params.trash is not None:
+        _move_to_trash(one, params.trash, context, params.sudo)
+    else:
+        text = b"rm -rf -- " + path_word(_removable(one))
+        must(text, f"delete {shown(one.path)}", context, params.sudo)
 
 
-def _look(paths: list[str], params: Delete, context: HostContext) -> list[_Found]:
-    """Look at what there is to be deleted."""
-    answers = ask_all(_LOOK, [path_word(path) for path in paths], context, params.sudo)
-    records = [record for answer in answers for record in answer.stdout.split(b"\0")[:-1]]
-    if len(records) != len(paths):
-        message = "the host did not say how its files are"
-        raise OperationError(message)
-    told = [(os.fsdecode(record), path) for record, path in zip(records, paths, strict=True)]
-    return [
-        _Found(path=path, kind=text[0], may=text[1] == "w", real=text[2:] or "/")
-        for text, path in told
-        if text[0] != "-"
-    ]
+def _removable(one: Found) -> str:
+    """Return a path that `rm` takes: it refuses one that ends in `.`; the real one never does."""
+    return one.real if os.path.basename(one.path) in {".", "..", ""} else one.path
 
 
-def _check_protected(found: list[_Found], params: Delete, context: HostContext) -> None:
-    """Refuse what a slip must not delete, however the path is spelled.
+def _move_to_trash(one: Found, trash: str, context: HostContext, sudo: SudoValue) -> None:
+    """Move one thing into the trash directory, under its name and a unique ending.
 
     Raises:
-        OperationError: it is `/`, a system directory, a home, or a mount point, or holds one.
+        OperationError: it could not be moved; it is still where it was.
     """
-    suspects = [
-        one for one in found if one.kind == "d" or os.path.basename(one.real) in SYSTEM_DIRECTORIES
-    ]
-    if not suspects:
-        return
-    text = os.fsdecode(ask(_PRECIOUS, context, params.sudo).stdout)
-    before, _, mounts = text.partition("\n//\n")
-    homes = [home for home in before.splitlines() if home.startswith("/") and home != "/"]
-    points = [
-        _OCTAL.sub(lambda match: chr(int(match[1], 8)), point) for point in mounts.split("\n")
-    ]
-    for one in suspects:
-        reason = _reason(one, homes, [point for point in points if point])
-        exceptions = {os.path.normpath(path) for path in params.force}
-        if reason and not exceptions & {os.path.normpath(one.path), one.real}:
-            raise refusal(
-                f"refused to delete {shown(one.path)} on {context.host.name}: it {reason}; {_FORCE}"
-            )
+    path = _removable(one)
+    if f"{os.path.normpath(trash)}/".startswith((f"{os.path.normpath(path)}/", f"{one.real}/")):
+        raise refusal(f"the trash {shown(trash)} lies in {shown(one.path)}; move it elsewhere")
+    name = os.fsdecode(os.fsencode(os.path.basename(path))[:MOST_NAME])
+    ending = context.temp_name().removeprefix(".br-")
+    text = b"real=%b folder=%b path=%b target=%b\n" % (
+        quote(os.fsencode(one.real)),
+        path_word(trash),
+        path_word(path),
+        path_word(os.path.join(trash, f"{name}.{ending}")),
+    )
+    must(text + _TRASH, f"move {shown(one.path)} to the trash", context, sudo)
 
 
-def _reason(one: _Found, homes: list[str], points: list[str]) -> str:
-    """Say why a path is protected; empty when it is not."""
-    real = one.real
-    if real == "/":
-        return "is the root of the filesystem"
-    if os.path.dirname(real) == "/" and os.path.basename(real) in SYSTEM_DIRECTORIES:
-        return "is a system directory"
-    if one.kind != "d":
-        return ""
-    precious = [(home, "a home directory") for home in homes]
-    precious += [(point, "a mount point") for point in points]
-    for path, what in precious:
-        if path == real:
-            return f"is {what}"
-    for path, what in precious:
-        if path.startswith(real + "/"):
-            return f"holds {what}, {shown(path)}"
-    return ""
-
-
-def _check_limit(found: list[_Found], params: Delete, context: HostContext) -> None:
+def _check_limit(
+    doomed: list[_Doomed], limit: int | str, params: Delete, context: HostContext
+) -> None:
     """Count everything before the first deletion.
 
     Raises:
         OperationError: it is more than allowed; nothing was deleted.
     """
-    limit = params.max_delete if params.max_delete is not None else 0
-    words = [path_word(one.path) for one in found]
-    meant = sum(_numbers(_COUNT, words, params, context))
-    inside = meant - len(found)
-    folders = sorted({os.path.dirname(one.path) or "." for one in found})
+    parts = [one.part for one in doomed if one.part is not None]
+    words = [path_word(one.found.path) for one in doomed if one.part is None]
+    whole = sum(_numbers(_COUNT, words, params, context))
+    meant = whole + sum(part.meant for part in parts)
+    inside = whole - len(words) + sum(part.seen for part in parts)
+    folders = sorted({os.path.dirname(one.found.path) or "." for one in doomed})
     around = sum(_numbers(_COUNT_IN, [path_word(path) for path in folders], params, context))
     if meant > allowed_deletions(limit, inside + around):
         raise refusal(
@@ -227,17 +225,6 @@ def _numbers(text: bytes, words: list[bytes], params: Delete, context: HostConte
     return [int(line) for answer in answers for line in answer.stdout.split()]
 
 
-def _check(given: Mapping[str, Any]) -> list[str]:
-    """Refuse a limit that is none."""
-    limit = given.get("max_delete")
-    if isinstance(limit, str):
-        try:
-            allowed_deletions(limit, 0)
-        except OperationError as error:
-            return [str(error)]
-    return []
-
-
 OPERATIONS = {
     "delete": Operation(
         name="delete",
@@ -245,8 +232,12 @@ OPERATIONS = {
         params=Delete,
         function=delete,
         main="path",
-        check=_check,
-        uses=(PathUse(field="path", effect="removes"),),
+        check=check_delete,
+        uses=(
+            PathUse(field="path", effect="removes"),
+            # What is put there gets a name of its own: it must only stay where it is.
+            PathUse(field="trash", effect="reads", whole=False),
+        ),
         example='delete: {path: /srv/releases/old-*, max_delete: 100}\nhosts: "@web"\n',
     )
 }

@@ -1,7 +1,7 @@
 """The operation `download`: files and trees from a host, those that differ, renamed when whole."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from stat import S_IMODE, S_ISDIR, S_ISREG
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from batchrun.remote.errand import SudoField
 from batchrun.remote.facts import Facts, look_at
 from batchrun.remote.getting import Get, Wanted
 from batchrun.remote.globs import expand_there, fixed_part
+from batchrun.remote.hardlinks import broken_up, groups
 from batchrun.remote.hashes import hashes_there
 from batchrun.remote.launch import NoShellError
 from batchrun.remote.listing import entries_below
@@ -33,7 +34,13 @@ __all__ = ["OPERATIONS", "Download", "download"]
 class Download:
     """Parameters of `download`."""
 
-    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs on the host.")]
+    src: Annotated[
+        tuple[PathPattern, ...],
+        Doc(
+            "Files, directories or globs on the host. Content, modes, times and hard links are "
+            "kept; they belong to who runs batchrun, and have no ACLs or attributes."
+        ),
+    ]
     dest: Annotated[
         PathText,
         Doc(
@@ -78,12 +85,14 @@ def download(params: Download, context: HostContext) -> Done:
     root, names = _rooted(params.dest, wanted, inside=inside)
     with Store(root, context.temp_name) as store:
         sends = _differing(store, names, params, context)
-        if sends:
+        links = _links(names, sends, store)
+        if sends or links:
             tally.changed = True
         if context.settings.dry_run:
             return tally.done()
         context.stage("fetching")
-        Get(params, store, context, tally).fetch(sends)
+        fetched = {name: one for name, one in sends.items() if name not in links}
+        Get(params, store, context, tally).fetch(fetched | _touched(names, sends, links), links)
     return tally.done()
 
 
@@ -203,6 +212,38 @@ def _differing(
         if there.get(one.path) != content_hash(store.path(name), context.check)
     }
     return _without_equal_links(sends, store, params, context)
+
+
+def _links(
+    names: Mapping[str, Wanted], sends: Mapping[str, Wanted], store: Store
+) -> dict[str, str]:
+    """Return which names become links to which others, because there they are of the same file."""
+    together = groups(
+        (name, _key(one.facts), one.facts.names) for name, one in names.items() if one.facts.is_file
+    )
+
+    def here(name: str) -> Hashable:
+        st = store.look(name)
+        return None if st is None else (st.st_dev, st.st_ino)
+
+    found: dict[str, str] = {}
+    for group in broken_up(together, sends, here):
+        leader = next((name for name in group if name not in sends), group[0])
+        found |= {name: leader for name in group if name != leader}
+    return found
+
+
+def _key(facts: Facts) -> Hashable:
+    """Tell files from others, also where numbers of inodes are made up: all of it is compared."""
+    return facts.identity, facts.mode, facts.size, facts.mtime_s, facts.mtime_ns, facts.names
+
+
+def _touched(
+    names: Mapping[str, Wanted], sends: Mapping[str, Wanted], links: Mapping[str, str]
+) -> dict[str, Wanted]:
+    """Return directories that get another time here by what is put into them."""
+    above = {os.path.dirname(name) for name in (*sends, *links)}
+    return {name: one for name, one in names.items() if name in above and one.facts.is_dir}
 
 
 def _differs(here: os.stat_result, there: Facts, *, times: bool) -> bool:

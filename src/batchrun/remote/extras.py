@@ -1,20 +1,21 @@
 """What is on a host and not here: counted, then deleted."""
 
 import os
-from collections.abc import Iterator
 
 from batchrun.errors import OperationError
+from batchrun.model.session import HostContext
 from batchrun.ops.delete import allowed_deletions
 from batchrun.ops.failures import refusal
 from batchrun.ops.paths import shown
-from batchrun.ops.tree.selection import Selection, selection
+from batchrun.ops.sudo import SudoValue
+from batchrun.ops.tree.selection import selection
 from batchrun.remote.comparing import Target
 from batchrun.remote.errand import Pipes, ask
-from batchrun.remote.facts import Facts
+from batchrun.remote.meant import is_meant, topmost
 from batchrun.remote.sources import TextSource
 from batchrun.remote.words import path_word
 
-__all__ = ["delete_extras", "find_extras"]
+__all__ = ["delete_below", "find_extras"]
 
 
 def find_extras(target: Target, source: str) -> list[str]:
@@ -27,7 +28,7 @@ def find_extras(target: Target, source: str) -> list[str]:
     extra = [
         name
         for name, facts in target.there.items()
-        if name and name not in target.found and not _is_protected(name, facts, selected)
+        if name and name not in target.found and is_meant(name, facts, selected)
     ]
     if not extra:
         return []
@@ -43,35 +44,18 @@ def find_extras(target: Target, source: str) -> list[str]:
             f"{len(extra)} of {seen} entries in {shown(target.path)} would be deleted, which "
             f"is more than max_delete ({limit}) allows; nothing was done"
         )
-    gone = set(extra)
-    # A directory that holds something protected stays.
-    kept = {above for name in target.there if name and name not in gone for above in _above(name)}
-    return [
-        name
-        for name in extra
-        if name not in kept and not any(up in gone and up not in kept for up in _above(name))
-    ]
+    return topmost(extra, filter(None, target.there))
 
 
-def delete_extras(target: Target, names: list[str]) -> None:
-    """Delete things there, each with everything in it."""
+def delete_below(root: str, names: list[str], context: HostContext, sudo: SudoValue) -> None:
+    """Delete things below a directory there, each with everything in it.
+
+    Raises:
+        OperationError: not all of them could be.
+    """
     list_ = b"".join(b"./" + os.fsencode(name) + b"\0" for name in names)
-    text = b"cd -- %b && exec xargs -0 rm -rf --" % path_word(target.path)
-    answer = ask(text, target.context, target.sudo, pipes=Pipes(source=TextSource(list_)))
+    text = b"cd -- %b && exec xargs -0 rm -rf --" % path_word(root)
+    answer = ask(text, context, sudo, pipes=Pipes(source=TextSource(list_)))
     if answer.status:
-        message = f"cannot delete in {shown(target.path)}: {answer.complaint}"
+        message = f"cannot delete in {shown(root)}: {answer.complaint}"
         raise OperationError(message)
-
-
-def _above(name: str) -> Iterator[str]:
-    while name := os.path.dirname(name):
-        yield name
-
-
-def _is_protected(name: str, facts: Facts, selected: Selection | None) -> bool:
-    """Tell whether patterns leave something out, which then is not deleted either."""
-    if selected is None:
-        return False
-    if any(not selected.enters(up) for up in _above(name)):
-        return True
-    return not selected.takes(name, is_dir=facts.is_dir)

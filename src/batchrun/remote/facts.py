@@ -27,11 +27,12 @@ __all__ = [
 ]
 
 #: Defines `facts PATH`, which writes one line: the facts, `-` when nothing is there, `?` when it
-#: cannot be looked at. Raw mode in hex, size, mtime, uid, gid, device and inode, mtime as text.
+#: cannot be looked at. Raw mode in hex, size, mtime, uid, gid, device and inode, number of names,
+#: mtime as text.
 STAT = rb"""
 facts() {
-  stat -c '%f %s %Y %u %g %d:%i %y' -- "$1" 2>/dev/null && return
-  stat -f '%Xp %z %m %u %g %d:%i %Fm' -- "$1" 2>/dev/null && return
+  stat -c '%f %s %Y %u %g %d:%i %h %y' -- "$1" 2>/dev/null && return
+  stat -f '%Xp %z %m %u %g %d:%i %l %Fm' -- "$1" 2>/dev/null && return
   if [ -e "$1" ] || [ -L "$1" ]; then echo '?'; else echo -; fi
 }
 """
@@ -55,6 +56,8 @@ class Facts:
     gid: int
     #: Device and inode, as text.
     identity: str
+    #: How many names the file has.
+    names: int = 1
 
     @property
     def is_dir(self) -> bool:
@@ -102,11 +105,11 @@ def parse_facts(line: str, path: str) -> Facts | None:
     """
     if line == "-":
         return None
-    fields = line.split(None, 6)
-    if len(fields) < 6:
+    fields = line.split(None, 7)
+    if len(fields) < 7:
         message = f"cannot look at {shown(path)} on the host"
         raise OperationError(message, retryable=False)
-    fraction = _FRACTION.search(fields[6]) if len(fields) > 6 else None
+    fraction = _FRACTION.search(fields[7]) if len(fields) > 7 else None
     digits = fraction[1] if fraction else ""
     return Facts(
         mode=int(fields[0], 16),
@@ -116,6 +119,7 @@ def parse_facts(line: str, path: str) -> Facts | None:
         uid=int(fields[3]),
         gid=int(fields[4]),
         identity=fields[5],
+        names=int(fields[6]),
     )
 
 

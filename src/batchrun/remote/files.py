@@ -14,13 +14,15 @@ from batchrun.ops.owners import Ownership
 from batchrun.ops.paths import shown
 from batchrun.ops.sudo import SudoValue
 from batchrun.ops.targets import target_for, trimmed
+from batchrun.ops.tree.selection import Selection, selection
 from batchrun.remote.broken import broken_is_lost
 from batchrun.remote.changing import change_files, must
 from batchrun.remote.errand import SudoField
 from batchrun.remote.facts import Facts, change_there, look_at, owner_ids
 from batchrun.remote.launch import NoShellError
-from batchrun.remote.listing import below
-from batchrun.remote.lookup import look_up_there
+from batchrun.remote.listing import entries_below
+from batchrun.remote.lookup import look_up_there, named_exactly
+from batchrun.remote.meant import is_chosen, is_meant
 from batchrun.remote.words import path_word, quote
 
 __all__ = ["OPERATIONS", "Link", "Mkdir", "Perms", "link", "mkdir", "perms"]
@@ -182,6 +184,12 @@ class Perms:
             "Everything below directories, too; symlinks are never followed, only their owner set."
         ),
     ] = False
+    exclude: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns of what stays as it is, below each path.")
+    ] = ()
+    include: Annotated[
+        tuple[str, ...], Doc("Gitignore-style patterns; only what matches one is changed.")
+    ] = ()
     sudo: SudoField = field(default=False, repr=False)
 
 
@@ -199,25 +207,42 @@ def perms(params: Perms, context: HostContext) -> Done:
     sudo = params.sudo
     owners = owner_ids(Ownership(params.owner, params.group, None), context, sudo)
     paths = look_up_there(params.path, context, sudo, tally.found_nothing)
+    selected, exact = selection(params.exclude, params.include), named_exactly(params.path)
     changes = []
     for path, facts in zip(paths, look_at(paths, context, sudo, follow=True), strict=True):
         if facts is None:
             raise OperationError(
                 f"cannot change the mode of {shown(path)}: it does not exist on the host"
             )
+        if path not in exact and not is_chosen(path, selected, is_dir=facts.is_dir):
+            continue
         entries = [(path, facts)]
         if params.recursive and facts.is_dir:
-            if path == "/":
-                raise refusal(
-                    "refused to change everything below /: it is the root of the filesystem"
-                )
-            entries += below(path, context, sudo)
+            entries += _entries_in(path, selected, context, sudo)
         for name, each in entries:
             change = change_there(each, _mode_for(params, each), owners)
             if change is not None:
                 changes.append((name, each, change))
     _change_all(changes, context, sudo, tally)
     return tally.done()
+
+
+def _entries_in(
+    path: str, selected: Selection | None, context: HostContext, sudo: SudoValue
+) -> list[tuple[str, Facts]]:
+    """Return everything below a directory that patterns mean.
+
+    Raises:
+        OperationError: it could not be listed whole, or is all that there is.
+    """
+    if path == "/":
+        raise refusal("refused to change everything below /: it is the root of the filesystem")
+    base = path.rstrip("/")
+    return [
+        (f"{base}/{name}", facts)
+        for name, facts in entries_below(path, context, sudo).items()
+        if is_meant(name, facts, selected)
+    ]
 
 
 def _mode_for(params: Perms, facts: Facts) -> str | None:

@@ -135,8 +135,10 @@ class Fleet:
     def _make_room(self, context: Context) -> None:
         """Count one more connection, after closing an idle one if there are too many.
 
-        No thread holds two, so that those who wait here are not waited for.
+        No thread holds two, so that those who wait here are not waited for. A host behind a bastion
+        takes no descriptor for a socket, so that a bastion counts while nobody is behind it.
         """
+        self._close_bastions(1)
         with self._changed:
             while self._open >= self.most and not self._idle:
                 context.check()
@@ -148,8 +150,21 @@ class Fleet:
 
     def _let_go(self, session: Session) -> None:
         """Close a connection; one that goes through a bastion may have to wait for that."""
-        threading.Thread(target=session.link.close, daemon=True, name="closing").start()
+
+        def close() -> None:
+            session.link.close()
+            self._close_bastions(0)
+
+        threading.Thread(target=close, daemon=True, name="closing").start()
         self._one_less()
+
+    def _close_bastions(self, more: int) -> None:
+        """Close bastions that nobody is behind, where there is no room for them beside the hosts.
+
+        Args:
+            more: So many hosts come.
+        """
+        self._maker.close_bastions(max(0, self.most - self._open - more))
 
     def _one_less(self) -> None:
         with self._changed:

@@ -29,7 +29,7 @@ _CAT = (
     STAT
     + rb"""
 exec 3<"$f" || exit 41
-line=$(stat -L -c '%f %s %Y %u %g %d:%i %y' /proc/self/fd/3 2>/dev/null) || line=$(facts "$f")
+line=$(stat -L -c '%f %s %Y %u %g %d:%i %h %y' /proc/self/fd/3 2>/dev/null) || line=$(facts "$f")
 echo "$line"
 set -- $line
 exec head -c "$2" <&3
@@ -39,7 +39,7 @@ exec head -c "$2" <&3
 _TAR = rb"""
 cd -- "$root" || exit 41
 if tar --version 2>/dev/null | grep -q GNU; then
-  exec tar -chf - --no-recursion --null -T -
+  exec tar -chf - --hard-dereference --no-recursion --null -T -
 fi
 exec xargs -0 tar -chf -
 """
@@ -66,11 +66,16 @@ class Get:
         self._context = context
         self._tally = tally
 
-    def fetch(self, wanted: Mapping[str, Wanted]) -> None:
-        """Fetch everything; names are relative to the store."""
+    def fetch(self, wanted: Mapping[str, Wanted], links: Mapping[str, str]) -> None:
+        """Fetch everything; names are relative to the store.
+
+        Args:
+            wanted: By its name.
+            links: Names that become hard links, and to which others.
+        """
         directories = {name: one for name, one in wanted.items() if one.facts.is_dir}
         files = {name: one for name, one in wanted.items() if one.facts.is_file}
-        links = {name: one for name, one in wanted.items() if one.facts.is_link}
+        symlinks = {name: one for name, one in wanted.items() if one.facts.is_link}
         for name in directories:
             self._store.mkdir(name)
         if len(files) == 1:
@@ -78,8 +83,14 @@ class Get:
             self._fetch_one(name, one)
         elif files:
             self._fetch_many(files)
-        for name, text in self.link_texts(links).items():
-            self._store.symlink(name, text, _time_ns(links[name].facts))
+        for name, text in self.link_texts(symlinks).items():
+            self._store.symlink(name, text, _time_ns(symlinks[name].facts))
+        for name, leader in links.items():
+            if not self._store.link(leader, name):
+                self._tally.warn(
+                    f"{shown(self._store.path(name))} became a file of its own: the filesystem "
+                    f"has no hard link to {shown(leader)}"
+                )
         # The deepest first: what is put into a directory changes its time.
         for name in sorted(directories, key=lambda name: -name.count("/")):
             facts = directories[name].facts

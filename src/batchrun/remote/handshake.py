@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import paramiko
@@ -101,16 +102,39 @@ def _start(wire: Wire, done: threading.Event) -> None:
 def _prefer(wire: Wire, expected: Expected) -> None:
     """Set the order in which algorithms are asked for."""
     said = expected.settings
+    asked = (said.ciphers, said.macs, said.kex, said.host_key_algorithms)
     options = wire.get_security_options()
-    kex = (_KEX, *(name for name in options.kex if name != _KEX))
-    options.ciphers = _wanted("Ciphers", said.ciphers, _CIPHERS, options.ciphers)
-    options.digests = _wanted("MACs", said.macs, options.digests, options.digests)
-    options.kex = _wanted("KexAlgorithms", said.kex, kex, kex)
-    all_keys = options.key_types
-    # A host shows one key: one that is known, if it has several.
-    known = tuple(name for name in expected.algorithms() if name in all_keys)
-    keys = tuple(dict.fromkeys((*known, *all_keys)))
-    options.key_types = _wanted("HostKeyAlgorithms", said.host_key_algorithms, keys, keys)
+    there = (options.ciphers, options.digests, options.kex, options.key_types)
+    options.ciphers, options.digests, options.kex, options.key_types = _offer(
+        asked, there, expected.algorithms()
+    )
+
+
+@lru_cache(maxsize=256)
+def _offer(
+    asked: tuple[tuple[str, ...], ...],
+    there: tuple[tuple[str, ...], ...],
+    known_keys: tuple[str, ...],
+) -> tuple[tuple[str, ...], ...]:
+    """Return what is offered, best first; the same for most hosts of a run.
+
+    Args:
+        asked: Of `Ciphers`, `MACs`, `KexAlgorithms` and `HostKeyAlgorithms`.
+        there: What there is of each.
+        known_keys: Algorithms of the keys that are known of the host: it shows one of several.
+
+    Raises:
+        UnreachableError: nothing of what is asked for can be used.
+    """
+    ciphers, digests, kex, all_keys = there
+    kex = (_KEX, *(name for name in kex if name != _KEX))
+    keys = tuple(dict.fromkeys((*(name for name in known_keys if name in all_keys), *all_keys)))
+    return (
+        _wanted("Ciphers", asked[0], _CIPHERS, ciphers),
+        _wanted("MACs", asked[1], digests, digests),
+        _wanted("KexAlgorithms", asked[2], kex, kex),
+        _wanted("HostKeyAlgorithms", asked[3], keys, keys),
+    )
 
 
 def _wanted(

@@ -3,6 +3,8 @@
 import base64
 import binascii
 import copy
+import os
+import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -152,7 +154,23 @@ def _read_file(path: str) -> _File:
         return _File(path=path, blob=blob, remark=remark)
     # A certificate beside it is shown as one more key.
     key.public_blob = None
+    mode = _seen_by_others(path)
+    if mode:
+        remark = (
+            f"{path} is passed over, because others can read it (mode {mode:04o}): chmod go= it"
+        )
+        return _File(path=path, blob=bytes(key.asbytes()), remark=remark)
     return _File(path=path, key=key, blob=bytes(key.asbytes()))
+
+
+def _seen_by_others(path: str) -> int:
+    """Return the mode of a private key that others can read or write; 0: they cannot.
+
+    Source: sshkey_perm_ok() of OpenSSH, which asks only of files of the caller's own.
+    """
+    found = os.stat(path)
+    mode = stat.S_IMODE(found.st_mode)
+    return mode if found.st_uid == os.geteuid() and mode & 0o077 else 0
 
 
 def _public_blob(path: str) -> bytes:

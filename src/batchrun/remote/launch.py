@@ -12,8 +12,10 @@ from batchrun.ops.processes import cookie
 from batchrun.ops.spawn import encode
 from batchrun.ops.sudo import Sudo, SudoValue, refusal, sudo_by
 from batchrun.remote.opening import Opening
+from batchrun.remote.priorities import NOT_TO_BE_HAD, priority_steps
 from batchrun.remote.stopping import end_remote
 from batchrun.remote.talk import BrokenError, Ears, Ending, Source, Spoken, Talk
+from batchrun.remote.watch import watch_step
 from batchrun.remote.within import Within
 from batchrun.remote.words import words
 from batchrun.remote.wrapper import Inner, Marks, login_text, preamble
@@ -31,6 +33,10 @@ class NoShellError(NotBegunError):
     """The host gives no shell: where files are meant, there may be another way."""
 
 
+class _StaleError(UnreachableError):
+    """The connection was dead when a channel that had been opened ahead was used."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCommand:
     """What is run on a host."""
@@ -44,6 +50,10 @@ class HostCommand:
     idle_s: float | None = None
     #: By which its processes are found when they have to be ended; empty: it is never ended.
     mark: str = ""
+    #: It ends with the connection, if it is given no standard input.
+    watched: bool = False
+    #: A path that goes with the connection then; empty: none.
+    scrap: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +77,15 @@ def run_there(command: HostCommand, context: HostContext, ears: Ears) -> Begun:
         OperationError: it cannot be given to a host.
     """
     sudo = sudo_by(command.sudo, b"sudo") if command.sudo else None
+    try:
+        return _run(command, sudo, context, ears)
+    except _StaleError:  # nothing was sent, as with a connection that is seen to be dead
+        return _run(command, sudo, context, ears)
+
+
+def _run(command: HostCommand, sudo: Sudo | None, context: HostContext, ears: Ears) -> Begun:
     marks = Marks.fresh()
-    spoken = _spoken(command, sudo, marks)
+    spoken = _spoken(command, sudo, marks, _first_steps(command, context))
     with closing(context.session.open_channel(login_text(marks), context)) as channel:
         talk = Talk(channel, context, spoken, ears, command.idle_s)
         try:
@@ -84,9 +101,11 @@ def run_there(command: HostCommand, context: HostContext, ears: Ears) -> Begun:
         except BrokenError as error:
             if talk.opening.pid is None:
                 message = f"{context.host.name}: the connection broke before the command was begun"
-                raise UnreachableError(message) from error
+                raise (_StaleError if channel.ahead else UnreachableError)(message) from error
             raise
     if not talk.opening.begun:
+        if channel.refused:
+            raise NoShellError("channel: the host refuses to run commands", retryable=False)
         raise _refused(sudo, talk.opening, spoken)
     return Begun(ending=ending)
 
@@ -99,7 +118,19 @@ def _must_stop(context: HostContext) -> bool:
     return False
 
 
-def _spoken(command: HostCommand, sudo: Sudo | None, marks: Marks) -> Spoken:
+def _first_steps(command: HostCommand, context: HostContext) -> list[bytes]:
+    """Return what the wrapper does for a command before anything that was asked for."""
+    if not command.mark:
+        return []  # it ends a command, and must wait for nothing
+    steps = priority_steps(context.terms.nice, context.terms.ionice)
+    if command.watched and command.source is None:
+        steps.insert(0, watch_step(context.settings.kill_grace_s, command.scrap))
+    return steps
+
+
+def _spoken(
+    command: HostCommand, sudo: Sudo | None, marks: Marks, first: Sequence[bytes]
+) -> Spoken:
     """Put together what is said.
 
     Raises:
@@ -114,7 +145,11 @@ def _spoken(command: HostCommand, sudo: Sudo | None, marks: Marks) -> Spoken:
         name, _, value = os.fsencode(command.mark).partition(b"=")
         env[name] = value
     inner = Inner(
-        command=words(*argv), env=env, cwd=command.cwd, has_input=command.source is not None
+        command=words(*argv),
+        env=env,
+        cwd=command.cwd,
+        has_input=command.source is not None,
+        first=first,
     )
     lines = preamble(inner, sudo, marks)
     dialogue = None
@@ -167,10 +202,13 @@ def _refused(sudo: Sudo | None, opening: Opening, spoken: Spoken) -> NotBegunErr
         message = "its login shell did not begin the command"
         message += f": {said}" if said else "; the account may have no shell"
         return NoShellError(message, retryable=False)
+    reason = _last(opening.complaint)
+    if NOT_TO_BE_HAD in reason:
+        return NotBegunError(f"{reason}; ask for less, or use `sudo`", retryable=False)
     trouble = spoken.dialogue.trouble if spoken.dialogue is not None else ""
     in_shell = spoken.dialogue is not None and spoken.dialogue.reached_shell and not trouble
     if sudo is None or in_shell:
-        reason = _last(opening.complaint) or "it gave no reason"
+        reason = reason or "it gave no reason"
         message = f"the command was not begun: {reason}; correct `cwd` or `env`"
         return NotBegunError(message, retryable=False)
     return NotBegunError(refusal(sudo, opening.complaint, trouble), retryable=False)

@@ -7,6 +7,7 @@ Each thread makes its own connections; bastions are made by the first that needs
 wait. Every stage has a deadline; whatever goes wrong or is stopped leaves nothing open.
 """
 
+import contextlib
 import dataclasses
 import random
 import threading
@@ -28,7 +29,7 @@ from batchrun.remote.hostkeys import HostKeyFiles
 from batchrun.remote.jump import hop_host
 from batchrun.remote.keyring import Keyring
 from batchrun.remote.patience import Patience
-from batchrun.remote.ramp import Ramp
+from batchrun.remote.ramp import BY_WAY_OF, Ramp, Turn
 from batchrun.remote.resolve import Resolver
 from batchrun.remote.ways import BastionWay, DirectWay, ProxyWay, Way
 
@@ -60,8 +61,8 @@ class Link:
 
     wire: Wire
     proxy: ProxyProgram | None = None
-    #: It runs over a channel of a bastion: closing it may have to wait for that.
-    behind: bool = False
+    #: It runs over a channel of this one: closing it may have to wait for that.
+    bastion: "Link | None" = None
     _closed: Callable[["Link"], None] = field(repr=False)
 
     @property
@@ -154,8 +155,11 @@ class LinkMaker:
     def _attempt(self, settings: SshSettings, asking: Asking) -> Link:
         """Make a connection; BannerError: dropped, another attempt may well succeed."""
         way = self._way(settings, asking)
-        asking.stage("waiting its turn")
-        with self._parts.ramp.turn(way.server, asking.check) as turn:
+        with contextlib.ExitStack() as stack:
+            if way.bastion is not None:
+                stack.callback(self._bastions.let_go, way.bastion)
+            asking.stage("waiting its turn")
+            turn = self._turn(way, asking, stack)
             patience = self._patience(settings, asking)
             asking.stage("connecting")
             try:
@@ -167,13 +171,25 @@ class LinkMaker:
                 raise explained from error
         return link
 
+    def _turn(self, way: Way, asking: Asking, stack: contextlib.ExitStack) -> Turn:
+        """Wait for a turn to log in to a server, and to do that by way of a bastion."""
+        ramp, check = self._parts.ramp, asking.check
+        turn = stack.enter_context(ramp.turn(way.server, check))
+        if way.bastion is not None:
+            stack.enter_context(ramp.turn(way.bastion, check, BY_WAY_OF))
+        return turn
+
+    def close_bastions(self, spare: int) -> None:
+        """Close bastions that nobody goes through, all but so many."""
+        self._bastions.close_unused(spare)
+
     def _way(self, settings: SshSettings, asking: Asking) -> Way:
         if settings.proxy_jump:
             bastion = _bastion(settings.proxy_jump)
             link = self._bastions.get(bastion, asking)
             return BastionWay(
-                bastion=bastion.name,
-                wire=link.wire,
+                name=bastion.name,
+                bastion=link,
                 hostname=settings.hostname,
                 port=settings.port,
             )
@@ -195,9 +211,9 @@ class LinkMaker:
 
     def _link(self, way: Way, patience: Patience) -> Link:
         wire = Wire(way.open(patience))
-        link = Link(
-            wire=wire, proxy=way.proxy, behind=isinstance(way, BastionWay), _closed=self._closed
-        )
+        link = Link(wire=wire, proxy=way.proxy, bastion=way.bastion, _closed=self._closed)
+        if link.bastion is not None:
+            self._bastions.hold(link.bastion)
         with self._lock:
             self._open.add(link)
             over = self._over
@@ -233,13 +249,17 @@ class LinkMaker:
 
     def _closed(self, link: Link) -> None:
         with self._lock:
+            if link not in self._open:
+                return  # closed twice
             self._open.discard(link)
+        if link.bastion is not None:
+            self._bastions.let_go(link.bastion)
 
     def close(self) -> None:
         """Close all connections, side by side; those being made, too."""
         with self._lock:
             self._over = True
-            links = sorted(self._open, key=lambda link: link.behind)
+            links = sorted(self._open, key=lambda link: link.bastion is not None)
         # Bastions first: what goes through them ends by itself, without waiting for them.
         for link in links:
             link.hang_up()

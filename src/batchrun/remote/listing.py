@@ -17,7 +17,7 @@ __all__ = ["below", "entries_below"]
 _LIST = rb"""
 cd -- "$root" || exit 3
 if find . -maxdepth 0 -printf '' 2>/dev/null; then
-  exec find . -mindepth 1 -printf '%y %m %s %T@ %U %G %D:%i /%P\0'
+  exec find . -mindepth 1 -printf '%y %m %s %T@ %U %G %D:%i %n /%P\0'
 fi
 find . -mindepth 1 -exec sh -c "$1"'
 for f; do printf "%s /%s\0" "$(facts "$f")" "${f#./}"; done' sh {} +
@@ -26,10 +26,18 @@ _KINDS = {"f": 0o100000, "d": 0o040000, "l": 0o120000, "p": 0o010000, "s": 0o140
 _KINDS |= {"c": 0o020000, "b": 0o060000}
 
 
-def entries_below(root: str, context: HostContext, sudo: SudoValue = NO_SUDO) -> dict[str, Facts]:
-    """Return everything below a directory there, by relative path, bytewise; not our temporaries.
+def entries_below(
+    root: str, context: HostContext, sudo: SudoValue = NO_SUDO, *, temporaries: bool = False
+) -> dict[str, Facts]:
+    """Return everything below a directory there, by relative path, bytewise.
 
     Held as a whole: some 300 bytes for each file.
+
+    Args:
+        root: The directory.
+        context: The unit's.
+        sudo: As whom.
+        temporaries: Also files of ours that a killed run may have left.
 
     Raises:
         OperationError: it could not be listed whole.
@@ -44,7 +52,7 @@ def entries_below(root: str, context: HostContext, sudo: SudoValue = NO_SUDO) ->
         head, _, name = record.partition(b" /")
         path = os.fsdecode(name)
         facts = _facts(head.decode("ascii", "replace"), path)
-        if facts is not None and not is_temporary(path.rpartition("/")[2]):
+        if facts is not None and (temporaries or not is_temporary(path.rpartition("/")[2])):
             found[path] = facts
     return dict(sorted(found.items(), key=lambda item: os.fsencode(item[0])))
 
@@ -57,9 +65,9 @@ def below(root: str, context: HostContext, sudo: SudoValue) -> list[tuple[str, F
 
 def _facts(text: str, path: str) -> Facts | None:
     fields = text.split()
-    if len(fields) != 7 or fields[0] not in _KINDS:
+    if len(fields) != 8 or fields[0] not in _KINDS:
         return parse_facts(text, path)
-    kind, mode, size, mtime, uid, gid, identity = fields
+    kind, mode, size, mtime, uid, gid, identity, names = fields
     seconds, _, fraction = mtime.partition(".")
     return Facts(
         mode=_KINDS[kind] | int(mode, 8),
@@ -69,4 +77,5 @@ def _facts(text: str, path: str) -> Facts | None:
         uid=int(uid),
         gid=int(gid),
         identity=identity,
+        names=int(names),
     )

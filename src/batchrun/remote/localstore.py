@@ -5,6 +5,7 @@ first and then a file through it reaches nothing outside. A file has a temporary
 whole.
 """
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,9 @@ from batchrun.ops.tree.folders import OPEN_DIRECTORY
 
 __all__ = ["Store", "is_inside"]
 
+#: Why a file cannot have another name: too many, another filesystem, or one that has no links.
+_NO_LINKS = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP})
+_PIECE_BYTES = 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -171,6 +175,53 @@ class Store:
                 raise
 
         self._doing("make the link", name, make)
+
+    def link(self, leader: str, name: str) -> bool:
+        """Give a file another name, in the place of a file; False: it was copied, as far as needed.
+
+        Args:
+            leader: The file.
+            name: The other name.
+        """
+        linked = True
+
+        def make() -> None:
+            nonlocal linked
+            of_leader = os.dup(self._folder(os.path.dirname(leader), make=False))
+            try:
+                folder = self._folder(os.path.dirname(name), make=True)
+                linked = self._link(of_leader, os.path.basename(leader), folder, name)
+            finally:
+                os.close(of_leader)
+
+        self._doing("make the link", name, make)
+        return linked
+
+    def _link(self, of_leader: int, leader: str, folder: int, name: str) -> bool:
+        temp, last = self._temp_name(), os.path.basename(name)
+        try:
+            os.link(leader, temp, src_dir_fd=of_leader, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._copy(of_leader, leader, name)
+            return False
+        try:
+            os.rename(temp, last, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            # It is still there when both were the same file already, or something went wrong.
+            with suppress(FileNotFoundError):
+                os.unlink(temp, dir_fd=folder)
+        return True
+
+    def _copy(self, of_leader: int, leader: str, name: str) -> None:
+        fd = os.open(leader, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=of_leader)
+        with open(fd, "rb") as file:
+            self.begin(name)
+            while data := file.read(_PIECE_BYTES):
+                self.write(memoryview(data))
+            st = os.fstat(fd)
+            self.finish(st.st_mode, st.st_mtime_ns)
 
     def set_directory(self, name: str, mode: int, mtime_ns: int) -> None:
         """Give a directory its mode and time."""

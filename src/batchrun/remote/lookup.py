@@ -8,7 +8,12 @@ from batchrun.ops.sudo import SudoValue
 from batchrun.ops.targets import trimmed
 from batchrun.remote.globs import expand_there
 
-__all__ = ["look_up_there"]
+__all__ = ["look_up_there", "named_exactly"]
+
+
+def named_exactly(sources: Sequence[str | Glob]) -> frozenset[str]:
+    """Return which of what `look_up_there` returns was named as it is, whatever globs find."""
+    return frozenset(trimmed(source) for source in sources if not isinstance(source, Glob))
 
 
 def look_up_there(

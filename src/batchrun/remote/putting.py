@@ -12,7 +12,7 @@ from batchrun.ops.failures import failure
 from batchrun.ops.paths import shown
 from batchrun.remote.comparing import Target
 from batchrun.remote.errand import Pipes, ask, batches
-from batchrun.remote.extras import delete_extras, find_extras
+from batchrun.remote.extras import delete_below, find_extras
 from batchrun.remote.hashes import hashes_there
 from batchrun.remote.localtree import Here, content_hash
 from batchrun.remote.sources import FileSource
@@ -49,18 +49,26 @@ _STAGE_TREE = rb"""
 mkdir -p -- "$folder" && (umask 077; mkdir -- "$t") || exit
 trap 'chmod -R u+rwx -- "$t" 2>/dev/null; rm -rf -- "$t"' 0
 trap 'exit 143' 1 2 13 15
-tar -xpof - -C "$t" || exit
+tar -xp"$loose"f - -C "$t" || exit
 [ -e "$t/$end" ] || { echo "it did not arrive whole" >&2; exit 45; }
 rm -f -- "$t/$end"
 # Others set the times of directories before they put files into them.
 tar --version 2>/dev/null | grep -q GNU || echo plain
-[ -z "$owner" ] || chown -Rh "$owner" -- "$t" || exit
+[ -z "$owner" ] || chown ${loose:+-R} -h "$owner" -- "$t" || exit
 """
 _RENAME_TREE = rb"""
 chmod "$mode" -- "$t" && stamp "$t" || exit
 if [ -e "$d" ] || [ -L "$d" ]; then echo "there is something of that name by now" >&2; exit 45; fi
 mv -- "$t" "$d" || exit
 """
+
+
+def _in_order(name: str) -> bytes:
+    """Sort what is in a directory right behind it, and no `a.txt` between `a` and `a/b`.
+
+    A tar that has left a directory sets its time, which anything that is put into it later changes.
+    """
+    return os.fsencode(name).replace(b"/", b"\0")
 
 
 class Put:
@@ -86,6 +94,7 @@ class Put:
         self._context.stage("comparing")
         target.look(onto=onto, source=source)
         sends = target.differing()
+        target.note_left_behind(sends)
         deletes = target.params.delete and target.found[""].is_dir
         extras = find_extras(target, source) if deletes else []
         target.change_rest(sends)
@@ -97,7 +106,7 @@ class Put:
             self._context.stage("sending")
             self._send(sends)
         if extras:
-            delete_extras(target, extras)
+            delete_below(target.path, extras, self._context, self._sudo)
 
     def _send(self, sends: list[str]) -> None:
         only = self._found[""]
@@ -112,21 +121,22 @@ class Put:
         """Say for a script what it is about."""
         seconds, fraction = divmod(here.st.st_mtime_ns, 10**9)
         then = time.strftime("%Y%m%d%H%M.%S", time.gmtime(seconds))
-        owners = self._target.owners
+        owners = self._target.owners_of(here)
         owner = b"" if owners.uid is None else b"%d" % owners.uid
         owner += b"" if owners.gid is None else b":%d" % owners.gid
-        return b"d=%b t=%b folder=%b size=%d mode=%04o owner=%b end=%b when=@%d.%09d then=%b\n" % (
+        # Whether tar gives everything to who runs it there, or as the stream says.
+        loose = b"" if self._target.owners_there else b"o"
+        facts = b"d=%b t=%b folder=%b size=%d mode=%04o owner=%b loose=%b end=%b" % (
             path_word(self._target.path),
             path_word(temp),
             path_word(os.path.dirname(temp) or "."),
             here.st.st_size,
             self._target.mode_of(here),
             owner,
+            loose,
             quote(END_NAME.encode()),
-            seconds,
-            fraction,
-            then.encode(),
         )
+        return facts + b" when=@%d.%09d then=%b\n" % (seconds, fraction, then.encode())
 
     def _beside(self) -> str:
         return os.path.join(os.path.dirname(self._target.path), self._context.temp_name())
@@ -233,9 +243,13 @@ class Put:
 
     def _members(self, names: list[str]) -> Iterator[Member]:
         """Describe what is sent, each directory before what is in it."""
-        for name in sorted(names, key=os.fsencode):
+        of_group = {name: at for at, one in enumerate(self._target.same_files) for name in one}
+        first: dict[int, str] = {}
+        for name in sorted(names, key=_in_order):
             self._context.check()
             here = self._found[name]
+            owners = self._target.owners_of(here)
+            same_as = first.setdefault(of_group[name], name) if name in of_group else name
             yield Member(
                 name=name or _ONLY,
                 mode=stat.S_IFMT(here.st.st_mode) | self._target.mode_of(here),
@@ -243,6 +257,8 @@ class Put:
                 size=here.st.st_size if here.is_file else 0,
                 link=here.link,
                 path=here.path,
+                owner=(owners.uid or 0, owners.gid or 0),
+                same_as="" if same_as == name else same_as,
             )
 
     def _files(self, names: list[str]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 sshd drops connections that have not logged in yet when there are too many of them (`MaxStartups`,
 10 by default, from then on by chance). Each server, told apart by its address and the way to it,
 has a `_Gate` that lets only so many through; a drop halves that number, a success raises it slowly.
+Who goes through a bastion passes the gate of the server first and then that of the bastion, so that
+nobody holds a place at the bastion while waiting for another one.
 """
 
 import threading
@@ -13,16 +15,19 @@ from typing import Final
 
 from batchrun.remote.patience import SLICE_S
 
-__all__ = ["AT_ONCE", "Ramp"]
+__all__ = ["AT_ONCE", "BY_WAY_OF", "Ramp", "Turn"]
 
 #: Logins in flight to one server to begin with: below sshd's usual 10.
 AT_ONCE: Final = 8
+#: Logins in flight by way of one bastion: all of their key exchanges go through one process there.
+BY_WAY_OF: Final = 32
 
 
 @dataclass(slots=True, kw_only=True)
 class _Gate:
     """One server; all fields belong to the lock of the `Ramp`."""
 
+    most: int
     limit: float
     inside: int = 0
     most_inside: int = 0
@@ -52,13 +57,20 @@ class Ramp:
         self._gates: dict[Hashable, _Gate] = {}
 
     @contextmanager
-    def turn(self, server: Hashable, check: Callable[[], None]) -> Iterator[Turn]:
+    def turn(
+        self, server: Hashable, check: Callable[[], None], most: int | None = None
+    ) -> Iterator[Turn]:
         """Wait for a turn to log in to a server, and hold it for the body.
+
+        Args:
+            server: Told apart from others by this.
+            check: Called while it waits.
+            most: Instead of `at_once`.
 
         Raises:
             UnitStoppedError: what `check` raises while it waits.
         """
-        gate = self._gate(server)
+        gate = self._gate(server, most or self._at_once)
         drops = self._go_in(gate, check)
         turn = Turn()
         try:
@@ -68,14 +80,14 @@ class Ramp:
 
     def most_at_once(self, server: Hashable) -> int:
         """Return how many were in flight to a server at the same time, at most."""
-        return self._gate(server).most_inside
+        return self._gate(server, self._at_once).most_inside
 
-    def _gate(self, server: Hashable) -> _Gate:
+    def _gate(self, server: Hashable, most: int) -> _Gate:
         with self._lock:
             gate = self._gates.get(server)
             if gate is None:
                 changed = threading.Condition(self._lock)
-                gate = self._gates[server] = _Gate(limit=self._at_once, changed=changed)
+                gate = self._gates[server] = _Gate(most=most, limit=most, changed=changed)
             return gate
 
     def _go_in(self, gate: _Gate, check: Callable[[], None]) -> int:
@@ -91,7 +103,7 @@ class Ramp:
         with gate.changed:
             gate.inside -= 1
             if dropped_since is None:
-                gate.limit = min(self._at_once, gate.limit + 0.1)
+                gate.limit = min(gate.most, gate.limit + 0.1)
             elif dropped_since == gate.drops:
                 gate.limit = max(1.0, gate.limit / 2)
                 gate.drops += 1

@@ -1,8 +1,8 @@
 """A connection to a host as operations see it: commands and files, one thread at a time."""
 
-import contextlib
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -17,8 +17,6 @@ from batchrun.remote.patience import Patience
 
 __all__ = ["Channel", "Session"]
 
-#: Bytes in one packet at most; more is refused by some servers.
-_PACKET: Final = 32_000
 #: Waits for a place when the host says that it opens no more sessions: it may not have noticed yet
 #: that those before have ended.
 _CROWDED_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -31,8 +29,10 @@ Reopen: TypeAlias = Callable[[Context], Link]
 class Channel:
     """One command on a host; see `batchrun.model.session.HostChannel`."""
 
-    def __init__(self, channel: SafeChannel) -> None:
+    def __init__(self, channel: SafeChannel, *, ahead: bool = False) -> None:
         channel.settimeout(0)
+        #: It was open before it was asked for: nothing has shown that the host was still there.
+        self.ahead = ahead
         self._channel = channel
         self._said_end = [False, False]
 
@@ -57,6 +57,12 @@ class Channel:
         """Why the connection is gone; empty: it is not."""
         return self._channel.broken
 
+    @property
+    def refused(self) -> bool:
+        """Whether the host has said that it does not run it; not known before it has ended."""
+        channel = self._channel
+        return bool(channel.closed and not channel.broken and not channel.agreed)
+
     def send(self, data: bytes | memoryview) -> int:
         """Send as much as there is room for, and return how much."""
         channel = self._channel
@@ -66,9 +72,7 @@ class Channel:
             raise BrokenPipeError
         if not data or not self._room():
             return 0
-        with contextlib.suppress(TimeoutError):
-            return int(channel.send(bytes(data[:_PACKET])))
-        return 0
+        return channel.write(memoryview(data))
 
     def _room(self) -> bool:
         return self._channel.out_window_size > 0 and self._channel.transport.writable()
@@ -101,22 +105,21 @@ class Channel:
         while True:
             left = max(0.0, end - time.monotonic())
             if not to_send:
-                channel.wait_for(self._readable, left)
+                channel.wait_for(self._has_news, left)
             elif channel.out_window_size <= 0:
-                channel.wait_for(lambda: self._readable() or channel.out_window_size > 0, left)
+                channel.wait_for(lambda: self._has_news() or channel.out_window_size > 0, left)
             elif channel.transport.writable(min(left, _FULL_S)):
                 return
-            if self._readable() or time.monotonic() >= end:
+            if self._has_news() or time.monotonic() >= end:
                 return
 
-    def _readable(self) -> bool:
-        if self._channel.closed:
+    def _has_news(self) -> bool:
+        """Whether whoever reads would get on: by data, or by the end of everything."""
+        channel = self._channel
+        if channel.closed or channel.has_data():
             return True
-        said_end = self._said_end
-        return any(
-            not said_end[stderr] and self._channel.has_come(stderr=stderr)
-            for stderr in (False, True)
-        )
+        # Both streams end together, just before it is told how the command has ended.
+        return bool(channel.eof_received and channel.has_ended and False in self._said_end)
 
     def signal(self, name: str) -> None:
         """Ask the host to send the command a signal, such as `TERM`."""
@@ -142,6 +145,10 @@ class Session:
         self.link = link
         self._reopen = reopen
         self._channel_s = channel_s
+        self._commands = 0
+        #: A channel that is opened while a command runs, for the next: who runs a second one is
+        #: likely to run a third. None: the host does not open two at a time.
+        self._spares: deque[SafeChannel] | None = deque()
 
     @property
     def host(self) -> Host:
@@ -152,19 +159,21 @@ class Session:
         """Begin a command: the login shell of the host gets this text.
 
         A connection that had died before is made again, because nothing was sent yet. When it dies
-        later, the channel is `broken`, and the command may have run.
+        later, or that shows later only, the channel is `broken`, and the command may have run.
 
         Raises:
             UnreachableError: the connection had died before, and could not be made again.
             OperationError: the host refuses it.
             UnitStoppedError: the unit was stopped meanwhile.
         """
-        channel = self._open(context)
-        # Not answered in time: it may run all the same, so its own deadline has to do.
-        self._request(channel, "exec", command, context)
-        if channel.closed and not channel.broken and not channel.agreed:
-            raise OperationError("channel: the host refuses to run commands", retryable=False)
-        return Channel(channel)
+        spare = self._spare(context)
+        channel = spare or self._open(context)
+        # Its answer is not waited for: what the command says comes with it, or it has `refused`.
+        channel.request("exec", reply=True, body=_string(command))
+        if self._commands and self._spares is not None:
+            self._spares.append(self.link.wire.begin("session"))
+        self._commands += 1
+        return Channel(channel, ahead=spare is not None)
 
     def open_files(self, context: Context) -> paramiko.SFTPClient:
         """Return a client for files without a shell (SFTP).
@@ -173,7 +182,7 @@ class Session:
             UnreachableError, OperationError, UnitStoppedError: as `open_channel`.
         """
         channel = self._open(context)
-        agreed = self._request(channel, "subsystem", "sftp", context)
+        agreed = self._request_files(channel, context)
         if channel.broken:
             raise UnreachableError(f"channel: {channel.broken}")
         if not agreed:
@@ -188,10 +197,10 @@ class Session:
             message = f"channel: the host speaks no SFTP: {error or 'it ended'}"
             raise OperationError(message) from error
 
-    def _request(self, channel: SafeChannel, name: str, text: str, context: Context) -> bool:
-        """Send a request and wait for the answer; False: refused, or there is none in time."""
+    def _request_files(self, channel: SafeChannel, context: Context) -> bool:
+        """Ask for SFTP and wait for the answer; False: refused, or there is none in time."""
         try:
-            channel.request(name, reply=True, body=_string(text))
+            channel.request("subsystem", reply=True, body=_string("sftp"))
             Patience.of(self._channel_s, context.check).wait(channel.event, self._is_alive)
         except BaseException:
             channel.close()
@@ -224,7 +233,8 @@ class Session:
         """Open a channel; None: the connection is dead."""
         refusal = ""
         for pause_s in (0.0, *_CROWDED_S):
-            Patience.of(pause_s, context.check).pause(pause_s)
+            if pause_s:
+                Patience.of(pause_s, context.check).pause(pause_s)
             channel = self._ask(context)
             if channel is None or channel.active:
                 return channel
@@ -235,8 +245,23 @@ class Session:
         )
         raise OperationError(message)
 
+    def _spare(self, context: Context) -> SafeChannel | None:
+        """Return the channel that was opened ahead; None: there is none that can be used."""
+        try:
+            channel = self._spares.popleft() if self._spares else None
+        except IndexError:  # another thread was quicker
+            return None
+        if channel is None or self._answer(channel, context) is None:
+            return None
+        if channel.refusal is not None:
+            self._spares = None
+        return channel if channel.active and not channel.closed else None
+
     def _ask(self, context: Context) -> SafeChannel | None:
-        channel = self.link.wire.begin("session")
+        return self._answer(self.link.wire.begin("session"), context)
+
+    def _answer(self, channel: SafeChannel, context: Context) -> SafeChannel | None:
+        """Wait until the host has opened a channel or refused to; None: the connection is dead."""
         try:
             patience = Patience.of(self._channel_s, context.check)
             answered = patience.wait(channel.answered, self._is_alive)

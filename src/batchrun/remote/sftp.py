@@ -7,7 +7,7 @@ refused, never left out in silence. A file gets its name by a rename when it is 
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchrun.errors import OperationError
@@ -22,9 +22,10 @@ from batchrun.remote.comparing import Target
 from batchrun.remote.globs import fixed_part
 from batchrun.remote.localstore import Store, is_inside
 from batchrun.remote.localtree import Here
-from batchrun.remote.sftpfiles import PIECE_BYTES, Files, open_files, refuse, wire_name
+from batchrun.remote.sftpfiles import PIECE_BYTES, Files, open_files, refuse, unable, wire_name
 
 if TYPE_CHECKING:
+    from batchrun.remote.delete import Delete
     from batchrun.remote.download import Download
     from batchrun.remote.files import Mkdir
     from batchrun.remote.textfiles import HostTextFields
@@ -50,12 +51,15 @@ def mkdir_by_sftp(params: "Mkdir", context: HostContext) -> Done:
     return tally.done()
 
 
-def delete_by_sftp(sources: Sequence[str | Glob], context: HostContext) -> Done:
+def delete_by_sftp(params: "Delete", context: HostContext) -> Done:
     """Do `delete`."""
+    refuse(params, ("sudo", "exclude", "include", "trash", "force"))
+    if params.max_delete is not None:
+        raise unable("`max_delete`")
     tally = Tally()
     with open_files(context) as files:
         home = files.client.normalize(".")
-        for path in (path for source in sources for path in files.find(source)):
+        for path in (path for source in params.path for path in files.find(source)):
             facts = files.lstat(path)
             if facts is None:
                 continue
@@ -114,6 +118,12 @@ def put_by_sftp(target: Target) -> None:
     refuse(target.params, unneeded)
     with open_files(context) as files:
         later = []
+        target.note_left_behind(list(target.found))
+        for names in target.same_files:
+            tally.warn(
+                f"{shown(target.found[names[0]].path)} has {len(names)} names (hard links), which "
+                "become files of their own: SFTP has no links"
+            )
         for name, here in target.found.items():
             path = target.path_of(name)
             if here.is_dir:

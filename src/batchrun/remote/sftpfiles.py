@@ -171,6 +171,8 @@ def refuse(params: object, names: Sequence[str]) -> None:
 @contextmanager
 def open_files(context: HostContext) -> Iterator[Files]:
     """Open a client, and say in our words what goes wrong with it."""
+    if context.terms.nice is not None or context.terms.ionice is not None:
+        raise refusal("the host gives no shell, so nothing there can have `nice` or `ionice`")
     client: Any = context.session.open_files(context)
     try:
         yield Files(client, context)

@@ -23,6 +23,7 @@ _LONGEST_NAME = 100
 #: The last member: tar(1) takes a stream that was cut off for one that is over.
 END_NAME = ".br-end"
 _LARGEST = 8**11
+_LARGEST_OWNER = 8**7
 _LONGEST_HEADER = 1024 * 1024
 
 
@@ -40,6 +41,10 @@ class Member:
     link: str = ""
     #: Where a file is read.
     path: str = ""
+    #: User and group, by number; they count where tar is to keep them.
+    owner: tuple[int, int] = (0, 0)
+    #: The name of an earlier member that is the same file; empty: it comes with its content.
+    same_as: str = ""
 
 
 def header(member: Member) -> bytes:
@@ -50,7 +55,9 @@ def header(member: Member) -> bytes:
         kind, name = b"5", name + b"/"
     elif stat.S_ISLNK(member.mode):
         kind = b"2"
-    link = os.fsencode(member.link)
+    elif member.same_as:
+        kind = b"1"
+    link = os.fsencode(member.link or member.same_as)
     parts = []
     seconds, fraction = divmod(member.mtime_ns, 10**9)
     if fraction:
@@ -62,18 +69,25 @@ def header(member: Member) -> bytes:
             data = text + b"\0"
             parts.append(_block(b"././@LongLink", letter, 0, len(data), 0) + _padded(data))
     size = member.size if kind == b"0" else 0
-    parts.append(_block(name, kind, stat.S_IMODE(member.mode), size, seconds, link))
+    mode = stat.S_IMODE(member.mode)
+    parts.append(_block(name, kind, mode, size, seconds, link, member.owner))
     return b"".join(parts)
 
 
 def _block(  # noqa: PLR0913, PLR0917 - the fields of a header, in their order
-    name: bytes, kind: bytes, mode: int, size: int, mtime: int, link: bytes = b""
+    name: bytes,
+    kind: bytes,
+    mode: int,
+    size: int,
+    mtime: int,
+    link: bytes = b"",
+    owner: tuple[int, int] = (0, 0),
 ) -> bytes:
-    block = b"%b%07o\0%07o\0%07o\0%b%011o\0        %b%b%b" % (
+    block = b"%b%07o\0%b%b%b%011o\0        %b%b%b" % (
         name[:_LONGEST_NAME].ljust(_LONGEST_NAME, b"\0"),
         mode,
-        0,
-        0,
+        _number(owner[0]),
+        _number(owner[1]),
         b"%011o\0" % size if size < _LARGEST else b"\x80" + size.to_bytes(11, "big"),
         max(0, mtime),
         kind,
@@ -82,6 +96,11 @@ def _block(  # noqa: PLR0913, PLR0917 - the fields of a header, in their order
     )
     block = block.ljust(_BLOCK, b"\0")
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _number(number: int) -> bytes:
+    """Write a user or a group; one that has no room is written as GNU does it."""
+    return b"%07o\0" % number if number < _LARGEST_OWNER else b"\x80" + number.to_bytes(7, "big")
 
 
 def _padded(data: bytes) -> bytes:
@@ -114,7 +133,7 @@ class TarSource:
         total = 0
         for member in members:
             waiting += header(member)
-            if stat.S_ISREG(member.mode) and member.size:
+            if stat.S_ISREG(member.mode) and member.size and not member.same_as:
                 for data in _content(member):
                     waiting += data
                     self._count(len(data))

@@ -34,7 +34,13 @@ __all__ = ["OPERATIONS", "Upload", "upload"]
 class Upload:
     """Parameters of `upload`."""
 
-    src: Annotated[tuple[PathPattern, ...], Doc("Files, directories or globs on this machine.")]
+    src: Annotated[
+        tuple[PathPattern, ...],
+        Doc(
+            "Files, directories or globs on this machine. Content, modes, times and hard links "
+            "are kept; from root to root also owners, by name; no ACLs or attributes."
+        ),
+    ]
     dest: Annotated[
         PathText,
         Doc(

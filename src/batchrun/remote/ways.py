@@ -2,14 +2,16 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batchrun.errors import UnreachableError
-from batchrun.remote.channels import Wire
 from batchrun.remote.dial import ProxyProgram, dial, run_proxy
 from batchrun.remote.handshake import BannerError
 from batchrun.remote.patience import Patience
 from batchrun.remote.resolve import Address
+
+if TYPE_CHECKING:
+    from batchrun.remote.links import Link
 
 __all__ = ["BastionWay", "DirectWay", "ProxyWay", "Way"]
 
@@ -24,6 +26,10 @@ class Way(Protocol):
     @property
     def server(self) -> Hashable:
         """Tells servers apart that may drop connections when there are too many."""
+
+    @property
+    def bastion(self) -> "Link | None":
+        """The connection that it goes through."""
 
     @property
     def proxy(self) -> ProxyProgram | None:
@@ -47,6 +53,7 @@ class DirectWay:
     addresses: list[Address]
     #: The address here to connect from; empty: any.
     bind: str = ""
+    bastion: None = None
     proxy: None = None
 
     @property
@@ -68,6 +75,7 @@ class ProxyWay:
     """A program's standard input and output."""
 
     command: str
+    bastion: None = None
     proxy: ProxyProgram | None = None
 
     @property
@@ -94,8 +102,9 @@ class ProxyWay:
 class BastionWay:
     """A channel of the connection to a bastion, which connects to the host."""
 
-    bastion: str
-    wire: Wire
+    #: Of the bastion.
+    name: str
+    bastion: "Link"
     hostname: str
     port: int
     proxy: None = None
@@ -103,21 +112,21 @@ class BastionWay:
     @property
     def server(self) -> Hashable:
         """Where the bastion connects to."""
-        return (self.bastion, self.hostname, self.port)
+        return (self.name, self.hostname, self.port)
 
     def open(self, patience: Patience) -> Any:
         """Let the bastion connect."""
-        channel = self.wire.begin("direct-tcpip", self.hostname, self.port, "127.0.0.1", 0)
+        channel = self.bastion.wire.begin("direct-tcpip", self.hostname, self.port, "127.0.0.1", 0)
         try:
-            answered = patience.wait(channel.answered, self.wire.is_active)
+            answered = patience.wait(channel.answered, self.bastion.wire.is_active)
         except BaseException:
-            self.wire.abandon(channel)
+            self.bastion.wire.abandon(channel)
             raise
-        if not self.wire.is_active():
-            raise UnreachableError(f"connect: {self.bastion} is gone: {self.wire.reason()}.")
+        if not self.bastion.wire.is_active():
+            raise UnreachableError(f"connect: {self.name} is gone: {self.bastion.wire.reason()}.")
         if not answered:
-            self.wire.abandon(channel)
-            message = f"connect: no answer in time by way of {self.bastion}; is the host up?"
+            self.bastion.wire.abandon(channel)
+            message = f"connect: no answer in time by way of {self.name}; is the host up?"
             raise UnreachableError(message)
         if channel.refusal is not None:
             raise self._refused(*channel.refusal)
@@ -126,12 +135,12 @@ class BastionWay:
     def _refused(self, code: int, text: str) -> UnreachableError:
         if code == _FORBIDDEN:
             message = (
-                f"connect: {self.bastion} forbids it ({text}); see `AllowTcpForwarding` and"
+                f"connect: {self.name} forbids it ({text}); see `AllowTcpForwarding` and"
                 " `PermitOpen` in its sshd_config"
             )
             return UnreachableError(message, retryable=False)
         reason = text or ("it could not connect" if code == _FAILED else f"refused with {code}")
-        return UnreachableError(f"connect: by way of {self.bastion}: {reason}")
+        return UnreachableError(f"connect: by way of {self.name}: {reason}")
 
     def explain(self, error: UnreachableError) -> UnreachableError:
         """Nothing more is known."""

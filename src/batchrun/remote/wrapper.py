@@ -20,7 +20,7 @@ before that, nothing was begun.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from batchrun.errors import OperationError
@@ -72,6 +72,8 @@ class Inner:
     cwd: bytes = b""
     #: It gets what is sent after the ready word; False: an empty standard input.
     has_input: bool = False
+    #: Commands of the shell that come before the environment, each as one that may fail.
+    first: Sequence[bytes] = ()
 
 
 def login_text(marks: Marks) -> str:
@@ -96,7 +98,7 @@ def preamble(inner: Inner, sudo: Sudo | None, marks: Marks) -> tuple[bytes, byte
 
 
 def _become(inner: Inner, marks: Marks) -> bytes:
-    steps = []
+    steps = list(inner.first)
     if inner.env:
         steps.append(b"export " + b" ".join(map(_entry, inner.env.items())))
     if inner.cwd:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 from batchrun.model.event import Event, RunEnded, StatusAsked, TaskEnded
@@ -25,6 +26,8 @@ _FIRST_DRAW_S = 0.3
 #: Between two lines at most, and at least when another tenth is done, in seconds.
 _LINE_S = 10.0
 _TENTH_S = 1.0
+#: Trees whose progress a line tells.
+_TREES_NAMED = 2
 
 
 class ProgressSink:
@@ -111,6 +114,7 @@ class ProgressSink:
         self._next_line = now + _LINE_S
         self._tenths = max(tenths, self._tenths)
         parts = [_units(running.done, total), *self._ends(), *self._pace(now, total)]
+        parts += self._trees()
         self._lines.attempt(f"progress: {', '.join(parts)}\n")
 
     def _ends(self) -> list[str]:
@@ -131,6 +135,15 @@ class ProgressSink:
             left_s = (total - running.done) * took / running.done
             parts.append(f"about {duration(left_s)} left")
         return parts
+
+    def _trees(self) -> list[str]:
+        """Write how far the trees have come that have been worked on for longest."""
+        running = self._running
+        trees = (active for active in running.active.values() if active.files_done)
+        return [
+            f"{running.what(active)} ({running.doing(active)})"
+            for active in islice(trees, _TREES_NAMED)
+        ]
 
     def _say_task_ended(self, event: TaskEnded) -> None:
         """Write how a task ended."""

@@ -117,8 +117,10 @@ def _while_running(
         case UnitOutput(number=number, unit=unit, stream=stream, data=data):
             record = {"type": "unit_output", **_unit(number, unit), "stream": stream}
             return {**record, **_text("data", data)}
-        case UnitProgress(number=number, bytes_done=bytes_done):
-            return {"type": "unit_progress", "number": number, "bytes_done": bytes_done}
+        case UnitProgress(number=number, bytes_done=bytes_done, files_done=files_done):
+            record = {"type": "unit_progress", "number": number, "bytes_done": bytes_done}
+            share = None if event.share is None else round(event.share, 4)
+            return {**record, "files_done": files_done, "share": share}
         case UnitStaged(number=number, stage=stage, at=at):
             record = {"type": "unit_staged", "number": number, "stage": clean(stage)}
             return {**record, "at": timestamp(at)}

@@ -23,6 +23,7 @@ _TRUTH: Schema = {"type": "boolean"}
 _NUMBER: Schema = {"type": "integer", "minimum": 0}
 _COUNTED: Schema = {"type": "integer", "minimum": 1}
 _SECONDS: Schema = {"type": "number", "minimum": 0}
+_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
 _BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
 
@@ -199,7 +200,16 @@ _EVENTS: Mapping[str, Mapping[str, Schema]] = {
         "data": _said("Bytes that are not UTF-8 are U+FFFD.", _TEXT),
         "data_base64": _said("The same bytes; only when they are not UTF-8.", _BASE64),
     },
-    "unit_progress": {"number": _COUNTED, "bytes_done": _NUMBER},
+    "unit_progress": {
+        "number": _COUNTED,
+        "bytes_done": _NUMBER,
+        "files_done": _said("Files and other entries of trees; 0: they are not counted.", _NUMBER),
+        "share": _said(
+            "How much of the unit that is, from 0 to 1: a guess as long as a tree has not been "
+            "seen to its end; null: nothing can be said.",
+            _or_null(_SHARE),
+        ),
+    },
     "unit_staged": {
         "number": _COUNTED,
         "stage": _said("What a unit on a host has come to, in one or two words.", _TEXT),

@@ -24,6 +24,8 @@ __all__ = ["Active", "Running", "status_text"]
 
 _STATUS_UNITS = 20
 _COLUMNS = 300
+#: No time is foretold before so many seconds, and so much of the work.
+_FIRST_GUESS_S, _LEAST_SHARE = 1.0, 0.01
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +39,10 @@ class Active:
     #: By the fold's monotonic clock.
     since: float
     bytes_done: int = 0
+    #: Files and other entries of trees; 0: none yet, or they are not counted.
+    files_done: int = 0
+    #: How much of it is done, from 0 to 1; None: that is not known.
+    share: float | None = None
     #: The step that runs now; empty: its task has no steps.
     step: str = ""
     #: Its host; empty: it has none.
@@ -111,11 +117,28 @@ class Running:
         return "  ".join([self.name(active.task_id), *(visible(one[:_COLUMNS]) for one in targets)])
 
     def doing(self, active: Active) -> str:
-        """Write what a unit on a host does there, and for how long; empty: it is not known."""
+        """Write how far a unit has come, or what one does on a host; empty: it is not known."""
+        if active.files_done:
+            return ", ".join(self._so_far(active))
         if not active.stage:
             return ""
         since = duration(self.clock() - active.stage_since)
         return f"{shorten(visible(active.stage), 40)} for {since}"
+
+    def _so_far(self, active: Active) -> list[str]:
+        """Write how far a unit has come with a tree, how fast, and how long it will take."""
+        took = max(self.clock() - active.since, 0.001)
+        parts = [f"{count(active.files_done)} files"]
+        if active.bytes_done:
+            parts += [size(active.bytes_done), f"{size(int(active.bytes_done / took))}/s"]
+        else:
+            parts.append(f"{count(int(active.files_done / took))}/s")
+        share = active.share
+        if share is not None:
+            parts.append(f"{share:.0%}".replace("%", " %"))
+            if took >= _FIRST_GUESS_S and _LEAST_SHARE <= share < 1:
+                parts.append(f"about {duration(took * (1 - share) / share)} left")
+        return parts
 
     def _progress(self, event: UnitProgress) -> None:
         """Count data of a unit that runs; its number is a total of the attempt."""
@@ -123,6 +146,8 @@ class Running:
         if active is not None and event.step:
             active.step = event.step
             active.stage = ""
+        if active is not None and event.files_done:
+            active.files_done, active.share = event.files_done, event.share
         if active is not None and event.bytes_done > active.bytes_done:
             self.bytes_done += event.bytes_done - active.bytes_done
             active.bytes_done = event.bytes_done
@@ -181,12 +206,17 @@ def status_text(running: Running, counts: Counts) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _only_bytes(active: Active) -> bool:
+    """Tell whether bytes are all that is known of how far a unit has come."""
+    return bool(active.bytes_done) and not active.files_done
+
+
 def _status_line(running: Running, active: Active, now: float) -> str:
     """Write how one unit is doing."""
     stage = [f"step {shorten(visible(active.step), 40)}"] if active.step else []
     stage += [doing] if (doing := running.doing(active)) else []
     stage += [f"attempt {active.attempt}"] if active.attempt > 1 else []
-    stage += [f"{size(active.bytes_done)} done"] if active.bytes_done else []
+    stage += [f"{size(active.bytes_done)} done"] if _only_bytes(active) else []
     # Who runs a unit on a host is the host.
     stage += [visible(active.worker)] if active.worker not in ("", active.host) else []
     what = shorten(running.what(active), _COLUMNS)

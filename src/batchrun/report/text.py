@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+# The words of reports for quantities are those of messages, too.
+from batchrun.model.quantities import count, size
+
 __all__ = [
     "PLAIN",
     "Fd",
@@ -69,15 +72,6 @@ def decode(line: bytes) -> str:
     return visible(line.removesuffix(b"\r").decode("utf-8", "surrogateescape"), keep_tabs=True)
 
 
-def count(number: int) -> str:
-    """Write a number with its thousands apart.
-
-    >>> count(7), count(1204), count(1234567)
-    ('7', '1 204', '1 234 567')
-    """
-    return f"{number:,}".replace(",", " ")
-
-
 def duration(seconds: float) -> str:
     """Write how long something takes, with about three digits.
 
@@ -98,22 +92,6 @@ def duration(seconds: float) -> str:
         return f"{hours} h {rest:02d} min"
     days, rest = divmod(round(seconds / 3600), 24)
     return f"{count(days)} d {rest:02d} h"
-
-
-def size(size_bytes: int) -> str:
-    """Write a size in powers of 1024.
-
-    >>> size(812), size(1536), size(5 * 1024**3)
-    ('812 B', '1.5 KiB', '5.0 GiB')
-    """
-    if size_bytes < 1024:
-        return f"{size_bytes} B"
-    value = float(size_bytes)
-    for letter in "KMGTP":
-        value /= 1024
-        if value < 999.95:
-            return f"{value:.1f} {letter}iB"
-    return f"{value / 1024:.1f} EiB"
 
 
 def measure(text: str) -> int:

@@ -1,5 +1,6 @@
 """Spread operations between the loop and the runner: fair, bounded, repeated, stopped."""
 
+from dataclasses import replace
 from queue import SimpleQueue
 
 from batchrun.engine.messages import Message
@@ -8,7 +9,7 @@ from batchrun.model.event import UnitProgress
 from batchrun.model.operation import Done
 from batchrun.model.outcome import Cancelled, Failed, Lost, Ok, Outcome, Report, TimedOut
 from batchrun.model.ports import Returned, Started
-from batchrun.model.tree import Chunk, Spread
+from batchrun.model.tree import Chunk, Progress, Spread
 from batchrun.model.unit import Order, Unit
 from doubles import FakeClock, FakeRunner
 
@@ -63,6 +64,10 @@ class Counting:
     @property
     def over(self) -> bool:
         return not self.out and (self.stopped or not (self.left or self.again))
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(files_done=100 * len(self.absorbed), share=0.25)
 
     def result(self) -> Done:
         return Done(outcome=OK, warnings=(f"{len(self.absorbed)} done",))
@@ -121,7 +126,8 @@ class Work:
         return self.ended()
 
     def ended(self) -> Report:
-        message = self.queue.get_nowait()
+        while isinstance(message := self.queue.get_nowait(), UnitProgress):
+            pass
         assert isinstance(message, Report)
         return message
 
@@ -237,7 +243,9 @@ def test_a_full_disk_ends_everything_with_what_it_says() -> None:
     assert work.runner.stopped == others
     for number in others:
         work.answer(number, Lost(message="killed"))
-    assert work.ended().outcome == full
+    assert work.ended().outcome == replace(
+        full, message=f"{full.message}; stopped after about 0 files, 10 B"
+    )
 
 
 def test_chunks_have_what_is_left_of_the_time() -> None:
@@ -260,13 +268,46 @@ def test_progress_is_that_of_all_chunks_together() -> None:
     one, other, *_ = work.out
 
     assert work.trees.absorbs(Started(number=one, attempt=1, at=0.0, worker="w"))
-    assert work.trees.absorbs(UnitProgress(number=one, bytes_done=5))
-    assert work.trees.absorbs(UnitProgress(number=other, bytes_done=7))
+    for number, bytes_done in ((one, 5), (other, 7)):
+        work.clock.now += 1
+        assert work.trees.absorbs(UnitProgress(number=number, bytes_done=bytes_done))
+    work.clock.now += 1
     work.answer(one, bytes_done=6)
+    work.clock.now += 1
     assert work.trees.absorbs(UnitProgress(number=other, bytes_done=8))
 
     said = [work.queue.get_nowait() for _ in range(work.queue.qsize())]
-    assert said == [UnitProgress(number=1, bytes_done=done) for done in (15, 22, 24)]
+    assert said == [
+        UnitProgress(number=1, bytes_done=size, files_done=files, share=0.25)
+        for size, files in ((15, 0), (22, 0), (23, 100), (24, 100))
+    ]
+
+
+def test_progress_is_not_said_more_often_than_it_can_be_read() -> None:
+    work = Work()
+    work.begin(1, chunks=1000)
+    for _ in range(900):
+        work.clock.now += 0.001
+        work.answer(work.out[0])
+
+    assert 4 <= work.queue.qsize() <= 6
+
+
+def test_one_that_ends_before_its_time_says_how_far_it_got() -> None:
+    work = Work()
+    work.begin(1, chunks=9)
+    work.begin(2, chunks=9)
+    work.answer(work.out[0], bytes_done=2038)
+
+    work.trees.stop(1)
+    for number in work.out:
+        if number in work.runner.held:
+            work.answer(number, Cancelled(was_running=True))
+
+    report = work.ended()
+    assert report.number == 1
+    assert report.outcome == Cancelled(was_running=True)
+    assert report.warnings[-1] == "stopped after about 100 files, 2.0 KiB"
 
 
 def test_a_coordinator_that_breaks_is_a_defect_of_the_operation() -> None:

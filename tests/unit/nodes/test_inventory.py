@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.errors import NodeSetError
-from batchrun.nodes import machinegroups
 from batchrun.nodes.inventory import GroupRow, HostRow, Inventory, Settings, build_inventory
 
 
@@ -174,19 +173,23 @@ def test_operators_mean_what_they_mean_to_clustershell(
             names(text, known)
 
 
+def configure(directory: Path, monkeypatch: pytest.MonkeyPatch, main: str, **files: str) -> None:
+    """Give the user a configuration of ClusterShell's groups."""
+    (directory / "groups.d").mkdir()
+    (directory / "groups.conf").write_text(main, encoding="utf-8")
+    for name, text in files.items():
+        (directory / "groups.d" / name.replace("_", ".")).write_text(text, encoding="utf-8")
+    monkeypatch.setenv("CLUSTERSHELL_CFGDIR", str(directory))
+
+
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the machine groups of its own."""
-    (tmp_path / "groups.d").mkdir()
-    (tmp_path / "groups.conf").write_text(
-        "[Main]\ndefault: roles\nautodir: $CFGDIR/groups.d\n", encoding="utf-8"
-    )
-    (tmp_path / "groups.d" / "roles.yaml").write_text(
-        "roles:\n  app: 'app[1-3]'\n  both: '@app,@racks:r1'\n  all: 'app[1-4]'\n"
+    configure(
+        tmp_path, monkeypatch, "[Main]\ndefault: roles\nautodir: $CFGDIR/groups.d\n",
+        roles_yaml="roles:\n  app: 'app[1-3]'\n  both: '@app,@racks:r1'\n  all: 'app[1-4]'\n"
         "racks:\n  r1: 'r1n[1-2]'\n  r2: 'r2n1'\n",
-        encoding="utf-8",
-    )
-    monkeypatch.setattr(machinegroups, "_config_files", lambda: [str(tmp_path / "groups.conf")])
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("machine")
@@ -229,7 +232,59 @@ def test_groups_of_the_inventory_hide_those_of_the_machine() -> None:
     assert names("@racks:r2", known) == ["r2n1"]
 
 
-def test_the_examples_that_clustershell_brings_along_are_no_groups_of_this_machine() -> None:
-    files = machinegroups._config_files()
+#: What packages of ClusterShell put into /etc/clustershell, and beside the Python of a wheel.
+EXAMPLE = """
+[Main]
+default: local
+[local]
+map: sed -n 's/^$GROUP:\\(.*\\)/\\1/p' $CFGDIR/groups.d/local.cfg
+all: sed -n 's/^all:\\(.*\\)/\\1/p' $CFGDIR/groups.d/local.cfg
+list: sed -n 's/^\\([0-9A-Za-z_-]*\\):.*/\\1/p' $CFGDIR/groups.d/local.cfg
+"""
+EXAMPLE_GROUPS = "adm: example0\ncompute: example[32-159]\nall: example[4-6,32-159]\n"
 
-    assert not [one for one in files if one.startswith(sys.prefix)]
+
+@pytest.mark.parametrize("text", ["@*", "@compute", "@local:*", "example4*"])
+def test_groups_that_are_still_those_of_the_package_are_none(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(tmp_path, monkeypatch, EXAMPLE, local_cfg=EXAMPLE_GROUPS)
+
+    with pytest.raises(NodeSetError, match=r"none is|there are no groups|no source names any host"):
+        names(text, Inventory.empty())
+
+
+def test_a_group_beside_those_of_the_package_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(tmp_path, monkeypatch, EXAMPLE, local_cfg=EXAMPLE_GROUPS + "app: app[1-2]\n")
+
+    assert names("@app", Inventory.empty()) == ["app1", "app2"]
+    with pytest.raises(NodeSetError, match=r"there is no group `@adm`; there are app \("):
+        names("@adm", Inventory.empty())
+
+
+def test_who_has_no_groups_is_told_where_they_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    with pytest.raises(NodeSetError) as raised:
+        names("@web", Inventory.empty())
+
+    for place in ("/etc/clustershell", f"{tmp_path}/clustershell"):
+        assert f"{place}/groups.conf" in str(raised.value)
+    assert "no inventory names any host" in str(raised.value)
+
+
+def test_what_is_beside_the_python_of_the_program_says_nothing_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = tmp_path / "etc" / "clustershell"
+    beside.mkdir(parents=True)
+    configure(beside, monkeypatch, EXAMPLE, local_cfg="beside: web[1-3]\n")
+    monkeypatch.delenv("CLUSTERSHELL_CFGDIR")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+
+    with pytest.raises(NodeSetError, match="there is no group `@beside`"):
+        names("@beside", Inventory.empty())

@@ -21,6 +21,7 @@ def write_key(path: Path, passphrase: bytes = b"") -> bytes:
     if passphrase:
         how = serialization.BestAvailableEncryption(passphrase)
     openssh = serialization.PrivateFormat.OpenSSH
+    path.touch(0o600)
     path.write_bytes(key.private_bytes(serialization.Encoding.PEM, openssh, how))
     public = key.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
@@ -93,6 +94,17 @@ def test_what_cannot_be_used_is_remarked(tmp_path: Path, data: bytes | None, rem
     assert choice.candidates == ()
     assert len(choice.remarks) == 1
     assert f"{path} {remark}" in choice.remarks[0]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_private_key_that_others_see_is_passed_over(tmp_path: Path, mode: int) -> None:
+    write_key(tmp_path / "a")
+    write_key(tmp_path / "b")
+    (tmp_path / "a").chmod(mode)
+    choice = Keyring().choose(settings(*(f"IdentityFile {tmp_path}/{name}" for name in "ab")))
+    assert [candidate.name for candidate in choice.candidates] == [f"{tmp_path}/b"]
+    (remark,) = choice.remarks
+    assert f"{tmp_path}/a is passed over, because others can read it (mode {mode:04o})" in remark
 
 
 def test_a_file_is_read_once_for_all_hosts(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def drop(ramp: Ramp, server: str) -> None:
 
 
 def limit(ramp: Ramp, server: str) -> float:
-    return ramp._gate(server).limit
+    return ramp._gate(server, 8).limit
 
 
 def test_a_drop_halves_what_is_let_through() -> None:

@@ -165,6 +165,21 @@ def test_bars_are_two_lines_that_never_wrap(terminal: Terminal) -> None:
     desk.sink.close()
 
 
+def test_a_tree_is_shown_with_how_far_it_has_come(wide: Terminal) -> None:
+    desk = Desk(wide.stream)
+    desk.script.start(desk.sink, total=1)
+    number = desk.script.begin(desk.sink, desk.script.unit("/data"))
+    desk.pass_time(20)
+    desk.sink.handle(
+        UnitProgress(number=number, bytes_done=200 << 20, files_done=12_340, share=0.4)
+    )
+    desk.pass_time()
+
+    _, running = wide.look()
+    assert "(12 340 files, 200.0 MiB, 9.5 MiB/s, 40 %, about 31.5 s left)" in running
+    desk.sink.close()
+
+
 def test_a_wide_terminal_shows_the_rate_the_bytes_and_all_that_runs(wide: Terminal) -> None:
     desk = Desk(wide.stream)
     half_done(desk)

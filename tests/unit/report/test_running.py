@@ -76,3 +76,39 @@ def test_a_stage_cannot_write_on_the_terminal_and_one_of_nobody_is_harmless() ->
     unit.stage("\x1b[2J")
     unit.stage("connecting", number=9)
     assert "\x1b" not in unit.line
+
+
+class Tree:
+    """A unit that works on a tree, and a clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.running = Running(clock=lambda: self.now)
+        unit = Unit(task_id="t", index=1, label="/data", operation="copy")
+        self.running.handle(UnitStarted(number=1, attempt=1, unit=unit, at=0.0, worker="worker-1"))
+
+    def come(self, now: float, files: int, size_bytes: int, share: float | None) -> str:
+        self.now = now
+        self.running.handle(
+            UnitProgress(number=1, bytes_done=size_bytes, files_done=files, share=share)
+        )
+        (line,) = status_text(self.running, self.running.counts).splitlines()[1:]
+        return line.partition("(")[2].removesuffix(", worker-1)")
+
+
+def test_a_tree_is_shown_with_files_bytes_rate_and_how_long_it_will_take() -> None:
+    assert (
+        Tree().come(20.0, 12_340, 200 << 20, 0.4)
+        == "12 340 files, 200.0 MiB, 10.0 MiB/s, 40 %, about 30 s left"
+    )
+
+
+def test_a_tree_of_which_no_data_is_read_is_as_fast_as_its_files() -> None:
+    assert Tree().come(10.0, 5_000, 0, 0.5) == "5 000 files, 500/s, 50 %, about 10 s left"
+
+
+def test_nothing_is_foretold_of_what_has_just_begun_or_of_what_nobody_knows() -> None:
+    assert "left" not in Tree().come(0.5, 100, 0, 0.5)
+    assert "left" not in Tree().come(100.0, 100, 0, 0.001)
+    assert "left" not in Tree().come(100.0, 100, 0, 1.0)
+    assert Tree().come(10.0, 100, 0, None) == "100 files, 10/s"

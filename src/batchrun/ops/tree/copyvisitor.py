@@ -1,5 +1,6 @@
 """Copy what is in directories: what one worker does with each of them, and when."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -87,6 +88,7 @@ class CopyVisitor:
     ) -> None:
         """Copy a root that is no directory."""
         self.copier.put(source, st, target, old)
+        self._tally.files_done += 1
 
     # ---- the Visitor ----------------------------------------------------------------------
 
@@ -119,6 +121,7 @@ class CopyVisitor:
         try:
             self._sources.enter(node)
         except FileNotFoundError:
+            self._tally.vanished(self._sources.prefix(above) + node.name)
             return False
         except NotADirectoryError:
             if self._begin_big(node):
@@ -169,13 +172,16 @@ class CopyVisitor:
         elif self._at_a_glance and isinstance(node.token, int) and names:
             rest = self._different(node, names)
         self._each(node, rest)
+        self._tally.files_done += len(names)
         extra = self._tally.bytes_done - before - len(names) * SMALL_SIZE
         return len(names) + max(0, extra) // _USUAL_SIZE
 
     def others(self, node: Node, names: list[str]) -> int:
         """Copy symlinks, fifos and devices."""
         self._tidy(node)
-        self._each(node, self._meant(node, names))
+        names = self._meant(node, names)
+        self._each(node, names)
+        self._tally.files_done += len(names)
         return 2 * len(names)
 
     def leave(self, node: Node) -> None:
@@ -272,13 +278,17 @@ class CopyVisitor:
             try:
                 self._one(node, source, target)
             except OperationError as error:
-                self._tally.fail(error)
+                if error.errno == errno.ENOENT and source.lstat() is None:
+                    self._tally.vanished(source.path)
+                else:
+                    self._tally.fail(error)
             except OSError as error:
                 self._tally.fail(failure(error, "copy", source.path))
 
     def _one(self, node: Node, source: Place, target: Place | None) -> None:
         st = source.lstat()
         if st is None:
+            self._tally.vanished(source.path)
             return
         if S_ISDIR(st.st_mode):
             message = f"{source.path} has become a directory meanwhile"

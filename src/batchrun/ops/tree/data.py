@@ -11,9 +11,11 @@ __all__ = [
     "SMALL_SIZE",
     "Beat",
     "blocks",
+    "borrow",
     "clone",
     "copy_between",
     "copy_data",
+    "give_back",
     "same_data",
     "write_all",
 ]
@@ -49,11 +51,17 @@ Beat = Callable[[int], None]
 _free: list[memoryview] = []
 
 
-def _borrow() -> memoryview:
+def borrow() -> memoryview:
+    """Return a buffer of BLOCK_SIZE, to be given back."""
     try:
         return _free.pop()
     except IndexError:
         return memoryview(bytearray(BLOCK_SIZE))
+
+
+def give_back(buffer: memoryview) -> None:
+    """Let somebody else have a buffer."""
+    _free.append(buffer)
 
 
 def blocks(fd: int, beat: Beat, *, most: int | None = None) -> Iterator[memoryview]:
@@ -64,7 +72,7 @@ def blocks(fd: int, beat: Beat, *, most: int | None = None) -> Iterator[memoryvi
         beat: Told after each block.
         most: Stop after so many bytes: a file may grow faster than it is read. None: no limit.
     """
-    buffer = _borrow()
+    buffer = borrow()
     left = sys.maxsize if most is None else most
     try:
         while left and (size := os.readv(fd, [buffer[: min(left, BLOCK_SIZE)]])):
@@ -72,7 +80,7 @@ def blocks(fd: int, beat: Beat, *, most: int | None = None) -> Iterator[memoryvi
             left -= size
             beat(size)
     finally:
-        _free.append(buffer)
+        give_back(buffer)
 
 
 def write_all(fd: int, data: memoryview | bytes) -> None:
@@ -176,7 +184,7 @@ def _copy_segments(source: int, copy: int, size: int, beat: Beat) -> int:
 
 def _copy_part(source: int, copy: int, at: int, end: int, beat: Beat) -> int:
     """Read and write a range; return how far it came."""
-    buffer = _borrow()
+    buffer = borrow()
     try:
         while at < end:
             count = os.preadv(source, [buffer[: min(BLOCK_SIZE, end - at)]], at)
@@ -186,7 +194,7 @@ def _copy_part(source: int, copy: int, at: int, end: int, beat: Beat) -> int:
             at += count
             beat(count)
     finally:
-        _free.append(buffer)
+        give_back(buffer)
     return at
 
 
@@ -199,7 +207,7 @@ def _pwrite_all(fd: int, data: memoryview, offset: int) -> None:
 
 def same_data(one: int, other: int, beat: Beat) -> bool:
     """Compare two open files from where they stand to their ends."""
-    buffer = _borrow()
+    buffer = borrow()
     try:
         for block in blocks(one, beat):
             rest = block
@@ -210,4 +218,4 @@ def same_data(one: int, other: int, beat: Beat) -> bool:
                 rest = rest[size:]
         return os.read(other, 1) == b""
     finally:
-        _free.append(buffer)
+        give_back(buffer)

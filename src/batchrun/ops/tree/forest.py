@@ -19,9 +19,10 @@ from typing import Any
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Done
-from batchrun.model.tree import Chunk
+from batchrun.model.tree import Chunk, Progress
 from batchrun.ops.failures import Tally
 from batchrun.ops.paths import shown
+from batchrun.ops.tree.estimate import shares, weight
 from batchrun.ops.tree.parcels import (
     CLEAN_UP,
     COMPLETE,
@@ -85,12 +86,14 @@ class _Node:
 class _Parcel:
     """Work that waits."""
 
-    __slots__ = ("kind", "names", "node")
+    __slots__ = ("kind", "names", "node", "share")
 
-    def __init__(self, node: _Node, kind: int, names: list[str]) -> None:
+    def __init__(self, node: _Node, kind: int, names: list[str], share: float = 0.0) -> None:
         self.node = node
         self.kind = kind
         self.names = names
+        #: How much of the whole operation it is likely to be.
+        self.share = share
 
     @property
     def weight(self) -> int:
@@ -103,6 +106,8 @@ class _Parcel:
         if count >= len(self.names):
             return self
         taken = _Parcel(self.node, self.kind, self.names[-count:])
+        taken.share = self.share * count / len(self.names)
+        self.share -= taken.share
         del self.names[-count:]
         return taken
 
@@ -121,6 +126,8 @@ class Forest:
             `Answer` of who has begun.
     """
 
+    #: How much of the whole what is begun with is; the rest is planted later.
+    first_share = 1.0
     #: What is completed by the last chunk is to be whole: when anything has failed, it is given up.
     whole = False
 
@@ -142,8 +149,10 @@ class Forest:
         #: What is to be cleaned up at the end, however that comes about.
         self._traces: list[Any] = []
         self._last_deaths = 0
+        #: Shares of what waits, of what is out, and of what is to be planted.
+        self._left = 1.0
         self._nodes[_TOP].pending = 1
-        self._take_in([_Parcel(self._nodes[_TOP], LIST, [])], begun)
+        self._take_in([_Parcel(self._nodes[_TOP], LIST, [], self.first_share)], begun)
 
     # ---- the TreeOperation ----------------------------------------------------------------
 
@@ -217,6 +226,12 @@ class Forest:
                     self.abandoned(node.token, *node.place())
 
     @property
+    def progress(self) -> Progress:
+        """How far it has come."""
+        share = min(1.0, max(0.0, 1.0 - self._left))
+        return Progress(files_done=self.tally.files_done, share=share)
+
+    @property
     def over(self) -> bool:
         """Whether nothing is out, and nothing left."""
         done = self._stopped or not self._nodes[_TOP].pending
@@ -263,24 +278,32 @@ class Forest:
     def turned(self) -> None:
         """Everything is done: plant more, for operations that have several turns."""
 
-    def plant(self, root: Root, path: str, token: Any, kind: int, names: str = "") -> None:
+    def plant(
+        self, place: tuple[Root, str], token: Any, kind: int, names: str = "", *, share: float = 0.0
+    ) -> None:
         """Add a directory, and work on it.
 
         Args:
-            root: The root of its tree.
-            path: Its path below the root; empty: the root itself.
+            place: The root of its tree, and its path below that; empty: the root itself.
             token: What is known of it.
             kind: LIST, or what the names are.
             names: In it, joined.
+            share: How much of the whole that is likely to be.
         """
         self._last_node += 1
         top = self._nodes[_TOP]
         node = _Node(self._last_node, top, "", token)
-        node.root, node.path = root, path
+        node.root, node.path = place
         top.pending += 1
         node.pending = 1
         self._nodes[node.number] = node
-        self._wait(_Parcel(node, kind, split(names)))
+        self._wait(_Parcel(node, kind, split(names), share))
+
+    def errand(self) -> None:
+        """Have one thing done that is no work on a directory; `turned` comes after it."""
+        top = self._nodes[_TOP]
+        top.pending += 1
+        self._wait(_Parcel(top, LIST, []))
 
     def _take_in(self, parcels: list[_Parcel], answer: Answer) -> None:
         counted, opened, works, marks, extras = answer
@@ -296,13 +319,16 @@ class Forest:
             self._nodes[node.number] = node
             new.append(node)
         staying: set[_Node] = set()
-        for number, kind, names in works:
+        given = [(one.node.number, weight(one.kind, len(one.names)), one.share) for one in parcels]
+        self._left -= sum(one.share for one in parcels)
+        for (number, kind, names), share in zip(works, shares(given, opened, works), strict=True):
             node = self._node(number, new)
             if kind == LEAVE:
                 staying.add(node)
             else:
                 node.pending += 1
-                self._wait(_Parcel(node, kind, split(names)))
+                self._left += share
+                self._wait(_Parcel(node, kind, split(names), share))
         for number in marks:
             self._nodes[number].marked = True
         for parcel in parcels:
@@ -369,6 +395,7 @@ class Forest:
         where = shown("/".join(name for name in names if name))
         self.tally.fail(OperationError(f"given up at {where}, again and again: {message}"))
         parcel.node.marked = True
+        self._left -= parcel.share
         self._settle(parcel)
 
 
@@ -396,4 +423,5 @@ def _halves(parcels: list[_Parcel]) -> list[list[_Parcel]] | None:
     if not middle:
         return None
     cut = parcel.names[:middle], parcel.names[middle:]
-    return [[_Parcel(parcel.node, parcel.kind, names)] for names in cut]
+    of_one = parcel.share / len(parcel.names)
+    return [[_Parcel(parcel.node, parcel.kind, names, of_one * len(names))] for names in cut]

@@ -72,8 +72,9 @@ class FreshFiles:
         finally:
             for _, fd, _ in opened:
                 os.close(fd)
+            self._tally.bytes_done += copied
         self._tally.changed = True
-        self._copier.beat(copied)
+        self._copier.beat(0)
         return others
 
     def _open(

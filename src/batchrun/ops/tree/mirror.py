@@ -28,13 +28,15 @@ from batchrun.ops.tree.listing import entries
 from batchrun.ops.tree.parcels import DIRS, FILES, LIST, Answer, Payload, Root, joined
 from batchrun.ops.tree.removing import RemoveVisitor, Removing
 from batchrun.ops.tree.sides import OneSide
-from batchrun.ops.tree.treecopy import end_traces
+from batchrun.ops.tree.treecopy import copying, end_traces
 
 __all__ = ["CHUNK", "FOREST", "Mirror", "MirrorForest", "mirror_chunk"]
 
 _COPY, _LOOK, _DELETE = "copy", "look", "delete"
 #: What is known of a directory that only the copy has.
 _EXTRA = "extra"
+#: How much of a mirror the turns are; deleting is the rest.
+_SHARE_OF_COPYING, _SHARE_OF_LOOKING = 0.8, 0.15
 #: Entries that are looked at in the time that one file is copied.
 _PER_COST = 8
 
@@ -64,6 +66,8 @@ class MirrorForest(Forest):
         self._extra: list[tuple[str, int, str]] = []
         self._count = self._seen = 0
         self._obstacles = 0
+        if Mirror(*seed[1]).delete:
+            self.first_share = _SHARE_OF_COPYING
         super().__init__(seed)
 
     def abandoned(self, token: Any, root: Root, path: str) -> None:
@@ -102,16 +106,17 @@ class MirrorForest(Forest):
             return
         if mirror.turn == _COPY and not self._seen:
             self._turn(_LOOK)
-            self.plant(mirror.root, "", None, LIST)
+            self.plant((mirror.root, ""), None, LIST, share=_SHARE_OF_LOOKING)
         elif mirror.turn == _LOOK and self._extra and self._may_delete():
             self._turn(_DELETE)
+            share = (1.0 - self.first_share - _SHARE_OF_LOOKING) / len(self._extra)
             for path, kind, names in self._extra:
-                self.plant(mirror.root, path, None, kind, names)
+                self.plant((mirror.root, path), None, kind, names, share=share)
             self._extra = []
         elif mirror.turn == _DELETE and self._obstacles:
             self._turn(_COPY)
             self._obstacles = 0
-            self.plant(mirror.root, "", 0, LIST)
+            self.plant((mirror.root, ""), 0, LIST)
 
     @property
     def _mirror(self) -> Mirror:
@@ -167,8 +172,7 @@ def _visitor(
 ) -> "CopyVisitor | _Looker | _Deleter":
     if mirror.turn == _LOOK:
         return _Looker(context, tally, mirror)
-    copier = CopyVisitor(context, mirror.config, tally, again=deaths > 0)
-    copier.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
+    copier = copying(context, mirror.config, tally, deaths, lost)
     keep_old(copier, mirror, context)
     return copier if mirror.turn == _COPY else _Deleter(context, tally, mirror, copier)
 

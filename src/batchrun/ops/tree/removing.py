@@ -15,6 +15,7 @@ from batchrun.model.tree import Spread
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_write
 from batchrun.ops.paths import shown
+from batchrun.ops.protected import mount_points
 from batchrun.ops.tree.crawl import Listed, Node, begin, crawl, root_node
 from batchrun.ops.tree.doors import Doors, root_of
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Folders, Place
@@ -148,6 +149,8 @@ class RemoveVisitor:
         self._doors = Doors(side, follow=side > 0)
         #: Directories that hold those that were given, by their place.
         self._above: dict[Any, Node] = {}
+        #: Where something is mounted below each root.
+        self._mounted: dict[Any, set[str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -178,7 +181,7 @@ class RemoveVisitor:
             node.marked = True
             self._tally.fail(failure(error, "open the directory", path))
             return False
-        if os.fstat(fd).st_dev != node.root[self._device_at]:
+        if os.fstat(fd).st_dev != node.root[self._device_at] or self._is_mounted(node):
             self._doors.leave(node)
             node.marked = True
             self._tally.fail(refusal(f"{shown(path)} is another filesystem and was kept"))
@@ -206,6 +209,7 @@ class RemoveVisitor:
             node.marked = True
             self._tally.fail(failure(error, "delete", self._doors.prefix(node)))
             return 1
+        self._tally.files_done += len(names)
         if self._selection is None and self._guard is None and not self._dry:
             names = self._quickly(place, names)
         for name in names:
@@ -240,6 +244,17 @@ class RemoveVisitor:
         node.marked = not self._gone(os.rmdir, place)
 
     # ---- how ------------------------------------------------------------------------------
+
+    def _is_mounted(self, node: Node) -> bool:
+        """Tell whether something is mounted here: of the same filesystem, no device says so."""
+        top = node.root
+        mounted = self._mounted.get(top)
+        if mounted is None:
+            path = os.path.realpath(str(top[self._device_at - 1]))
+            prefix = path.rstrip("/") + "/"
+            below = [point for point in mount_points() if point.startswith(prefix)]
+            mounted = self._mounted[top] = {point.removeprefix(prefix) for point in below}
+        return node.path in mounted
 
     def file(self, place: Place, relative: str) -> bool:
         """Delete something that is not a directory; False: it stays."""

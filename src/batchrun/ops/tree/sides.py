@@ -44,6 +44,7 @@ class OneSide:
         try:
             self.doors.enter(node)
         except FileNotFoundError:
+            self.tally.vanished(self.doors.prefix(node).rstrip("/"))
             return False
         except OSError as error:
             path = self.doors.prefix(node).rstrip("/")
@@ -92,6 +93,7 @@ class OneSide:
             try:
                 file = os.open(name, _READ, dir_fd=fd)
             except FileNotFoundError:
+                self.tally.vanished(self.doors.prefix(node) + name)
                 continue
             except OSError as error:
                 self.tally.fail(failure(error, "read", self.doors.prefix(node) + name))

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from batchrun.model.operation import Context
 from batchrun.ops.tree.data import write_all
+from batchrun.ops.tree.temporary import remove_past
 
 __all__ = ["Spool", "spool_path"]
 
@@ -13,8 +14,13 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def spool_path(beside: str, context: Context) -> str:
-    """Return where the lines for a file are kept until it is complete."""
+    """Return where the lines for a file are kept until it is complete.
+
+    What runs have left there that this one goes on with is removed.
+    """
     directory = os.path.dirname(os.path.abspath(beside))
+    if not context.settings.dry_run:
+        remove_past(directory, context.settings.past_runs)
     name = f".br-{context.settings.run_id}-{context.number}-0-spool"
     return os.path.join(directory, name)
 

@@ -4,9 +4,13 @@ import os
 import re
 import time
 from contextlib import suppress
-from stat import S_ISLNK, S_ISREG
+from functools import lru_cache
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
-__all__ = ["PREFIX", "is_leftover", "is_temporary", "remove_leftovers"]
+from batchrun.ops.tree.folders import OPEN_DIRECTORY
+from batchrun.ops.tree.links import end_meeting
+
+__all__ = ["PREFIX", "is_leftover", "is_temporary", "of_runs", "remove_leftovers", "remove_past"]
 
 PREFIX = ".br-"
 _NAME = re.compile(
@@ -51,6 +55,37 @@ def remove_leftovers(directory: int, dead: tuple[str, ...] = ()) -> None:
     """
     with suppress(OSError), os.scandir(directory) as entries:
         for name in [entry.name for entry in entries if is_temporary(entry.name)]:
-            st = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if is_leftover(name, st, time.time()) or name.startswith(dead):
-                os.unlink(name, dir_fd=directory)
+            with suppress(OSError):
+                _remove(directory, name, is_dead=name.startswith(dead))
+
+
+def _remove(directory: int, name: str, *, is_dead: bool) -> None:
+    st = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if S_ISDIR(st.st_mode):
+        if is_dead and name.endswith("-links"):
+            end_meeting(directory, name)
+    elif is_dead or is_leftover(name, st, time.time()):
+        os.unlink(name, dir_fd=directory)
+
+
+def of_runs(runs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return how the names of the temporary files of some runs begin."""
+    return tuple(f"{PREFIX}{run}-" for run in runs)
+
+
+@lru_cache(maxsize=256)
+def remove_past(directory: str, runs: tuple[str, ...]) -> None:
+    """Remove from a directory what runs have left there that have ended; once in each process.
+
+    Args:
+        directory: Its path; it may be missing.
+        runs: Their ids.
+    """
+    if not runs:
+        return
+    with suppress(OSError):
+        fd = os.open(directory or ".", OPEN_DIRECTORY & ~os.O_NOFOLLOW)
+        try:
+            remove_leftovers(fd, of_runs(runs))
+        finally:
+            os.close(fd)

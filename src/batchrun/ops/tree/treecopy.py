@@ -18,16 +18,23 @@ from batchrun.ops.failures import Tally, failure
 from batchrun.ops.foresee import check_may_write
 from batchrun.ops.tree.bigfiles import is_part, remove_temporary
 from batchrun.ops.tree.copying import Rules, in_the_way
-from batchrun.ops.tree.copyvisitor import MISSING, NEW, CopyVisitor, is_unfinished, make_directory
+from batchrun.ops.tree.copyvisitor import (
+    MISSING,
+    NEW,
+    CopyConfig,
+    CopyVisitor,
+    is_unfinished,
+    make_directory,
+)
 from batchrun.ops.tree.crawl import Node, Rest, begin, crawl, root_node
 from batchrun.ops.tree.doors import root_of
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
 from batchrun.ops.tree.forest import Forest
 from batchrun.ops.tree.links import end_meeting
 from batchrun.ops.tree.parcels import Payload, Root
-from batchrun.ops.tree.temporary import remove_leftovers
+from batchrun.ops.tree.temporary import of_runs, remove_leftovers
 
-__all__ = ["Copier", "CopyForest", "copy_chunk", "end_traces"]
+__all__ = ["Copier", "CopyForest", "copy_chunk", "copying", "end_traces"]
 
 
 class Copier:
@@ -55,6 +62,7 @@ class Copier:
         #: The worker of an earlier attempt may have died at this.
         self._again = attempt > 1
         dead = tuple(f".br-{settings.run_id}-{number}-{past}-" for past in range(1, attempt))
+        dead += of_runs(settings.past_runs)
         self.config = (rules, base, self._meeting, dead)
         self.visitor = CopyVisitor(context, self.config, tally, again=self._again)
         #: Directories to be copied.
@@ -82,14 +90,9 @@ class Copier:
         """Leave nothing behind but what has its final name: it will not be completed."""
         end_traces([self.config[1]], self._meeting)
 
-    def finish(self, *, alone: bool = False) -> Spread | None:
-        """Copy what is in the directories; what is more than a slice is to be spread.
-
-        Args:
-            alone: Do all of it here.
-        """
-        most = inf if alone else self._context.settings.slice_cost or inf
-        rest, extras = self.begin(most)
+    def finish(self) -> Spread | None:
+        """Copy what is in the directories; what is more than a slice is to be spread."""
+        rest, extras = self.begin(self._context.settings.slice_cost or inf)
         if not rest[1]:
             # In the root of a tree it was removed with what was in it.
             end_traces(extras, self._meeting)
@@ -165,13 +168,28 @@ def copy_chunk(payload: Payload, context: Context) -> Done:
     if deaths < 0:
         end_traces(items, config[2])
         return Done(outcome=Ok(changed=False), answer=(tally.counted(), [], [], [], []))
-    visitor = CopyVisitor(context, config, tally, again=deaths > 0)
-    visitor.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
-    with visitor:
+    with copying(context, config, tally, deaths, lost) as visitor:
         rest: Rest = crawl(items, visitor, 1 if deaths else context.settings.slice_cost or inf)
         extras = visitor.extras()
     answer = (tally.counted(), *rest, extras)
     return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
+
+
+def copying(
+    context: Context, config: CopyConfig, tally: Tally, deaths: int, lost: list[int]
+) -> CopyVisitor:
+    """Make the visitor of a chunk of copying.
+
+    Args:
+        context: Of the chunk.
+        config: Of the copy.
+        tally: Where everything is counted.
+        deaths: Workers that have died at this.
+        lost: Orders whose workers have died, and may have left something behind.
+    """
+    visitor = CopyVisitor(context, config, tally, again=deaths > 0)
+    visitor.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
+    return visitor
 
 
 _CHUNK = f"{__name__}:{copy_chunk.__name__}"
