@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchrun import __version__
 
-__all__ = ["BATCHRUN", "Row", "machine", "measure", "peak_mb", "print_rows", "workspace"]
+__all__ = ["BATCHRUN", "Row", "cpu_s", "machine", "measure", "peak_mb", "print_rows", "workspace"]
 
 BATCHRUN = [sys.executable, "-m", "batchrun"]
 
@@ -64,6 +64,18 @@ def measure(
             took = _timed(command, cwd, stdin)
             if number:
                 times[index].append(took)
+    return [statistics.median(one) for one in times]
+
+
+def cpu_s(commands: Sequence[Sequence[str]], cwd: str, *, rounds: int) -> list[float]:
+    """Run all commands in turn; return the medians of the CPU time of all their processes."""
+    times: list[list[float]] = [[] for _ in commands]
+    for _ in range(rounds):
+        for index, command in enumerate(commands):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            _timed(command, cwd, None)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times[index].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return [statistics.median(one) for one in times]
 
 

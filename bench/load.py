@@ -21,7 +21,7 @@ text = open(file, encoding="utf-8").read()
 import yaml, json
 from batchrun.jobfile import LoadOptions, Tables
 from batchrun.jobfile.document import parse
-from batchrun.jobfile.load import read_text
+from batchrun.jobfile.loading import read_text
 from batchrun.ops import OPERATIONS
 began = time.process_time()
 if what == "parser" and form == "json":

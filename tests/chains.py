@@ -18,6 +18,7 @@ import pytest
 
 from batchrun import api
 from batchrun.api.continuing import Continuation, Wanted, continuation
+from batchrun.api.running import _bound
 from batchrun.engine.run import Message, Run, RunOptions, RunResult
 from batchrun.jobfile import LoadOptions, Tables, load
 from batchrun.jobfile.loaded import LoadedJob
@@ -205,7 +206,7 @@ class Chain:
         seen = Seen(run_id=f"20260101-000000-{(0x9000 + number * 0x6D3F) % 0x10000:04x}")
         self.seen.append(seen)
         config = api.RunConfig(goes_on=goes_on)
-        journal = api._bound(loaded, seen.run_id, BEGINNING + number * 4000, config)
+        journal = _bound(loaded, seen.run_id, BEGINNING + number * 4000, config)
         assert journal is not None
         gate = _Gate(seen, journal, cut)
         sinks: tuple[Sink, ...] = (gate,)

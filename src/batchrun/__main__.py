@@ -5,9 +5,9 @@ import sys
 
 from batchrun import __version__
 
-# Importing makes objects that all stay: looking through them again and again took a tenth of the
-# time of a start. Whoever has imported what there is to do lets the collector go (`cli/app.py`,
-# `engine/pool/worker.py`).
+# Importing makes objects that all stay: looking through them again and again takes a sixteenth of
+# the CPU time of a start (`bench/RESULTS.md`). Whoever has imported what there is to do lets the
+# collector go (`cli/app.py`, `engine/pool/worker.py`).
 gc.disable()
 
 __all__ = ["main", "main_exec"]

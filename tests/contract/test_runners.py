@@ -86,7 +86,7 @@ def _threads(events: SimpleQueue[RunnerEvent]) -> Runner:
 
 def _routed(events: SimpleQueue[RunnerEvent]) -> Runner:
     threads = SshThreads(SETTINGS, events, TABLE, FakeConnector(), 1)
-    return Routing(SerialRunner(SETTINGS, events, TABLE), lambda: threads)
+    return Routing(lambda: SerialRunner(SETTINGS, events, TABLE), 1, lambda: threads)
 
 
 @pytest.fixture(

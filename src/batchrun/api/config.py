@@ -1,17 +1,29 @@
 """How a job is run, where the defaults do not fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from batchrun.api.continuing import Continuation
-from batchrun.api.recording import Words
-from batchrun.engine.lockfile import RunLock
 from batchrun.model.access import HostAccess
 from batchrun.model.job import FailLimit
 from batchrun.model.ports import Sink, Ticker
-from batchrun.model.session import Connector
 
-__all__ = ["RunConfig"]
+if TYPE_CHECKING:  # few runs have any of these
+    from batchrun.api.continuing import Continuation
+    from batchrun.engine.lockfile import RunLock
+    from batchrun.model.session import Connector
+
+__all__ = ["RunConfig", "Words"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """How a run was asked for, for its record."""
+
+    #: The words after `batchrun`.
+    command_line: tuple[str, ...] = ()
+    #: What a run that goes on with this one needs of them; standard types only.
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +53,7 @@ class RunConfig:
     #: Most hosts at once; None: as the job says.
     fanout: int | None = None
     #: Makes what connects to hosts; called at most once. None: connections over SSH.
-    connector: Callable[[], Connector] | None = None
+    connector: "Callable[[], Connector] | None" = None
     #: Sinks that want to be called when nothing happens.
     tickers: Sequence[Ticker] = ()
     #: SIGINT, SIGTERM, SIGHUP and SIGUSR1 mean what they mean on the command line.
@@ -50,7 +62,7 @@ class RunConfig:
     #: once (`pause: ask`). None: nobody is there, the answer is no.
     ask: Callable[[str, Callable[[bool], None]], None] | None = None
     #: What `engine.lockfile.hold` gave for this run: it lasts as long as anything of the run.
-    lock: RunLock | None = None
+    lock: "RunLock | None" = None
     #: How hosts are reached, where that is not left to the job file and the SSH configuration.
     access: HostAccess = field(default_factory=HostAccess)
     #: The password of the login on hosts that ask for one; empty: nobody has typed any.
@@ -64,7 +76,7 @@ class RunConfig:
     #: Sinks that never say what is not on record yet; they see events before `sinks` do.
     behind: Sequence[Sink] = ()
     #: What `continuation` returned: the run goes on with an earlier one.
-    goes_on: Continuation | None = None
+    goes_on: "Continuation | None" = None
 
     @property
     def recorded(self) -> bool:

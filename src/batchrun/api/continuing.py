@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchrun.api.loading import all_tables
 from batchrun.engine.presence import alive, holders_text, presence_path
 from batchrun.errors import JournalError, LockHeldError, UsageError
 from batchrun.jobfile import LoadOptions, Tables
@@ -14,10 +15,9 @@ from batchrun.jobfile import load as _load
 from batchrun.jobfile import load_text as _load_text
 from batchrun.jobfile.loaded import LoadedJob
 from batchrun.jobfile.spooled import spool_path
-from batchrun.journal.alive import RunLock
+from batchrun.journal.alive import RunLock, current_boot_id
 from batchrun.journal.earlier import (
     EarlierRuns,
-    current_boot_id,
     left_over,
     rerun,
     resume,
@@ -126,8 +126,14 @@ class Continuation:
         return (sentence,) if sentence else ()
 
 
-def continuation(wanted: Wanted, tables: Tables) -> Continuation:
-    """Find a run, load its job once more, and find out what is left of it.
+def continuation(wanted: Wanted, tables: Tables | None = None) -> Continuation:
+    """Find a run to go on with, load its job once more, and find out what is left of it.
+
+    To be given to `run`, with its `loaded` job, as `RunConfig.goes_on`.
+
+    Args:
+        wanted: Which run, and how.
+        tables: The operations that there are; None: all.
 
     Raises:
         UsageError: no run, or more than one, is meant.
@@ -136,6 +142,7 @@ def continuation(wanted: Wanted, tables: Tables) -> Continuation:
         JournalError: a record cannot be read.
         JobFileError: the job file has mistakes now.
     """
+    tables = tables or all_tables()
     with ExitStack() as stack, History(StateDir.own()) as history:
         run_id = history.find(wanted.run)
         ids = history.family(run_id)

@@ -3,16 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchrun.api.config import RunConfig
 from batchrun.engine.routing import Routing
-from batchrun.engine.threads import SshThreads
 from batchrun.engine.unit import find
 from batchrun.model.job import DEFAULT_FANOUT, Job
 from batchrun.model.ports import Runner
-from batchrun.model.session import Connector
 from batchrun.model.unit import RunSettings
+
+if TYPE_CHECKING:
+    from batchrun.engine.threads import SshThreads
+    from batchrun.model.session import Connector
 
 __all__ = ["Fleet"]
 
@@ -50,25 +52,36 @@ class Fleet:
             why = "this process may not have more open files (`ulimit -n`)"
             self.notes = (f"{self._fanout} hosts at once instead of {wanted}: {why}",)
 
-    def routed(self, local: Runner, settings: RunSettings, queue: "SimpleQueue[Any]") -> Routing:
-        """Put the runner for hosts beside the one for this machine."""
+    def routed(
+        self,
+        make_local: Callable[[], Runner],
+        slots: int,
+        settings: RunSettings,
+        queue: "SimpleQueue[Any]",
+    ) -> Routing:
+        """Put the runner for hosts beside the one for this machine, which has so many slots."""
 
-        def make() -> SshThreads:
+        def make() -> "SshThreads":
+            from batchrun.engine.threads import SshThreads  # noqa: PLC0415 - with the first unit
+
             return SshThreads(settings, queue, _TABLE, self._connect(), self._fanout)
 
-        return Routing(local, make)
+        routing = Routing(make_local, slots, make)
+        if any(not task.on_hosts for task in (*self.job.tasks, *self.job.final_tasks)):
+            routing.local()  # what keeps it from being made is told before anything runs
+        return routing
 
     def last_words(self) -> Sequence[str]:
         """Say what of the SSH configuration was not honoured: known when hosts were reached."""
         return self._ignored()
 
-    def _connect(self) -> Connector:
+    def _connect(self) -> "Connector":
         """Make the connector, once."""
         if self._connector is None:
             self._connector = (self._config.connector or self._over_ssh)()
         return self._connector
 
-    def _over_ssh(self) -> Connector:
+    def _over_ssh(self) -> "Connector":
         """Make what connects over SSH; what the command line says wins over the job file."""
         access = self._config.access
         access = replace(access, host_key=access.host_key or self._host_key)

@@ -5,38 +5,29 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
-from batchrun.api.continuing import Continuation
+from batchrun.api.config import Words
 from batchrun.errors import BatchrunError
 from batchrun.jobfile.loaded import LoadedJob
-from batchrun.journal.earlier import current_boot_id
+from batchrun.journal.alive import current_boot_id
 from batchrun.journal.history import History
 from batchrun.journal.places import StateDir
 from batchrun.journal.retention import tidy
 from batchrun.journal.sink import JournalSink
 from batchrun.model.record import RunRecord
 
-__all__ = ["Words", "open_journal", "tidy_up"]
+if TYPE_CHECKING:  # only runs that go on with one
+    from batchrun.api.continuing import Continuation
+
+__all__ = ["open_journal", "tidy_up"]
 
 _log = logging.getLogger("batchrun.journal")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """How a run was asked for, for its record."""
-
-    #: The words after `batchrun`.
-    command_line: tuple[str, ...] = ()
-    #: What a run that goes on with this one needs of them; standard types only.
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
 def open_journal(
-    loaded: LoadedJob, run_id: str, started_at: float, words: Words, goes_on: Continuation | None
+    loaded: LoadedJob, run_id: str, started_at: float, words: Words, goes_on: "Continuation | None"
 ) -> JournalSink:
     """Begin the record of a run.
 

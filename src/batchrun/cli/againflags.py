@@ -8,7 +8,7 @@ from batchrun.cli.flags import FleetFlags
 __all__ = ["RerunFlags", "ResumeFlags"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ResumeFlags(FleetFlags):
     """What `resume` takes."""
 
@@ -16,7 +16,7 @@ class ResumeFlags(FleetFlags):
     recorded: o.AsRecorded = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RerunFlags(ResumeFlags):
     """What `rerun` takes."""
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from batchrun import api
 from batchrun.cli.jobflags import CheckFlags
+from batchrun.cli.loading import load_options
 from batchrun.cli.results import palette_for
-from batchrun.cli.running import load_options
 from batchrun.engine.cpus import usable_cpus
 from batchrun.engine.fail_limit import limit_text
-from batchrun.jobfile.options import StepDescription, TaskDescription
+from batchrun.jobfile.descriptions import StepDescription, TaskDescription
 from batchrun.model.exitcode import ExitCode
 from batchrun.model.job import DEFAULT_FANOUT, Job
 from batchrun.nodes.nodeset import fold

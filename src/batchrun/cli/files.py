@@ -8,10 +8,6 @@ from pathlib import Path
 from batchrun.cli.flags import Flags
 from batchrun.errors import UsageError
 from batchrun.model.ports import Sink
-from batchrun.report.joblog import JoblogSink
-from batchrun.report.junit import JunitSink
-from batchrun.report.metrics import MetricsSink
-from batchrun.report.outputdir import OutputDirSink
 
 __all__ = ["check_files", "file_sinks", "spool_in", "unwritten_options"]
 
@@ -45,13 +41,22 @@ def file_sinks(flags: Flags) -> tuple[Sink, ...]:
         UsageError: the page of `--report` cannot be begun.
     """
     sinks: list[Sink] = []
+    # Each is imported when it is wanted: few runs write any of these.
     if flags.output_dir is not None:
+        from batchrun.report.outputdir import OutputDirSink  # noqa: PLC0415
+
         sinks.append(OutputDirSink(str(flags.output_dir)))
     if flags.joblog is not None:
+        from batchrun.report.joblog import JoblogSink  # noqa: PLC0415
+
         sinks.append(JoblogSink(str(flags.joblog)))
     if flags.junit is not None:
+        from batchrun.report.junit import JunitSink  # noqa: PLC0415
+
         sinks.append(JunitSink(str(flags.junit)))
     if flags.metrics is not None:
+        from batchrun.report.metrics import MetricsSink  # noqa: PLC0415
+
         sinks.append(MetricsSink(str(flags.metrics)))
     if flags.report is not None:
         sinks.append(_page(flags.report))
@@ -64,7 +69,7 @@ def _page(path: Path) -> Sink:
     Raises:
         UsageError: it cannot be written.
     """
-    from batchrun.report.html import HtmlSink  # noqa: PLC0415 - few runs want one
+    from batchrun.report.html import HtmlSink  # noqa: PLC0415
 
     try:
         return HtmlSink(path)

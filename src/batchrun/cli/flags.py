@@ -1,14 +1,18 @@
-"""What commands take, as classes: their options, and the parsed values. These are for several."""
+"""What commands take, as classes: their options, and the parsed values. These are for several.
+
+Nobody compares or prints them: what makes that possible would take a third of making a class,
+and these have many fields.
+"""
 
 from dataclasses import dataclass
 
 from batchrun.cli import hostoptions as ho
 from batchrun.cli import options as o
 
-__all__ = ["AccessFlags", "Flags", "FleetFlags", "ShownFlags", "TargetFlags"]
+__all__ = ["AccessFlags", "Flags", "FleetFlags", "TargetFlags"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Flags:
     """What every command that runs something takes."""
 
@@ -35,7 +39,7 @@ class Flags:
 
 
 # Without slots: no class can have two bases with them.
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TargetFlags:
     """Which hosts are meant, and where something is known of them."""
 
@@ -49,7 +53,7 @@ class TargetFlags:
 
 
 # Without slots: no class can have two bases with them.
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AccessFlags:
     """How hosts are reached."""
 
@@ -60,7 +64,7 @@ class AccessFlags:
     host_key: ho.HostKeyChoice = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class FleetFlags(Flags, AccessFlags, TargetFlags):
     """What every command takes that runs something on hosts."""
 
@@ -69,13 +73,3 @@ class FleetFlags(Flags, AccessFlags, TargetFlags):
     ask_sudo_pass: ho.AskSudoPass = False
     ask_pass: ho.AskPass = False
     batch: ho.Batch = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownFlags(FleetFlags):
-    """What commands take that show what was written on hosts."""
-
-    fold: ho.Fold = False
-    mask: ho.MaskOutput = False
-    raw: ho.Raw = False
-    save: o.Save = None

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchrun.cli.flags import FleetFlags
-from batchrun.cli.jobflags import CheckFlags
 from batchrun.cli.jobtext import Typed, job_text, literal
 from batchrun.cli.results import Results
 from batchrun.cli.saving import job_limits, load_made, made_line, save, task_limits
@@ -12,7 +11,7 @@ from batchrun.cli.targets import inventory_path, node_set
 from batchrun.cli.wiring import check_flags, execute
 from batchrun.jobfile.overrides import SUDO_PASSWORD
 
-__all__ = ["fleet_job", "fleet_options", "host_task", "run_fleet"]
+__all__ = ["fleet_job", "host_task", "run_fleet"]
 
 
 def host_task(flags: FleetFlags) -> dict[str, Any]:
@@ -36,17 +35,6 @@ def _host_modifiers(flags: FleetFlags) -> dict[str, Any]:
     elif flags.sudo:
         found["sudo"] = True
     return found
-
-
-def fleet_options(flags: FleetFlags | CheckFlags) -> dict[str, Any]:
-    """Return what flags say about all tasks on hosts of a job file, as `LoadOptions` has it."""
-    if isinstance(flags, CheckFlags):
-        return {}
-    return {
-        "batch": tuple(flags.batch.split(",")) if flags.batch else (),
-        "sudo": flags.sudo or flags.ask_sudo_pass,
-        "asks_sudo_password": flags.ask_sudo_pass,
-    }
 
 
 def fleet_job(command: str, flags: FleetFlags, task: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from batchrun.cli.flags import FleetFlags, TargetFlags
 __all__ = ["CheckFlags", "JobFlags"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CheckFlags(TargetFlags):
     """What `check` takes."""
 
@@ -20,7 +20,7 @@ class CheckFlags(TargetFlags):
     task: o.Tasks = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class JobFlags(FleetFlags):
     """What `run` takes."""
 

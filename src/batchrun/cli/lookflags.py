@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class HostsFlags(AccessFlags, TargetFlags):
     """What `hosts` takes."""
 
@@ -27,7 +27,7 @@ class HostsFlags(AccessFlags, TargetFlags):
     as_json: lo.AsJson = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RunsFlags:
     """What `runs` takes."""
 
@@ -39,7 +39,7 @@ class RunsFlags:
     as_json: lo.AsJson = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PruneFlags:
     """What `runs prune` takes."""
 
@@ -50,7 +50,7 @@ class PruneFlags:
     quiet: o.Quiet = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ShowFlags:
     """What `show` takes."""
 
@@ -62,7 +62,7 @@ class ShowFlags:
     as_json: lo.AsJson = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ReportFlags:
     """What `report` takes."""
 
@@ -71,13 +71,13 @@ class ReportFlags:
     to: lo.Target = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class OpsFlags:
     """What `ops` takes."""
 
     name: o.OperationChoice = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SchemaFlags:
     """What `schema` takes: nothing."""

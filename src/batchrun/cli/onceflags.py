@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from batchrun.cli import hostoptions as ho
 from batchrun.cli import options as o
-from batchrun.cli.flags import Flags, FleetFlags, ShownFlags
+from batchrun.cli.flags import Flags, FleetFlags
 
-__all__ = ["DoFlags", "EachFlags", "ExecFlags", "TransferFlags"]
+__all__ = ["DoFlags", "EachFlags", "ExecFlags", "ShownFlags", "TransferFlags"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class EachFlags(Flags):
     """What `each` takes."""
 
@@ -24,7 +24,17 @@ class EachFlags(Flags):
     save: o.Save = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class ShownFlags(FleetFlags):
+    """What commands take that show what was written on hosts."""
+
+    fold: ho.Fold = False
+    mask: ho.MaskOutput = False
+    raw: ho.Raw = False
+    save: o.Save = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ExecFlags(ShownFlags):
     """What `exec` takes."""
 
@@ -36,7 +46,7 @@ class ExecFlags(ShownFlags):
     diff: ho.MajorityDiff = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DoFlags(ShownFlags):
     """What `do` takes."""
 
@@ -44,7 +54,7 @@ class DoFlags(ShownFlags):
     words: o.Words = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TransferFlags(FleetFlags):
     """What `upload` and `download` take."""
 

@@ -4,18 +4,16 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from batchrun.cli.flags import Flags, ShownFlags
+from batchrun.cli.flags import Flags
 from batchrun.cli.options import Output
 from batchrun.errors import UsageError
 from batchrun.model.ports import Sink
-from batchrun.report.grouped import GroupedOptions, GroupedSink
-from batchrun.report.hostfold import HostFoldOptions, HostFoldSink
-from batchrun.report.hostlines import HostLinesOptions, HostLinesSink
-from batchrun.report.machine import JsonSink
-from batchrun.report.screen import TextOptions, TextSink
 from batchrun.report.text import PLAIN, Palette, wants_colour
+
+if TYPE_CHECKING:  # options of other commands
+    from batchrun.cli.onceflags import ShownFlags
 
 __all__ = [
     "Grouping",
@@ -60,7 +58,7 @@ class HostOutput:
 Results: TypeAlias = Grouping | HostOutput | None
 
 
-def host_output(flags: ShownFlags, *, diff: bool = False) -> HostOutput:
+def host_output(flags: "ShownFlags", *, diff: bool = False) -> HostOutput:
     """Return how the output of commands on hosts is shown.
 
     Raises:
@@ -111,28 +109,47 @@ def results_of_record(options: Mapping[str, Any]) -> Results:
 
 
 def results_sink(flags: Flags, results: Results, before: Callable[[], None]) -> Sink:
-    """Make the sink that writes what `--output` asks for, but for lines for programs."""
+    """Make the sink that writes what `--output` asks for, but for lines for programs.
+
+    Only the one that is wanted is imported.
+    """
     if flags.output is Output.JSON:
+        from batchrun.report.machine import JsonSink  # noqa: PLC0415
+
         return JsonSink(sys.stdout, before=before)
-    said: dict[str, Any] = {
-        "quiet": flags.quiet,
-        "debug": flags.debug,
-        "palette": palette_for(sys.stderr),
-    }
     match results:
-        case HostOutput(at_end=True):
-            folds = HostFoldOptions(
-                whole=results.fold, diff=results.diff, mask=results.mask, raw=results.raw, **said
-            )
-            return HostFoldSink(sys.stdout, sys.stderr, folds, before=before)
         case HostOutput():
-            lines = HostLinesOptions(raw=results.raw, **said)
-            return HostLinesSink(sys.stdout, sys.stderr, lines, before=before)
+            return _host_sink(flags, results, before)
         case Grouping() if keeps_whole(flags, results):
-            grouped = GroupedOptions(tag=results.tag, keep_order=results.keep_order, **said)
+            from batchrun.report.grouped import GroupedOptions, GroupedSink  # noqa: PLC0415
+
+            grouped = GroupedOptions(tag=results.tag, keep_order=results.keep_order, **_said(flags))
             return GroupedSink(sys.stdout, sys.stderr, grouped, before=before)
         case _:
             return _text_sink(flags, before)
+
+
+def _said(flags: Flags) -> dict[str, Any]:
+    """Return what is said on standard error, and how."""
+    return {"quiet": flags.quiet, "debug": flags.debug, "palette": palette_for(sys.stderr)}
+
+
+def _host_sink(flags: Flags, results: HostOutput, before: Callable[[], None]) -> Sink:
+    if results.at_end:
+        from batchrun.report.hostfold import HostFoldOptions, HostFoldSink  # noqa: PLC0415
+
+        folds = HostFoldOptions(
+            whole=results.fold,
+            diff=results.diff,
+            mask=results.mask,
+            raw=results.raw,
+            **_said(flags),
+        )
+        return HostFoldSink(sys.stdout, sys.stderr, folds, before=before)
+    from batchrun.report.hostlines import HostLinesOptions, HostLinesSink  # noqa: PLC0415
+
+    lines = HostLinesOptions(raw=results.raw, **_said(flags))
+    return HostLinesSink(sys.stdout, sys.stderr, lines, before=before)
 
 
 def palette_for(stream: TextIO) -> Palette:
@@ -141,6 +158,8 @@ def palette_for(stream: TextIO) -> Palette:
 
 
 def _text_sink(flags: Flags, before: Callable[[], None]) -> Sink:
+    from batchrun.report.screen import TextOptions, TextSink  # noqa: PLC0415
+
     options = TextOptions(
         quiet=flags.quiet,
         live=flags.verbose,

@@ -6,7 +6,7 @@ from typing import Any
 from batchrun import api
 from batchrun.cli.againflags import RerunFlags, ResumeFlags
 from batchrun.cli.flags import Flags
-from batchrun.cli.fleetjob import fleet_options
+from batchrun.cli.loading import fleet_options
 from batchrun.cli.results import results_of_record
 from batchrun.cli.running import lock_of, locked
 from batchrun.cli.targets import inventory_path, wanted_nodes

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from batchrun import api
-from batchrun.cli.fleetjob import fleet_options
-from batchrun.cli.jobflags import CheckFlags, JobFlags
-from batchrun.cli.options import split_words, variables
-from batchrun.cli.targets import inventory_path, wanted_nodes
+from batchrun.cli.jobflags import JobFlags
+from batchrun.cli.loading import load_options
 from batchrun.cli.wiring import Asked, check_flags, execute
 from batchrun.engine.lockfile import RunLock, hold, lock_path
 from batchrun.model.statedir import own_state_dir
 
-__all__ = ["load_options", "lock_of", "locked", "run_job_file"]
+__all__ = ["lock_of", "locked", "run_job_file"]
 
 
 def run_job_file(flags: JobFlags) -> int:
@@ -33,28 +31,6 @@ def run_job_file(flags: JobFlags) -> int:
     with locked(name, flags.wait or 0.0) as lock:
         asked = Asked(options={"lock": name, "load": _recorded(options)})
         return execute(loaded, flags, asked=asked, lock=lock)
-
-
-def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
-    """Take from the flags what concerns the reading of a job file.
-
-    Raises:
-        UsageError: a variable without a name or a value.
-    """
-    return api.LoadOptions(
-        variables=variables(flags.var),
-        vars_files=tuple(map(str, flags.vars_file or ())),
-        task_ids=tuple(flags.task or ()),
-        tags=split_words(flags.tags),
-        skip_tags=split_words(flags.skip_tags),
-        retries=flags.retries if isinstance(flags, JobFlags) else None,
-        timeout_s=flags.timeout if isinstance(flags, JobFlags) else None,
-        inventory=inventory_path(flags),
-        hosts=wanted_nodes(flags),
-        exclude=tuple(flags.exclude or ()),
-        **fleet_options(flags),
-        insecure_permissions=flags.insecure_permissions,
-    )
 
 
 def _recorded(options: api.LoadOptions) -> dict[str, Any]:

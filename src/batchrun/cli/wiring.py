@@ -23,11 +23,9 @@ from batchrun.cli.results import (
     shows_live,
 )
 from batchrun.engine.lockfile import RunLock
-from batchrun.engine.run import RunResult
 from batchrun.errors import UsageError
 from batchrun.model.exitcode import ExitCode
 from batchrun.model.ports import Sink
-from batchrun.report.machine import NdjsonSink
 from batchrun.report.messages import MessageSink
 from batchrun.report.progress import ProgressMode, ProgressSink
 
@@ -39,7 +37,7 @@ class Asked:
     """How a run was asked for, beside its flags."""
 
     #: It goes on with an earlier one.
-    goes_on: api.Continuation | None = None
+    goes_on: "api.Continuation | None" = None
     #: What a run that goes on with it needs of its command line.
     options: Mapping[str, Any] = field(default_factory=dict)
     #: Instead of `--procs`.
@@ -137,7 +135,7 @@ def _config(flags: Flags, results: Results, asked: Asked) -> api.RunConfig:
     )
 
 
-def _exit_code(result: RunResult, flags: Flags) -> int:
+def _exit_code(result: api.RunResult, flags: Flags) -> int:
     if flags.detailed_exitcode and result.ok and result.counts.total.changed:
         return ExitCode.WOULD_CHANGE
     return result.exit_code
@@ -173,6 +171,8 @@ def _shown(
     )
     try:
         if flags.output is Output.NDJSON:
+            from batchrun.report.machine import NdjsonSink  # noqa: PLC0415 - few want it
+
             behind = (NdjsonSink(sys.stdout, before=progress.hide),)
             yield (messages, *files, progress), behind, progress
         else:

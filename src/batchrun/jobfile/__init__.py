@@ -10,14 +10,14 @@ The heavy libraries (yaml, jinja2) are loaded by the first call, not by the impo
 import os
 from typing import TYPE_CHECKING, Any
 
-from batchrun.jobfile.options import LoadOptions, TaskDescription
+from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.places import Tables, as_tables
 from batchrun.model.operation import OperationTable
 
 if TYPE_CHECKING:
     from batchrun.jobfile.loaded import LoadedJob
 
-__all__ = ["LoadOptions", "Tables", "TaskDescription", "json_schema", "load", "load_text"]
+__all__ = ["LoadOptions", "Tables", "json_schema", "load", "load_text"]
 
 _NO_OPTIONS = LoadOptions()
 
@@ -39,7 +39,7 @@ def load(
         JobFileError: it has mistakes; all of them are in it, in the order of their lines.
         UsageError: the options name what the file does not have.
     """
-    from batchrun.jobfile.load import read_file  # noqa: PLC0415 - loads yaml, jinja2
+    from batchrun.jobfile.loading import read_file  # noqa: PLC0415 - loads yaml, jinja2
 
     return read_file(source, tables=as_tables(table), options=options)
 
@@ -65,7 +65,7 @@ def load_text(
         JobFileError: it has mistakes; all of them are in it, in the order of their lines.
         UsageError: the options name what the file does not have.
     """
-    from batchrun.jobfile.load import read_text  # noqa: PLC0415 - loads yaml, jinja2
+    from batchrun.jobfile.loading import read_text  # noqa: PLC0415 - loads yaml, jinja2
 
     return read_text(
         text,

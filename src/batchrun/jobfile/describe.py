@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from batchrun.jobfile.descriptions import StepDescription, TaskDescription
 from batchrun.jobfile.entries import Entry
 from batchrun.jobfile.hosts import HostPlan
-from batchrun.jobfile.options import StepDescription, TaskDescription
 from batchrun.jobfile.plan import AroundPlan, StepPlan, TaskPlan, Work
 from batchrun.jobfile.shapes import parameters_of
 from batchrun.model.job import Batch, FailLimit, RetryPolicy, Task

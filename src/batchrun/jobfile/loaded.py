@@ -3,15 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchrun.errors import SourceError
 from batchrun.jobfile.compiled import Compiled
-from batchrun.jobfile.describe import describe
 from batchrun.jobfile.fleet import Fleet
-from batchrun.jobfile.hostitems import HostItems
-from batchrun.jobfile.hoststream import HostStream
-from batchrun.jobfile.options import TaskDescription
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.problems import Problems
 from batchrun.jobfile.program import ReviewedUnit
@@ -20,11 +16,8 @@ from batchrun.jobfile.records import Registration, UnknownUntilRunError
 from batchrun.jobfile.rendering import Desk
 from batchrun.jobfile.results import Results
 from batchrun.jobfile.scope import Names, environment_variable, make_now
-from batchrun.jobfile.secretsource import Secrets
 from batchrun.jobfile.settled import Settled
 from batchrun.jobfile.sources import Items, Source, collected
-from batchrun.jobfile.sourcethere import SourceThere
-from batchrun.jobfile.spooled import is_read_once, kept_items, spool_path, spooled
 from batchrun.jobfile.stream import PlannedStream, one_item, unknown_items
 from batchrun.jobfile.units import UnitMaker
 from batchrun.jobfile.variables import new_scope
@@ -34,6 +27,10 @@ from batchrun.model.outcome import Report
 from batchrun.model.ports import Earlier, UnitStream, Waker
 from batchrun.model.unit import Unit
 from batchrun.model.values import NEW_FILE
+
+if TYPE_CHECKING:
+    from batchrun.jobfile.descriptions import TaskDescription
+    from batchrun.jobfile.secretsource import Secrets
 
 __all__ = ["Binding", "LoadedJob", "Reading", "program_names"]
 
@@ -83,7 +80,7 @@ class Reading:
     warnings: Sequence[str] = ()
     #: Who keeps a result, by its name.
     registered: Mapping[str, Registration] = field(default_factory=dict)
-    secrets: Secrets | None = None
+    secrets: "Secrets | None" = None
     #: The hosts that are known.
     fleet: Fleet = field(default_factory=Fleet)
     host_key: str = ""
@@ -187,8 +184,10 @@ class LoadedJob:
         if self.secrets is not None:
             self.secrets.answer(name, value)
 
-    def describe(self) -> tuple[TaskDescription, ...]:
+    def describe(self) -> "tuple[TaskDescription, ...]":
         """Tell what `check` shows, task by task, those of `finally` last."""
+        from batchrun.jobfile.describe import describe  # noqa: PLC0415 - runs never do
+
         tasks = (*self.job.tasks, *self.job.final_tasks)
         return tuple(describe(self._plans[task.id], task) for task in tasks)
 
@@ -224,6 +223,10 @@ class LoadedJob:
         maker = UnitMaker(plan, names, self._desk, settled)
         if plan.frame.hosts is None:
             return PlannedStream(plan, maker, self._items(plan, names, waker), settled)
+        from batchrun.jobfile.hostitems import HostItems  # noqa: PLC0415 - not every job has any
+        from batchrun.jobfile.hoststream import HostStream  # noqa: PLC0415
+        from batchrun.jobfile.sourcethere import SourceThere  # noqa: PLC0415
+
         try:
             hosts = plan.frame.hosts.open(names, self.fleet, plan.frame.connect_timeout_s)
         except UnknownUntilRunError as error:
@@ -236,7 +239,11 @@ class LoadedJob:
 
     def _items(self, plan: TaskPlan, names: Names, waker: Waker) -> Items:
         source = plan.frame.source
-        if source is None or isinstance(source, SourceThere):
+        if source is None:
+            return one_item()
+        from batchrun.jobfile.sourcethere import SourceThere  # noqa: PLC0415 - loaded with it
+
+        if isinstance(source, SourceThere):
             return one_item()
         try:
             items = self._opened(plan, source, names, waker)
@@ -250,6 +257,13 @@ class LoadedJob:
         Raises:
             SourceError: it cannot be opened.
         """
+        from batchrun.jobfile.spooled import (  # noqa: PLC0415 - not every job has items
+            is_read_once,
+            kept_items,
+            spool_path,
+            spooled,
+        )
+
         binding, task_id = self._binding, plan.task.id
         if not is_read_once(source) and task_id not in self.keep_items:
             return source.open(names, waker)

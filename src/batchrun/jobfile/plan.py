@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchrun.jobfile.compiled import Compiled, Render
 from batchrun.jobfile.entries import Entry
-from batchrun.jobfile.hosts import HostPlan, HostText
 from batchrun.jobfile.problems import Path
-from batchrun.jobfile.sources import Source
-from batchrun.jobfile.sourcethere import SourceThere
 from batchrun.model.job import RetryPolicy, Task
 from batchrun.model.steps import Section
+
+if TYPE_CHECKING:  # not every job has items or hosts
+    from batchrun.jobfile.hosts import HostPlan, HostText
+    from batchrun.jobfile.sources import Source
+    from batchrun.jobfile.sourcethere import SourceThere
 
 __all__ = [
     "AroundPlan",
@@ -97,7 +99,7 @@ class Work:
     #: It is taken from the table of operations on hosts: its paths are those of the host.
     on_host: bool = False
     #: Of a step: where it runs instead of on the unit's host; None: there.
-    delegate: HostText | None = None
+    delegate: "HostText | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +137,10 @@ class TaskFrame(Frame):
     """What stands around the units of a task; tasks that say the same share it."""
 
     #: The hosts that its units are for; None: for none.
-    hosts: HostPlan | None = None
+    hosts: "HostPlan | None" = None
     #: How long connecting to one of them may take; None: as the run says.
     connect_timeout_s: float | None = None
-    source: Source | SourceThere | None = None
+    source: "Source | SourceThere | None" = None
     #: No item at all is an error.
     require: bool = False
     #: Each item is a list of several (`chunk`).

@@ -6,21 +6,16 @@ Entry ──► what all tasks of its kind have in common (TaskFrame), once for 
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batchrun.jobfile.chunked import ChunkedSource
 from batchrun.jobfile.compiled import Compiled, Constant, Render
 from batchrun.jobfile.entries import Entry, Kind, TaskContext
 from batchrun.jobfile.fields import Compiler, Reference
-from batchrun.jobfile.foreach import compile_source, items_required
 from batchrun.jobfile.hosts import check_host_modifiers, check_told_apart, compile_hosts
 from batchrun.jobfile.plan import StepsPlan, TaskFrame, TaskPlan
 from batchrun.jobfile.problems import Path, did_you_mean
 from batchrun.jobfile.richvalues import ASK
 from batchrun.jobfile.shapes import Scalar, Shape
-from batchrun.jobfile.sources import Source
-from batchrun.jobfile.sourcethere import SourceThere
-from batchrun.jobfile.steps import check_beside_steps, compile_steps
 from batchrun.jobfile.variables import check_names, compile_variables
 from batchrun.jobfile.works import (
     FRAGILE,
@@ -36,6 +31,10 @@ from batchrun.jobfile.works import (
 from batchrun.model.job import Batch, Need, RetryPolicy, Task
 from batchrun.model.operation import Operation
 from batchrun.model.steps import Section
+
+if TYPE_CHECKING:
+    from batchrun.jobfile.sources import Source
+    from batchrun.jobfile.sourcethere import SourceThere
 
 __all__ = ["TaskCompiler"]
 
@@ -121,7 +120,7 @@ class TaskCompiler:
     def _compiled(self, entry: Entry) -> _Common | None:
         context, modifiers, operation = self._context, entry.modifiers, entry.operation
         outer, inner = self._compilers_of(entry)
-        source = _source(entry, outer)
+        items = _items(entry, outer)
         hosts = compile_hosts(entry, outer, context.names, context.fleet)
         held = _held(entry, inner)
         variables = compile_variables(
@@ -150,8 +149,8 @@ class TaskCompiler:
             timeout_s=modifiers.timeout if given_s is None else given_s,
             hosts=hosts,
             connect_timeout_s=modifiers.connect_timeout,
-            source=source,
-            require=items_required(modifiers.foreach),
+            source=items.source,
+            require=items.required,
             variables=variables,
             limits=_fixed(held["limit"]),
             locks=_fixed(held["lock"]),
@@ -160,7 +159,7 @@ class TaskCompiler:
             computed_locks=_computed(held["lock"]),
             computed_machine_locks=_computed(held["machine"]),
             steps=steps,
-            chunked=_is_chunked(source),
+            chunked=items.chunked,
         )
         like = _task_like(entry, done, steps)
         return _Common(compiler=inner, frame=frame, like=like, done=done)
@@ -211,6 +210,8 @@ def _steps(
     entry: Entry, compiler: Compiler, context: TaskContext
 ) -> tuple[FrameFields, StepsPlan, list[tuple[Operation, Mapping[str, Any]]]]:
     """Compile a task with steps: what it has itself, its steps, what is done in them."""
+    from batchrun.jobfile.steps import check_beside_steps, compile_steps  # noqa: PLC0415
+
     check_beside_steps(entry, context)
     steps = compile_steps(entry, compiler, context)
     frame = FrameFields(
@@ -274,11 +275,38 @@ def _computed(names: Sequence[Compiled]) -> tuple[Render, ...]:
     return tuple(one for one in names if not isinstance(one, Constant))
 
 
-def _source(entry: Entry, compiler: Compiler) -> Source | SourceThere | None:
+class _Items(NamedTuple):
+    """What `foreach` of a task says."""
+
+    source: "Source | SourceThere | None" = None
+    #: None at all is an error.
+    required: bool = False
+    chunked: bool = False
+
+
+_NO_ITEMS = _Items()
+
+
+def _items(entry: Entry, compiler: Compiler) -> _Items:
     raw = entry.modifiers.foreach
-    source = None if raw is None else compile_source(raw, (*entry.path, "foreach"), compiler)
-    if not isinstance(source, SourceThere):
-        return source
+    if raw is None:
+        return _NO_ITEMS
+    # They bring all sources that there are.
+    from batchrun.jobfile.chunked import ChunkedSource  # noqa: PLC0415
+    from batchrun.jobfile.foreach import compile_source, items_required  # noqa: PLC0415
+    from batchrun.jobfile.sourcethere import SourceThere  # noqa: PLC0415
+
+    source = compile_source(raw, (*entry.path, "foreach"), compiler)
+    if isinstance(source, SourceThere):
+        _check_there(entry, compiler)
+        chunked = source.size is not None
+    else:
+        chunked = isinstance(source, ChunkedSource)
+    return _Items(source, items_required(raw), chunked)
+
+
+def _check_there(entry: Entry, compiler: Compiler) -> None:
+    """Note a list that hosts are to be asked for where that cannot be."""
     problems, path = compiler.problems, (*entry.path, "foreach", "at")
     if not entry.on_hosts:
         problems.add(path, "`at: host` is for a task with `hosts`")
@@ -288,13 +316,6 @@ def _source(entry: Entry, compiler: Compiler) -> Source | SourceThere | None:
             "a single one; take `per` away from its `needs`"
         )
         problems.add(path, message)
-    return source
-
-
-def _is_chunked(source: Source | SourceThere | None) -> bool:
-    if isinstance(source, SourceThere):
-        return source.size is not None
-    return isinstance(source, ChunkedSource)
 
 
 def _names(names: Sequence[str], path: Path, compiler: Compiler) -> list[Compiled]:

@@ -69,3 +69,12 @@ def is_alive(run: RunDir) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def current_boot_id() -> str:
+    """Return the kernel's id of this boot; empty: it has none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

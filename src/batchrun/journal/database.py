@@ -150,8 +150,13 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
 
     Of a database that others may have open that is never changed.
     """
-    mode = "WAL" if _has_shared_memory(path.parent) else "TRUNCATE"
-    connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
+    if not _has_shared_memory(path.parent):
+        connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
+        return
+    # The step to the other mode rewrites the first page, by the mode before. That page is all there
+    # is: to keep a copy of it on disk meanwhile takes three waits for the disk of four.
+    connection.execute("PRAGMA journal_mode=MEMORY").fetchone()
+    connection.execute("PRAGMA journal_mode=WAL").fetchone()
 
 
 def _has_shared_memory(directory: Path) -> bool:
@@ -176,10 +181,13 @@ def seal(connection: sqlite3.Connection) -> None:
 
     Otherwise each reader would leave files of the write-ahead log beside it. While somebody reads
     it that is not possible, and not needed.
+
+    What was added is in the file by then, on disk. Last, two bytes of its first page say so: the
+    mode that keeps no copy of that page on disk meanwhile waits for the disk three times less.
     """
     with suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA busy_timeout=100").fetchone()
-        connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+        connection.execute("PRAGMA journal_mode=MEMORY").fetchone()
 
 
 def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:

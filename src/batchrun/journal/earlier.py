@@ -20,7 +20,7 @@ from batchrun.journal.rows import kept_of
 from batchrun.model.event import Kept
 from batchrun.model.ports import Settlement
 
-__all__ = ["NOT_OK", "EarlierRuns", "Tickets", "current_boot_id", "left_over", "rerun", "resume"]
+__all__ = ["NOT_OK", "EarlierRuns", "Tickets", "left_over", "rerun", "resume"]
 
 #: How long before a power cut a file may have been written and not have reached the disk, in
 #: seconds: twice the kernel's own limit for that (vm.dirty_expire_centisecs).
@@ -271,12 +271,3 @@ def left_over(earlier: EarlierRuns, family: Sequence[Recorded], task_ids: Collec
     more = ", ..." if len(seen) > len(labels) else ""
     are = "unit that ended ok is" if number == 1 else "units that ended ok are"
     return f"{number} {are} no longer planned: {named}{more}"
-
-
-def current_boot_id() -> str:
-    """Return the kernel's id of this boot; empty: it has none."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from batchrun.errors import JobFileError, UsageError
-from batchrun.jobfile import LoadOptions, TaskDescription, load
+from batchrun.jobfile import LoadOptions, load
+from batchrun.jobfile.descriptions import TaskDescription
 from batchrun.model.job import FailLimit, Job, Need, RetryPolicy, Task
 from small_jobs import TABLE, loaded, units
 

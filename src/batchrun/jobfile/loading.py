@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchrun.jobfile.collector import paused_collector
 from batchrun.jobfile.compiled import Compiled
@@ -18,12 +18,9 @@ from batchrun.jobfile.entries import (
 from batchrun.jobfile.fields import Compiler
 from batchrun.jobfile.fleet import Fleet
 from batchrun.jobfile.hosts import check_left, mentions_hosts
-from batchrun.jobfile.include import with_includes
-from batchrun.jobfile.inventory import read_inventory
 from batchrun.jobfile.loaded import LoadedJob, Reading, program_names
 from batchrun.jobfile.options import LoadOptions
 from batchrun.jobfile.order import find_needs, select, with_ids
-from batchrun.jobfile.overlap import note_overlaps
 from batchrun.jobfile.overrides import with_overrides
 from batchrun.jobfile.places import Tables
 from batchrun.jobfile.plan import TaskPlan, as_late
@@ -37,7 +34,6 @@ from batchrun.jobfile.references import (
 )
 from batchrun.jobfile.schema import JobText
 from batchrun.jobfile.secrets import SecretNames
-from batchrun.jobfile.secretsource import Secrets, take_secrets
 from batchrun.jobfile.taking import take_entry
 from batchrun.jobfile.tasks import TaskCompiler
 from batchrun.jobfile.template import is_template
@@ -45,6 +41,10 @@ from batchrun.jobfile.toplevel import good_defaults, top_level, validated
 from batchrun.jobfile.trust import Trust
 from batchrun.jobfile.variables import job_variables, new_scope
 from batchrun.model.job import Job, Task
+from batchrun.nodes.inventory import Inventory
+
+if TYPE_CHECKING:
+    from batchrun.jobfile.secretsource import Secrets
 
 __all__ = ["read_file", "read_text"]
 
@@ -96,7 +96,11 @@ def read_text(
     document = parse(text, file)
     base = os.path.abspath(base_dir)
     trust = Trust.of_this_process(insecure=options.insecure_permissions)
-    data = with_includes(top_level(document), document.problems, base_dir=base, trust=trust)
+    data = top_level(document)
+    if "include" in data:
+        from batchrun.jobfile.include import with_includes  # noqa: PLC0415 - few files do
+
+        data = with_includes(data, document.problems, base_dir=base, trust=trust)
     data = with_overrides(data, options, tables.on_hosts)
     secrets = data.get("secrets")
     compiler = Compiler(
@@ -188,15 +192,23 @@ class _Loading:
         """Read the inventory, and what the command line wants of it."""
         needed = mentions_hosts(self._data) or bool(self._options.hosts)
         options = self._options
-        inventory = read_inventory(top.inventory, self._compiler, options.inventory, needed=needed)
+        inventory = Inventory.empty()
+        if top.inventory is not None or options.inventory:
+            from batchrun.jobfile.inventory import read_inventory  # noqa: PLC0415 - only then
+
+            inventory = read_inventory(
+                top.inventory, self._compiler, options.inventory, needed=needed
+            )
         if len(self._problems):
             return Fleet(inventory=inventory)  # who is meant is not known for certain
         return Fleet.of(inventory, options)
 
-    def _secrets(self, top: JobText, names: Any) -> Secrets | None:
+    def _secrets(self, top: JobText, names: Any) -> "Secrets | None":
         """Check the secrets; None: the job has none."""
         if not top.secrets:
             return None
+        from batchrun.jobfile.secretsource import Secrets, take_secrets  # noqa: PLC0415 - only then
+
         declared = take_secrets(top.secrets, self._compiler, names)
         return Secrets(declared, self._compiler.base_dir)
 
@@ -245,6 +257,10 @@ class _Loading:
     ) -> None:
         for final in (False, True):
             some = [plan for plan in plans.values() if plan.entry.final is final]
+            if len(some) < 2:
+                continue
+            from batchrun.jobfile.overlap import note_overlaps  # noqa: PLC0415 - two can overlap
+
             note_overlaps(some, needs, automatic, self._problems, self._compiler.base_dir)
 
     def _check_standard_input(self, plans: Mapping[str, TaskPlan], file: str) -> None:
