@@ -21,6 +21,7 @@ from batchrun.jobfile.shapes import Scalar, Shape
 from batchrun.jobfile.sources import Source
 from batchrun.jobfile.sourcethere import SourceThere
 from batchrun.jobfile.steps import check_beside_steps, compile_steps
+from batchrun.jobfile.sudo import compile_sudo
 from batchrun.jobfile.variables import check_names, compile_variables
 from batchrun.jobfile.works import (
     FRAGILE,
@@ -204,6 +205,7 @@ class TaskCompiler:
         return common.retries[harmless]
 
 
+_SUDO = Shape(scalars=(Scalar(type=bool), Scalar(type=str)))
 _NOTHING_GIVEN = Given({}, (), ())
 
 
@@ -288,7 +290,20 @@ def _source(entry: Entry, compiler: Compiler) -> Source | SourceThere | None:
             "a single one; take `per` away from its `needs`"
         )
         problems.add(path, message)
-    return source
+    return replace(source, sudo=_sudo_of_source(entry, compiler))
+
+
+def _sudo_of_source(entry: Entry, compiler: Compiler) -> Compiled:
+    """Compile the sudo of a task for the look-ups at its hosts, which come before any item."""
+    raw, path = entry.modifiers.sudo, entry.place_of("sudo")
+    if entry.operation is not None and isinstance(entry.raw, dict) and "sudo" in entry.raw:
+        raw, path = entry.raw["sudo"], (*entry.path, entry.operation.name, "sudo")
+    found: Compiled | None = None
+    if isinstance(raw, dict):
+        found = compile_sudo(raw, path, compiler.at(host=True))
+    elif raw is not None:
+        found = compiler.at(host=True).value(_SUDO, raw, path)
+    return Constant(value=False) if found is None else found
 
 
 def _is_chunked(source: Source | SourceThere | None) -> bool:
