@@ -203,6 +203,7 @@ class TaskCompiler:
         return common.retries[harmless]
 
 
+_SUDO = Shape(scalars=(Scalar(type=bool), Scalar(type=str)))
 _NOTHING_GIVEN = Given({}, (), ())
 
 
@@ -299,6 +300,7 @@ def _items(entry: Entry, compiler: Compiler) -> _Items:
     source = compile_source(raw, (*entry.path, "foreach"), compiler)
     if isinstance(source, SourceThere):
         _check_there(entry, compiler)
+        source = replace(source, sudo=_sudo_of_source(entry, compiler))
         chunked = source.size is not None
     else:
         chunked = isinstance(source, ChunkedSource)
@@ -316,6 +318,21 @@ def _check_there(entry: Entry, compiler: Compiler) -> None:
             "a single one; take `per` away from its `needs`"
         )
         problems.add(path, message)
+
+
+def _sudo_of_source(entry: Entry, compiler: Compiler) -> Compiled:
+    """Compile the sudo of a task for the look-ups at its hosts, which come before any item."""
+    from batchrun.jobfile.sudo import compile_sudo  # noqa: PLC0415 - mostly there is none
+
+    raw, path = entry.modifiers.sudo, entry.place_of("sudo")
+    if entry.operation is not None and isinstance(entry.raw, dict) and "sudo" in entry.raw:
+        raw, path = entry.raw["sudo"], (*entry.path, entry.operation.name, "sudo")
+    found: Compiled | None = None
+    if isinstance(raw, dict):
+        found = compile_sudo(raw, path, compiler.at(host=True))
+    elif raw is not None:
+        found = compiler.at(host=True).value(_SUDO, raw, path)
+    return Constant(value=False) if found is None else found
 
 
 def _names(names: Sequence[str], path: Path, compiler: Compiler) -> list[Compiled]:
