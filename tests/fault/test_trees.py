@@ -73,17 +73,17 @@ def test_workers_that_die_again_and_again_cost_a_deletion_nothing(
 
 
 @contextmanager
-def swapping(tree: Path, victim: Path) -> Iterator[None]:
-    """Swap directories of a tree for symlinks to a victim, and back, while a block runs."""
+def swapping(tree: Path, victim: Path, pattern: str = "d*/e*") -> Iterator[None]:
+    """Swap entries of a tree for symlinks to a victim, and back, while a block runs."""
     over = threading.Event()
 
     def swap() -> None:
         while not over.is_set():
             found: list[Path] = []
             with suppress(OSError):
-                found = [path for path in tree.glob("d*/e*") if path.is_dir()]
+                found = [path for path in tree.glob(pattern) if not path.is_symlink()]
             for directory in found:
-                aside = directory.with_name("." + directory.name)
+                aside = directory.with_name(f".{directory.name}")
                 with suppress(OSError):
                     directory.rename(aside)
                     directory.symlink_to(victim)
@@ -139,6 +139,16 @@ def _work(operation: str, tree: Path, copy: Path) -> None:
             spread("sync", slice_cost=3, src=str(tree), dest=str(copy), delete=True, checksum=True)
         case _:
             spread("copy", slice_cost=3, src=(str(tree),), dest=str(copy), if_="always")
+
+
+def test_a_rogue_that_swaps_files_has_no_other_mode_changed(tmp_path: Path) -> None:
+    victim, tree = tmp_path / "victim", many_files(tmp_path, 20, 20)
+    victim.write_text("precious")
+    victim.chmod(0o600)
+    for mode in ("0644", "0640", "0666"):
+        with swapping(tree, victim, "d*/e*/file 1*"):
+            spread("perms", slice_cost=3, path=(str(tree),), mode=mode, recursive=True)
+        assert victim.stat().st_mode & 0o777 == 0o600
 
 
 def _holds(path: Path, text: bytes) -> bool:

@@ -137,6 +137,8 @@ class _Perms(OneSide):
         self._octal = params.mode is not None and parse_mode(params.mode) is not None
         #: What has to be changed of files by kind, mode and owner.
         self._known: dict[tuple[int, int, int], Change | None] = {}
+        #: What is different is not told one by one, and the system can change a mode by name.
+        self._quick = not (self._dry or context.settings.diff)
         #: Directories below which everything is to be changed.
         self.roots: list[Node] = []
 
@@ -202,7 +204,7 @@ class _Perms(OneSide):
         place = self.doors.at(node, "")
         names = self.meant(node, names)
         self.tally.files_done += len(names)
-        for name in names:
+        for name in self._quickly(place, names) if self._quick else names:
             place.name = name
             try:
                 st = place.lstat()
@@ -217,6 +219,29 @@ class _Perms(OneSide):
 
     #: Whatever it is, it is changed in the same way.
     others = files
+
+    def _quickly(self, place: Place, names: list[str]) -> list[str]:
+        """Change files of which nothing but the mode is to change; returns those that need more.
+
+        A file may be another one of the same name by now, as with chmod(1); a symlink is never
+        followed.
+        """
+        fd, known, rest = place.dir_fd, self._known, []
+        stat, chmod = os.stat, os.chmod
+        for name in names:
+            try:
+                st = stat(name, dir_fd=fd, follow_symlinks=False)
+                change = known[st.st_mode, st.st_uid, st.st_gid]
+                if change is not None:
+                    if change.mode is None or change.uid != -1 or change.gid != -1:
+                        rest.append(name)
+                        continue
+                    chmod(name, change.mode, dir_fd=fd, follow_symlinks=False)
+                    self.tally.changed = True
+            except (OSError, KeyError, NotImplementedError):
+                # Looked at again: a kind that was not seen before, or something is the matter.
+                rest.append(name)
+        return rest
 
     def leave(self, node: Node) -> None:
         """Change a directory that is closed by it."""

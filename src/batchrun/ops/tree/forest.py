@@ -232,6 +232,11 @@ class Forest:
         return Progress(files_done=self.tally.files_done, share=share)
 
     @property
+    def to_plant(self) -> float:
+        """How much of the whole is left for what is planted when nothing else waits."""
+        return max(0.0, self._left)
+
+    @property
     def over(self) -> bool:
         """Whether nothing is out, and nothing left."""
         done = self._stopped or not self._nodes[_TOP].pending

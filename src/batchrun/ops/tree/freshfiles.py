@@ -10,7 +10,7 @@ cache the disk then works on many files at once, which is several times faster.
 
 import os
 from functools import cache
-from stat import S_IMODE, S_ISREG
+from stat import S_ISREG
 
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure
@@ -58,12 +58,14 @@ class FreshFiles:
             names: Of the files.
         """
         opened, others = self._open(source, names)
+        target = target.beside("")
         born = _Born.of(target)
         copied = 0
         try:
             while opened:
                 name, fd, st = opened[-1]
-                if self._put(Place(target.dir_fd, name, target.prefix), fd, st, born):
+                target.name = name
+                if self._put(target, fd, st, born):
                     copied += st.st_size
                 else:
                     others.append(name)
@@ -108,8 +110,7 @@ class FreshFiles:
     def _put(self, target: Place, fd: int, st: os.stat_result, born: "_Born") -> bool:
         """Copy one file; False: it changed, or something is there."""
         try:
-            mode = S_IMODE(st.st_mode) & self._mask
-            copy = os.open(target.name, _MAKE, mode, dir_fd=target.dir_fd)
+            copy = os.open(target.name, _MAKE, st.st_mode & self._mask, dir_fd=target.dir_fd)
         except FileExistsError:
             return False
         except OSError as error:
@@ -130,13 +131,14 @@ class FreshFiles:
     def _fill(self, copy: int, fd: int, st: os.stat_result, target: Place, born: "_Born") -> bool:
         """Write data and metadata; False: the source changed meanwhile."""
         # What claims to be empty may still be read: /proc.
-        data = os.read(fd, st.st_size or 1)
-        if data:
-            write_all(copy, data)
+        size = st.st_size
+        data = os.read(fd, size or 1)
+        if data and (written := os.write(copy, data)) < len(data):
+            write_all(copy, data[written:])
         now = os.fstat(fd)
-        if len(data) != st.st_size or now.st_mtime_ns != st.st_mtime_ns or now.st_size != len(data):
+        if len(data) != size or now.st_size != size or now.st_mtime_ns != st.st_mtime_ns:
             return False
-        mode = S_IMODE(st.st_mode)
+        mode = st.st_mode & 0o7777
         if (
             not self._plain
             or born.has_attributes

@@ -109,7 +109,7 @@ class MirrorForest(Forest):
             self.plant((mirror.root, ""), None, LIST, share=_SHARE_OF_LOOKING)
         elif mirror.turn == _LOOK and self._extra and self._may_delete():
             self._turn(_DELETE)
-            share = (1.0 - self.first_share - _SHARE_OF_LOOKING) / len(self._extra)
+            share = self.to_plant / len(self._extra)
             for path, kind, names in self._extra:
                 self.plant((mirror.root, path), None, kind, names, share=share)
             self._extra = []

@@ -34,6 +34,8 @@ class MovingForest(Forest):
             waits; and the answer of who has begun.
     """
 
+    first_share = 0.8
+
     def __init__(self, seed: tuple[str, tuple[Counted, Any, tuple[Any, ...]], Answer]) -> None:
         function, (counted, relocation, waiting), begun = seed
         #: What the unit has come to, without the tree that is being copied.
@@ -90,4 +92,4 @@ class MovingForest(Forest):
         self.config = self._moving._replace(turn=turn)
 
     def _work_on_root(self) -> None:
-        self.plant((self._moving.relocation.root, ""), None, LIST)
+        self.plant((self._moving.relocation.root, ""), None, LIST, share=self.to_plant)

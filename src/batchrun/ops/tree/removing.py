@@ -210,9 +210,8 @@ class RemoveVisitor:
             self._tally.fail(failure(error, "delete", self._doors.prefix(node)))
             return 1
         self._tally.files_done += len(names)
-        if self._selection is None and self._guard is None and not self._dry:
-            names = self._quickly(place, names)
-        for name in names:
+        quick = self._selection is None and self._guard is None and not self._dry
+        for name in self._quickly(place, names) if quick else names:
             relative = f"{node.path}/{name}" if node.path else name
             if self._takes(relative, is_dir=False):
                 place.name = name
