@@ -13,13 +13,13 @@ that cannot be asked has one unit, which ends as that.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from batchrun.errors import SourceError
 from batchrun.jobfile.hostitems import HostItems
 from batchrun.jobfile.plan import TaskPlan
 from batchrun.jobfile.records import UnknownUntilRunError
 from batchrun.jobfile.settled import Settled
-from batchrun.jobfile.sourcethere import ItemsThere
 from batchrun.jobfile.stream import DRAWN_AT_ONCE, missing_items, unknown_unit
 from batchrun.jobfile.units import NO_ITEM, UnitMaker, Which
 from batchrun.model.host import Host
@@ -27,6 +27,9 @@ from batchrun.model.job import Batch, wave_size
 from batchrun.model.outcome import Failed, Ok, Outcome, Report
 from batchrun.model.ports import Drawn, Look
 from batchrun.model.unit import Unit
+
+if TYPE_CHECKING:  # few lists are looked up on hosts
+    from batchrun.jobfile.sourcethere import ItemsThere
 
 __all__ = ["HostStream", "waves_of"]
 
@@ -73,7 +76,7 @@ class HostStream:
         plan: TaskPlan,
         hosts: Sequence[Host],
         maker: UnitMaker,
-        items: HostItems | ItemsThere,
+        items: "HostItems | ItemsThere",
         settled: Settled,
     ) -> None:
         self._plan = plan
@@ -141,7 +144,7 @@ class HostStream:
             wave = next(self._waves, None)
             if wave is None:
                 return
-            (self._unasked if isinstance(self._items, ItemsThere) else self._ready).extend(wave)
+            (self._ready if isinstance(self._items, HostItems) else self._unasked).extend(wave)
             self._left = len(wave)
 
     def _draw_for(self, cursor: _Cursor) -> Unit | Drawn | None:
@@ -163,13 +166,13 @@ class HostStream:
 
     def _look(self, cursor: _Cursor) -> Look:
         """Ask a host for its items."""
-        assert isinstance(self._items, ItemsThere)  # noqa: S101  # else nobody is unasked
+        assert not isinstance(self._items, HostItems)  # noqa: S101  # else nobody is unasked
         self._asked += 1
         return self._items.look(cursor.host, self._plan, partial(self._answered, cursor))
 
     def _answered(self, cursor: _Cursor, report: Report) -> None:
         """Take the items of a host, or why it has none."""
-        assert isinstance(self._items, ItemsThere)  # noqa: S101  # else nobody was asked
+        assert not isinstance(self._items, HostItems)  # noqa: S101  # else nobody was asked
         self._asked -= 1
         try:
             if isinstance(report.outcome, Ok):

@@ -225,15 +225,17 @@ class LoadedJob:
             return PlannedStream(plan, maker, self._items(plan, names, waker), settled)
         from batchrun.jobfile.hostitems import HostItems  # noqa: PLC0415 - not every job has any
         from batchrun.jobfile.hoststream import HostStream  # noqa: PLC0415
-        from batchrun.jobfile.sourcethere import SourceThere  # noqa: PLC0415
 
         try:
             hosts = plan.frame.hosts.open(names, self.fleet, plan.frame.connect_timeout_s)
         except UnknownUntilRunError as error:
             return PlannedStream(plan, maker, unknown_items(error), settled)
         source = plan.frame.source
-        if isinstance(source, SourceThere):
-            return HostStream(plan, hosts, maker, source.open(names), settled)
+        if source is not None:
+            from batchrun.jobfile.sourcethere import SourceThere  # noqa: PLC0415 - loaded with it
+
+            if isinstance(source, SourceThere):
+                return HostStream(plan, hosts, maker, source.open(names), settled)
         items = HostItems(self._items(plan, names, waker), readers=len(hosts))
         return HostStream(plan, hosts, maker, items, settled)
 
