@@ -10,6 +10,7 @@ import pytest
 from bad_servers import says_nothing
 from program import Ended, Program
 from sshd import Sshd
+from sudo_users import person
 from support import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -21,10 +22,12 @@ class Fleet:
     def __init__(self, program: Program, server: Sshd) -> None:
         self.program = program
         self.server = server
+        #: What stands above the tasks.
+        self.top = ""
 
     def run(self, foreach: str, *words: str, hosts: str = "127.0.0.[1-2]", more: str = "") -> Ended:
         task = f"{{id: t, hosts: '{hosts}', foreach: {foreach}, run: 'true'{more}}}"
-        job = self.program.job(f"tasks:\n- {task}\n")
+        job = self.program.job(f"{self.top}tasks:\n- {task}\n")
         env = {"BATCHRUN_SSH_CONFIG": str(self.server.ssh_config)}
         return self.program.run(job, "--output", "json", *words, env=env)
 
@@ -117,3 +120,67 @@ def test_a_host_without_items_has_no_units(fleet: Fleet, tmp_path: Path) -> None
     required = fleet.run(f"{{glob: '{tmp_path}/no/*', at: host, require: true}}")
     assert required.code == 2
     assert "foreach has no items" in required.out
+
+
+def test_hosts_are_asked_as_whom_the_task_does_its_work(fleet: Fleet, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir(mode=0o700)
+    (secret / "one").write_text("line\n")
+    asked = {"glob": f"{secret}/*", "lines": f"{secret}/one", "find": f"{{path: {secret}}}"}
+    with person("ALL=(ALL:ALL) NOPASSWD: ALL") as who:
+        hosts = f"{who.name}@127.0.0.1"
+        for kind, what in asked.items():
+            quoted = what if kind == "find" else f"'{what}'"
+            foreach = f"{{{kind}: {quoted}, at: host}}"
+            ended = fleet.run(foreach, hosts=hosts, more=", sudo: true")
+            expected = "line" if kind == "lines" else f"{secret}/one"
+            assert items(ended) == [("127.0.0.1", expected)]
+        ended = fleet.run("{command: [id, -un], at: host}", hosts=hosts, more=", sudo: nobody")
+        assert items(ended) == [("127.0.0.1", "nobody")]
+        ended = fleet.run("{command: [id, -un], at: host}", hosts=hosts)
+        assert items(ended) == [("127.0.0.1", who.name)]
+
+
+def test_a_password_for_sudo_is_used_by_look_ups_and_hides_nothing(fleet: Fleet) -> None:
+    with person() as who:
+        hosts = f"{who.name}@127.0.0.1"
+        more = ", sudo: {password: secrets.pw}"
+        (fleet.program.dir / "pw").write_text(who.password)
+        (fleet.program.dir / "pw").chmod(0o600)
+        fleet.top = "secrets: {pw: {file: pw}}\n"
+        ended = fleet.run("{command: [id, -un], at: host}", hosts=hosts, more=more)
+        assert items(ended) == [("127.0.0.1", "root")]
+        ended = fleet.run(f"{{command: [echo, {who.password}], at: host}}", hosts=hosts, more=more)
+        assert ended.code == 2
+        assert "an item holds the password of sudo" in ended.out
+
+
+def test_a_sudo_that_depends_on_the_item_cannot_be_asked_with(fleet: Fleet) -> None:
+    ended = fleet.run("{command: [id], at: host}", more=", sudo: '{{ item }}'")
+    assert ended.code == 65
+    assert "sudo" in ended.err
+
+
+def test_a_rerun_asks_the_host_again_that_could_not_be_asked(fleet: Fleet, tmp_path: Path) -> None:
+    door = tmp_path / "door"
+    here = "set -- $SSH_CONNECTION; test $3 = 127.0.0.1"
+    first = fleet.run(f'{{command: [sh, -c, "{here} || cat {door} || exit 3; echo x"], at: host}}')
+    assert {unit["outcome"]["kind"] for unit in first.units} == {"ok", "failed"}
+    door.touch()
+    env = {"BATCHRUN_SSH_CONFIG": str(fleet.server.ssh_config)}
+    again = fleet.program.run("rerun", "--output", "json", env=env)
+    assert items(again) == [("127.0.0.2", "x")]
+
+
+def test_who_is_asked_is_named_with_how_long(fleet: Fleet) -> None:
+    job = fleet.program.job(
+        "tasks: [{name: t, hosts: '127.0.0.[1-2]', foreach: {command: [sleep, '1000'], at: host},"
+        " run: a}]"
+    )
+    run = fleet.program.start(job, env={"BATCHRUN_SSH_CONFIG": str(fleet.server.ssh_config)})
+    run.until(lambda: len(fleet.server.commands()) >= 2, "both hosts are asked")
+    run.send(signal.SIGUSR1)
+    run.until(lambda: "127.0.0.1" in run.err_so_far, "it says whom it asks")
+    assert "asked for its items" in run.err_so_far
+    run.send(signal.SIGINT)
+    run.end()

@@ -6,7 +6,7 @@ from batchrun import api
 from batchrun.cli.flags import FleetFlags
 from batchrun.cli.jobflags import CheckFlags, JobFlags
 from batchrun.cli.options import split_words, variables
-from batchrun.cli.targets import inventory_path, wanted_nodes
+from batchrun.cli.targets import excluded_sets, inventory_path, wanted_nodes
 
 __all__ = ["fleet_options", "load_options"]
 
@@ -27,7 +27,7 @@ def load_options(flags: JobFlags | CheckFlags) -> api.LoadOptions:
         timeout_s=flags.timeout if isinstance(flags, JobFlags) else None,
         inventory=inventory_path(flags),
         hosts=wanted_nodes(flags),
-        exclude=tuple(flags.exclude or ()),
+        exclude=excluded_sets(flags),
         **fleet_options(flags),
         insecure_permissions=flags.insecure_permissions,
     )

@@ -9,7 +9,7 @@ from batchrun.cli.flags import Flags
 from batchrun.cli.loading import fleet_options
 from batchrun.cli.results import results_of_record
 from batchrun.cli.running import lock_of, locked
-from batchrun.cli.targets import inventory_path, wanted_nodes
+from batchrun.cli.targets import excluded_sets, inventory_path, wanted_nodes
 from batchrun.cli.wiring import Asked, check_flags, execute
 from batchrun.model.record import Continues
 
@@ -54,7 +54,7 @@ def _go_on(flags: ResumeFlags, how: Continues, kinds: tuple[str, ...]) -> int:
             insecure_permissions=flags.insecure_permissions,
             inventory=inventory_path(flags),
             hosts=wanted_nodes(flags),
-            exclude=tuple(flags.exclude or ()),
+            exclude=excluded_sets(flags),
             **fleet_options(flags),
         )
     )

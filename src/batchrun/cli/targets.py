@@ -8,10 +8,19 @@ from pathlib import Path
 from batchrun.cli.flags import TargetFlags
 from batchrun.errors import UsageError
 
-__all__ = ["excluded_nodes", "inventory_path", "named_nodes", "node_set", "wanted_nodes"]
+__all__ = [
+    "excluded_nodes",
+    "excluded_sets",
+    "inventory_path",
+    "named_nodes",
+    "node_set",
+    "wanted_nodes",
+]
 
 _STDIN = "-"
 _ALL = "@*"
+#: All but union.
+_OPERATORS = frozenset("!&^")
 
 
 def node_set(flags: TargetFlags) -> str:
@@ -25,7 +34,26 @@ def node_set(flags: TargetFlags) -> str:
     if not wanted:
         message = "no hosts are named; name them with -w NODES, -g GROUP, --hostfile FILE or -a"
         raise UsageError(message)
-    return "".join((",".join(wanted), *(f"!{one}" for one in excluded_nodes(flags))))
+    return "".join((",".join(_in_order(wanted)), *(f"!{one}" for one in excluded_nodes(flags))))
+
+
+def _in_order(wanted: Sequence[str]) -> list[str]:
+    """Put node sets so that together they mean what each of them means by itself.
+
+    Operators count from left to right, and there are no parentheses.
+
+    Raises:
+        UsageError: there is no such order.
+    """
+    plain = [text for text in wanted if not _OPERATORS & set(text)]
+    others = [text for text in wanted if _OPERATORS & set(text)]
+    if len(others) > 1:
+        message = (
+            f"`{others[0]}` and `{others[1]}` cannot be put together, because each has operators; "
+            "write one node set, or name what is left out with -x"
+        )
+        raise UsageError(message)
+    return others + plain
 
 
 def wanted_nodes(flags: TargetFlags) -> tuple[str, ...]:
@@ -41,14 +69,27 @@ def excluded_nodes(flags: TargetFlags) -> tuple[str, ...]:
     """Return what is excluded, one operand each: after `!` a comma would begin what is wanted.
 
     Raises:
-        UsageError: an operator is in it.
+        UsageError: an operator is in it, or nothing is.
     """
-    found = [operand for text in flags.exclude or () for operand in _operands(text)]
+    found = [operand for text in excluded_sets(flags) for operand in _operands(text)]
     for operand in found:
-        if any(mark in operand for mark in "!&^"):
+        if _OPERATORS & set(operand):
             message = f"-x {operand}: takes names, ranges and groups; put operators behind -w"
             raise UsageError(message)
     return tuple(found)
+
+
+def excluded_sets(flags: TargetFlags) -> tuple[str, ...]:
+    """Return the node sets of hosts that are excluded.
+
+    Raises:
+        UsageError: one of them is empty.
+    """
+    found = tuple(flags.exclude or ())
+    if not all(text.strip() for text in found):
+        message = "-x: the node set is empty; name at least one host, or leave it out"
+        raise UsageError(message)
+    return found
 
 
 def named_nodes(flags: TargetFlags) -> bool:
@@ -75,7 +116,11 @@ def _wanted(flags: TargetFlags) -> Iterator[str]:
         yield _listed(sys.stdin.read(), "standard input") if text == _STDIN else text.strip()
     for path in flags.hostfile or ():
         yield _read(path)
-    yield from (f"@{name}" for name in flags.group or ())
+    for name in flags.group or ():
+        if not name.strip():
+            message = "-g: the name of the group is empty"
+            raise UsageError(message)
+        yield f"@{name}"
     if flags.all_hosts:
         yield _ALL
 

@@ -7,6 +7,7 @@ from queue import SimpleQueue
 
 from batchrun.engine.commands import AskPause
 from batchrun.engine.interrupt import kind_of
+from batchrun.engine.looks import Looks
 from batchrun.engine.messages import Message, PauseAnswered
 from batchrun.engine.options import RunOptions
 from batchrun.engine.scheduler import Scheduler
@@ -23,6 +24,7 @@ class People:
     scheduler: Scheduler
     #: The job has `finally` tasks.
     has_finally: bool
+    looks: Looks
     options: RunOptions
     #: Where answers go.
     queue: "SimpleQueue[Message]"
@@ -77,3 +79,5 @@ class People:
 
     def _ask_status(self) -> None:
         self.emit(StatusAsked(at=self.options.wall_clock()))
+        for sentence in self.looks.sentences():
+            self.emit(Note(message=sentence, level="info"))

@@ -144,12 +144,12 @@ class Run:
         )
         self._account = Account(options.run_id, self._scheduler, self._outputs, options.clock)
         self._rehearsal = Rehearsal(job, self._account.counts) if options.dry_run else None
-        self._looks = Looks(runner)
+        secrets = options.secrets
+        self._secretive = Secretive(secrets, runner, queue) if secrets is not None else None
+        self._looks = Looks(runner, self._secretive)
         self._planner = Planner(
             self._open, self._scheduler, queue, self._looks, self._source_failed
         )
-        secrets = options.secrets
-        self._secretive = Secretive(secrets, runner, queue) if secrets is not None else None
         # Who gets the orders of units without steps, and those of steps.
         self._below = self._secretive or runner
         judge = None if self._rehearsal is None else self._rehearsal.judge_step
@@ -158,6 +158,7 @@ class Run:
         self._people = People(
             scheduler=self._scheduler,
             has_finally=bool(job.final_tasks),
+            looks=self._looks,
             options=options,
             queue=queue,
             emit=self._emit,
@@ -407,6 +408,8 @@ class Run:
         if message.number < 0:
             if isinstance(message, Silent):
                 self._silent(message, self._looks.unit(message.number))
+            elif isinstance(message, UnitStaged):
+                self._looks.staged(message.number, message.stage)
             return
         for one in (message,) if message.number < STRIDE else self._sequencer.told(message):
             match one:

@@ -39,12 +39,14 @@ _AHEAD = 2
 class _Cursor:
     """Where one host is in the list of items."""
 
-    __slots__ = ("at", "host", "items", "number", "open", "refusal")
+    __slots__ = ("at", "host", "is_new", "items", "number", "open", "refusal")
 
     def __init__(self, number: int, host: Host, items: HostItems | None) -> None:
         self.host = host
         #: The list; None: the host was not asked for it yet, or gave none.
         self.items = items
+        #: All of its units are meant, though a rerun knows none of them.
+        self.is_new = False
         #: Why it gave none.
         self.refusal: Outcome | None = None
         #: Position among the hosts, from 1.
@@ -172,6 +174,7 @@ class HostStream:
         try:
             if isinstance(report.outcome, Ok):
                 cursor.items = self._items.items(report.output)
+                cursor.is_new = self._maker.repeats_host(cursor.host.name)
             else:
                 cursor.refusal = report.outcome
         except SourceError as error:
@@ -191,7 +194,7 @@ class HostStream:
         at = cursor.at
         cursor.at += 1
         index = at * len(self._cursors) + cursor.number
-        unit = self._maker.make(Which(index, item, at + 1, cursor.host))
+        unit = self._maker.make(Which(index, item, at + 1, cursor.host, cursor.is_new))
         if unit is not None:
             cursor.open += 1
         if item is NO_ITEM:

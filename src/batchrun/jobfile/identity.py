@@ -49,6 +49,12 @@ class Identifier:
         self._token = "" if output is None else output_token(run_id, output.number)
         self._slots, self._tail = _slots(plan)
 
+    def of_host(self, host: str) -> bytes:
+        """Return the identity of what stands for all units of a host whose items are not known."""
+        found = self._start.copy()
+        found.update(f"{host} items".encode())
+        return found.digest()
+
     def of(
         self, params: Mapping[str, Any], around: Around | None, key: str, index: int, host: str
     ) -> bytes:

@@ -43,17 +43,24 @@ class Settled:
         """Whether there may be fewer units than items."""
         return self.earlier is not None and self._hides
 
-    def verdict(self, identity: bytes, origin: Callable[[], Origin]) -> Skipped | None:
+    def verdict(
+        self, identity: bytes, origin: Callable[[], Origin], *, is_new: bool = False
+    ) -> Skipped | None:
         """Decide about a unit that is being planned; None: it is to be run.
 
         Args:
             identity: The unit's.
             origin: Says which unit a result is of.
+            is_new: See `Earlier`.
         """
         if self.earlier is None:
             return None
         found = self.earlier.settled(
-            self._task.id, identity, keeps=bool(self._task.registers), register=self._register
+            self._task.id,
+            identity,
+            keeps=bool(self._task.registers),
+            register=self._register,
+            is_new=is_new,
         )
         if found is None:
             return None
@@ -63,6 +70,10 @@ class Settled:
             return self._verdicts.setdefault(found.because, Skipped(because=found.because))
         self.left_out += 1
         return LEFT_OUT
+
+    def repeats(self, identity: bytes) -> bool:
+        """Tell whether a rerun is for this, which was no unit but what stood for several."""
+        return self.earlier is not None and self.earlier.repeats(identity)
 
     def gave(self, verdict: object) -> bool:
         """Tell whether a verdict is one of these: what it is of may have registered something."""

@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from batchrun.errors import SourceError
 from batchrun.jobfile.chunked import chunks
 from batchrun.jobfile.commandsource import CommandSource
-from batchrun.jobfile.compiled import Compiled
+from batchrun.jobfile.compiled import Compiled, Constant
 from batchrun.jobfile.feeder import LineSplitter
 from batchrun.jobfile.filesources import LinesSource
 from batchrun.jobfile.hostitems import HostItems
 from batchrun.jobfile.pathsources import FindSource, GlobSource
 from batchrun.jobfile.scope import Names
+from batchrun.jobfile.secrets import named_in
 from batchrun.jobfile.sources import Items, value_of
 from batchrun.model.host import Host
 from batchrun.model.outcome import Output, Report
 from batchrun.model.ports import Drawn, Look
+from batchrun.model.secret import HIDDEN
 from batchrun.model.unit import Unit
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ItemsThere", "SourceThere", "TheirSource"]
 
+_NO_SUDO = Constant(value=False)
 #: Sources that mean something on another machine.
 TheirSource: TypeAlias = GlobSource | LinesSource | FindSource | CommandSource
 
@@ -38,6 +42,8 @@ class SourceThere:
     source: TheirSource
     #: Each unit gets a list of so many; None: one.
     size: Compiled | None = None
+    #: As whom they are looked up: as the task's operation is done.
+    sudo: Compiled = _NO_SUDO
 
     @property
     def described(self) -> str:
@@ -64,7 +70,9 @@ class SourceThere:
         operation, params = _asked(source, names)
         separated = isinstance(source, GlobSource | FindSource) or source.null_separated
         size = None if self.size is None else value_of(self.size, names)
-        return ItemsThere(operation, params, b"\0" if separated else b"\n", size)
+        sudo = value_of(self.sudo, names)
+        given = {**params, "sudo": sudo} if sudo else params
+        return ItemsThere(operation, given, b"\0" if separated else b"\n", size)
 
 
 def _asked(source: TheirSource, names: Names) -> tuple[str, Mapping[str, Any]]:
@@ -114,6 +122,7 @@ class ItemsThere:
             place=host,
             params=self._params,
             timeout_s=plan.frame.timeout_s,
+            secrets=named_in(self._params),
         )
         return Look(unit=unit, told=told)
 
@@ -121,8 +130,14 @@ class ItemsThere:
         """Read an answer.
 
         Raises:
-            SourceError: it is no list of items.
+            SourceError: it is no list of items, or not as the host has it.
         """
+        if named_in(self._params) and HIDDEN.encode() in answer.stdout.head:
+            message = (
+                f"an item holds the password of sudo, or {HIDDEN}; let items come from this "
+                "machine, or allow sudo without a password"
+            )
+            raise SourceError(message)
         splitter = LineSplitter(self._separator, "what the host answers")
         found = iter([*splitter.feed(answer.stdout.head), *splitter.feed(b"")])
         items = Items(next=_next_of(found))

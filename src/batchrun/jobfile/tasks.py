@@ -203,6 +203,7 @@ class TaskCompiler:
         return common.retries[harmless]
 
 
+_SUDO = Shape(scalars=(Scalar(type=bool), Scalar(type=str)))
 _NOTHING_GIVEN = Given({}, (), ())
 
 
@@ -300,6 +301,7 @@ def _items(entry: Entry, compiler: Compiler) -> _Items:
     if isinstance(source, SourceThere):
         _check_there(entry, compiler)
         chunked = source.size is not None
+        source = replace(source, sudo=_sudo_of_source(entry, compiler))
     else:
         chunked = isinstance(source, ChunkedSource)
     return _Items(source, items_required(raw), chunked)
@@ -316,6 +318,21 @@ def _check_there(entry: Entry, compiler: Compiler) -> None:
             "a single one; take `per` away from its `needs`"
         )
         problems.add(path, message)
+
+
+def _sudo_of_source(entry: Entry, compiler: Compiler) -> Compiled:
+    """Compile the sudo of a task for the look-ups at its hosts, which come before any item."""
+    from batchrun.jobfile.sudo import compile_sudo  # noqa: PLC0415 - few tasks have one there
+
+    raw, path = entry.modifiers.sudo, entry.place_of("sudo")
+    if entry.operation is not None and isinstance(entry.raw, dict) and "sudo" in entry.raw:
+        raw, path = entry.raw["sudo"], (*entry.path, entry.operation.name, "sudo")
+    found: Compiled | None = None
+    if isinstance(raw, dict):
+        found = compile_sudo(raw, path, compiler.at(host=True))
+    elif raw is not None:
+        found = compiler.at(host=True).value(_SUDO, raw, path)
+    return Constant(value=False) if found is None else found
 
 
 def _names(names: Sequence[str], path: Path, compiler: Compiler) -> list[Compiled]:

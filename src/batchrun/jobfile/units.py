@@ -42,6 +42,8 @@ class Which(NamedTuple):
     item_index: int = 1
     #: None: it is for no host.
     host: Host | None = None
+    #: Its host could not be asked for its items in the run that is gone on with.
+    is_new: bool = False
 
 
 class UnitMaker:
@@ -72,7 +74,9 @@ class UnitMaker:
         self._is_plain = not (
             self._keeps_scope or plan.frame.register or plan.frame.around is not None
         )
-        self._identify = Identifier(plan, desk.run_id).of if desk.identifies else None
+        identifier = Identifier(plan, desk.run_id) if desk.identifies else None
+        self._identify = None if identifier is None else identifier.of
+        self._identify_host = None if identifier is None else identifier.of_host
         self._key = self._host = ""
         if plan.uses_mine:
             names["mine"] = Lookup(lambda name: desk.results.mine(name, self._key, self._host))
@@ -103,7 +107,8 @@ class UnitMaker:
         if self._identify is not None and verdict is None:
             identity = self._identify(params, around, self._key, which.position, self._host)
             if self._settled.earlier is not None:
-                verdict = self._settled.verdict(identity, partial(self._origin, which, label))
+                origin = partial(self._origin, which, label)
+                verdict = self._settled.verdict(identity, origin, is_new=which.is_new)
                 if verdict is LEFT_OUT:
                     return None
         unit = Unit(
@@ -137,8 +142,17 @@ class UnitMaker:
             host=self._host,
             place=which.host,
             verdict=outcome,
+            identity=self._of_host(self._host),
         )
         return self._special(unit, which)
+
+    def repeats_host(self, host: str) -> bool:
+        """Tell whether a rerun is for all units of a host, which could not be asked before."""
+        identity = self._of_host(host)
+        return bool(identity) and self._settled.repeats(identity)
+
+    def _of_host(self, host: str) -> bytes:
+        return b"" if self._identify_host is None else self._identify_host(host)
 
     def _origin(self, which: Which, label: str) -> Origin:
         """Say which unit a result is of."""

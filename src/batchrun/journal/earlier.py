@@ -106,13 +106,13 @@ class EarlierRuns:
         self._not_meant = Settlement(because=f"not among what is repeated of run {self.run_id}")
 
     def settled(
-        self, task_id: str, identity: bytes, *, keeps: bool, register: str
+        self, task_id: str, identity: bytes, *, keeps: bool, register: str, is_new: bool = False
     ) -> Settlement | None:
         """Settle a unit that is being planned; None: it is to be run."""
         if self.wanted is not None and self.wanted.take(identity):
             return None
         was_ok = self.ok.take(identity)
-        if not was_ok and (self.wanted is None or task_id in self.open_again):
+        if not was_ok and (self.wanted is None or is_new or task_id in self.open_again):
             return None
         plain = self._done if was_ok else self._not_meant
         if not keeps:
@@ -123,6 +123,10 @@ class EarlierRuns:
             self.ok.drop(identity)
             return None
         return replace(plain, kept=kept or ())
+
+    def repeats(self, identity: bytes) -> bool:
+        """Tell whether this is one of those that a rerun is for."""
+        return self.wanted is not None and self.wanted.take(identity)
 
     def planned(self, task_id: str) -> None:
         """Take note that every unit of a task was asked about."""

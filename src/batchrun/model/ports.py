@@ -134,7 +134,7 @@ class Earlier(Protocol):
     """
 
     def settled(
-        self, task_id: str, identity: bytes, *, keeps: bool, register: str
+        self, task_id: str, identity: bytes, *, keeps: bool, register: str, is_new: bool = False
     ) -> Settlement | None:
         """Settle a unit that is being planned; None: it is to be run.
 
@@ -143,12 +143,17 @@ class Earlier(Protocol):
         Args:
             task_id: Its task.
             identity: Who it is.
+            is_new: It was not known in the run that is gone on with, as its host could not be asked
+                for its items: it is meant unless it has ended ok since.
             keeps: What it has registered is needed; when that cannot be restored, it is to be run.
             register: A name that must be among that; empty: none.
 
         Raises:
             SourceError: what units have registered cannot be read.
         """
+
+    def repeats(self, identity: bytes) -> bool:
+        """Tell whether this is one of those that a rerun is for; each is told once."""
 
     def planned(self, task_id: str) -> None:
         """Take note that every unit of a task was asked about."""

@@ -8,7 +8,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final
 
@@ -20,9 +20,9 @@ from batchrun.ops.failures import refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.patterns import compiled
 from batchrun.ops.spawn import encode
-from batchrun.ops.sudo import NO_SUDO
+from batchrun.ops.sudo import NO_SUDO, SudoValue
 from batchrun.remote.broken import broken_is_lost
-from batchrun.remote.errand import ask
+from batchrun.remote.errand import SudoField, ask
 from batchrun.remote.facts import Facts
 from batchrun.remote.globs import expand_there
 from batchrun.remote.listing import below
@@ -43,6 +43,7 @@ class Globs:
     """Which paths."""
 
     patterns: tuple[str | Glob, ...]
+    sudo: SudoField = field(default=NO_SUDO, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Lines:
     """The lines of which file."""
 
     path: str
+    sudo: SudoField = field(default=NO_SUDO, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Command:
     """What which program writes."""
 
     argv: tuple[str, ...]
+    sudo: SudoField = field(default=NO_SUDO, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class Find:
     type: str = "file"
     max_depth: int | None = None
     hidden: bool = False
+    sudo: SudoField = field(default=NO_SUDO, repr=False)
 
 
 def globs(params: Globs, context: HostContext) -> Done:
@@ -79,21 +83,21 @@ def globs(params: Globs, context: HostContext) -> Done:
     found: list[str] = []
     for pattern in params.patterns:
         if isinstance(pattern, Glob):
-            found += expand_there(pattern, context)
-        elif _is_there(pattern, context):
+            found += expand_there(pattern, context, params.sudo)
+        elif _is_there(pattern, context, params.sudo):
             found.append(pattern)
     return _answer(found)
 
 
-def _is_there(path: str, context: HostContext) -> bool:
+def _is_there(path: str, context: HostContext, sudo: SudoValue) -> bool:
     word = path_word(path)
-    answer = ask(b"[ -e %b ] || [ -L %b ] && echo there; exit 0" % (word, word), context)
+    answer = ask(b"[ -e %b ] || [ -L %b ] && echo there; exit 0" % (word, word), context, sudo)
     return bool(answer.stdout)
 
 
 def lines(params: Lines, context: HostContext) -> Done:
     """Read a file."""
-    answer = ask(b"exec cat <" + path_word(params.path), context)
+    answer = ask(b"exec cat <" + path_word(params.path), context, params.sudo)
     if answer.status:
         message = f"the items in {shown(params.path)} cannot be read: {answer.complaint}"
         return Done(outcome=Failed(message=message))
@@ -105,7 +109,7 @@ def command(params: Command, context: HostContext) -> Done:
     if not params.argv or not params.argv[0]:
         raise refusal("the items cannot be computed: the command is empty")
     argv = (encode(word, "An argument of the command") for word in params.argv)
-    answer = ask(b"exec " + words(*argv), context, env={})
+    answer = ask(b"exec " + words(*argv), context, params.sudo, env={})
     if answer.status:
         said = f": {answer.complaint}" if answer.complaint else ""
         how = f"ended with exit status {answer.status}{said}"
@@ -120,7 +124,7 @@ def find(params: Find, context: HostContext) -> Done:
     return _answer(
         path
         for root in params.path
-        for path, facts in below(root, context, NO_SUDO)
+        for path, facts in below(root, context, params.sudo)
         if _is_near(path, root, params.max_depth)
         and all(condition(path, facts) for condition in conditions)
     )

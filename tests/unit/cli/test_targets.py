@@ -25,6 +25,19 @@ def test_an_operator_in_what_is_excluded_would_mean_something_else() -> None:
         node_set(ExecFlags(hosts=["@all"], exclude=["@web!web1"]))
 
 
+def test_several_node_sets_mean_together_what_each_means_by_itself() -> None:
+    assert node_set(ExecFlags(hosts=["a,b", "@web!b", "c"])) == "@web!b,a,b,c"
+    with pytest.raises(UsageError, match="cannot be put together"):
+        node_set(ExecFlags(hosts=["@web!a", "b&c"]))
+
+
+def test_an_empty_set_is_named_with_its_option() -> None:
+    with pytest.raises(UsageError, match=r"^-x: the node set is empty"):
+        node_set(ExecFlags(hosts=["a"], exclude=["b", " "]))
+    with pytest.raises(UsageError, match=r"^-g: the name of the group is empty"):
+        node_set(ExecFlags(group=[""]))
+
+
 def test_hosts_are_read_from_a_file_with_comments(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("# front ends\nweb1 web2\n\nweb[3-4], # two more\n")
     assert node_set(ExecFlags(hostfile=[tmp_path / "list"])) == "web1 web2,web[3-4]"
