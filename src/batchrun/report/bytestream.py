@@ -1,6 +1,8 @@
 """What commands on hosts wrote, onto a text stream: as it is, or harmless on a terminal."""
 
+import select
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TextIO
 
 from batchrun.report.lines import nothing
@@ -37,6 +39,18 @@ class ByteStream:
     @property
     def gone(self) -> bool:
         """Whether nobody takes what is written any more."""
+        return self._gone
+
+    def look(self) -> bool:
+        """Tell whether nobody reads any more, also where nothing was written yet.
+
+        Only a pipe or a socket tells; of anything else it is known when it is written to.
+        """
+        if not self._gone and not self._stream.closed:
+            with suppress(OSError, ValueError):  # it is no file at all
+                poll = select.poll()
+                poll.register(self._stream.fileno(), 0)
+                self._gone = any(state & select.POLLERR for _, state in poll.poll(0))
         return self._gone
 
     def write(self, lines: Iterable[bytes], tag: bytes = b"") -> None:

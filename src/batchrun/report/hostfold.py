@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from batchrun.model.event import Event, RunEnded, UnitEnded
+from batchrun.model.ports import ReaderGoneError
 from batchrun.ops.diff import MOST_COMPARED, content_diff
 from batchrun.report.beside import Beside, BesideOptions
 from batchrun.report.bytestream import ByteStream
@@ -65,17 +66,22 @@ class HostFoldSink:
         self._stderr = ByteStream(stderr, before, raw=raw, may_fail=True)
         self._out = Folds(mask=self._options.mask)
         self._err = Folds(mask=self._options.mask)
+        self._is_told = False
 
     def handle(self, event: Event) -> None:
         """Take one event.
 
         Raises:
+            ReaderGoneError: nobody will read what is to be written at the end; said once.
             OSError: standard output cannot be written.
         """
         self._beside.handle(event)
         match event:
             case UnitEnded():
                 self._take(event)
+                if not self._is_told and self._stdout.look():
+                    self._is_told = True
+                    raise ReaderGoneError
             case RunEnded():
                 self._show()
                 self._beside.recap(event)

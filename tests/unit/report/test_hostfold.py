@@ -1,6 +1,8 @@
 """Output of commands on hosts, the same output once."""
 
+import contextlib
 import io
+import os
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchrun.model.outcome import Captured, Failed, Ok, Outcome, Output
+from batchrun.model.ports import ReaderGoneError
 from batchrun.report.hostfold import HostFoldOptions, HostFoldSink
 from batchrun.report.masks import masked
 from scripted_run import Script
@@ -171,3 +174,17 @@ def test_a_run_that_broke_shows_what_it_knows() -> None:
     folded.end("a", b"x\n")
     folded.sink.close()
     assert b"a (1)" in folded.out.getvalue()
+
+
+def test_a_run_is_told_when_nobody_will_read_what_is_shown_at_its_end() -> None:
+    read, write = os.pipe()
+    with contextlib.suppress(BrokenPipeError), os.fdopen(write, "w") as out:
+        sink, script = HostFoldSink(out, io.TextIOWrapper(io.BytesIO())), Script()
+        script.start(sink)
+        script.end(sink, OK, host="web1")
+        os.close(read)
+        with pytest.raises(ReaderGoneError):
+            script.end(sink, OK, host="web2")
+        script.end(sink, OK, host="web3")  # it is said once
+        script.finish(sink)
+        sink.close()
