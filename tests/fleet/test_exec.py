@@ -164,6 +164,9 @@ def test_a_node_set_that_is_a_slip_runs_nothing(fleet: Fleet) -> None:
         assert ended.code == 65, ended.err
         assert ended.out == ""
     assert fleet.exec("touch hit").code == 64
+    ended = fleet.exec("-i", "no-such.yml", "-a", "touch hit")
+    assert (ended.code, len(ended.err.splitlines())) == (65, 1)
+    assert "no-such.yml` cannot be read: No such file" in ended.err
 
 
 def test_ctrl_c_twice_leaves_nothing_running_there(fleet: Fleet) -> None:
@@ -263,7 +266,7 @@ def test_an_operation_runs_on_hosts(fleet: Fleet) -> None:
     assert lines_of(ended.out) == ["127.0.0.1: 127.0.0.1", "127.0.0.2: 127.0.0.2"]
     refused = fleet.run("do", "copy", "-w", "127.0.0.1", "src=/a", "dest=/b")
     assert refused.code == 64
-    assert "works here only" in refused.err
+    assert "works on this machine, not on hosts" in refused.err
 
 
 def test_a_job_file_is_narrowed_and_keeps_to_it(fleet: Fleet) -> None:

@@ -85,7 +85,10 @@ def test_the_diff_is_a_field_for_programs(program: Program) -> None:
         (["copy", "a"], "`copy` needs dest=..."),
         (["copy", "a", "dest=b", "mode=rwx"], "'rwx' is not a file mode"),
         (["mkdir", "a", "timeout=soon"], "'soon' is not a duration"),
-        (["copy", "a", "dest=b", "-w", "web1"], "`copy` works here only; leave -w out"),
+        (
+            ["copy", "a", "dest=b", "-w", "web1"],
+            "`copy` works on this machine, not on hosts",
+        ),
         (["upload", "a", "dest=b"], "`upload` is for hosts; name them with -w"),
         (["mkdir", "a", "--sudo"], "--sudo is for operations on hosts; name them with -w"),
         (["mkdir"], "`mkdir` needs path=..."),

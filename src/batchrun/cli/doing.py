@@ -14,6 +14,7 @@ from batchrun.cli.targets import named_nodes
 from batchrun.cli.wiring import check_flags, execute
 from batchrun.errors import UsageError
 from batchrun.jobfile.entries import MODIFIER_KEYS
+from batchrun.jobfile.places import Tables
 from batchrun.jobfile.problems import did_you_mean
 from batchrun.jobfile.shapes import Parameter, Shape, parameters_of
 from batchrun.model.operation import Operation
@@ -70,16 +71,16 @@ def _operation(name: str, *, on_hosts: bool) -> Operation:
     Raises:
         UsageError: there is none of that name, or not on hosts.
     """
-    table, other = api.operations(), api.host_operations()
-    if on_hosts:
-        table, other = other, table
+    tables = Tables(here=api.operations(), on_hosts=api.host_operations())
+    table = tables.of(on_host=on_hosts)
     if name in table:
         return table[name]
-    if name in other:
-        what = "works here only; leave -w out" if on_hosts else "is for hosts; name them with -w"
-        message = f"the operation `{name}` {what}"
+    if name in tables:
+        message = f"the operation `{name}` is for hosts; name them with -w"
+        if on_hosts:
+            message = f"{tables.misplaced(name, on_host=True)}; or leave -w out"
         raise UsageError(message)
-    hint = did_you_mean(name, {**table, **other}) or "; `batchrun ops` lists them"
+    hint = did_you_mean(name, tables) or "; `batchrun ops` lists them"
     message = f"there is no operation `{name}`{hint}"
     raise UsageError(message)
 

@@ -64,7 +64,8 @@ def load_made(text: str, command: str, *, insecure: bool = False) -> api.LoadedJ
             raise JobFileError(others) from error
         # Lines and paths of a text that nobody has seen help nobody.
         sentences = "; ".join(dict.fromkeys(problem.message for problem in error.problems))
-        if any(problem.path.endswith(".hosts") for problem in error.problems):
+        paths = [problem.path for problem in error.problems]
+        if any(path.endswith(".hosts") or path.startswith("inventory") for path in paths):
             raise NodeSetError(sentences) from error
         raise UsageError(sentences) from error
 

@@ -15,6 +15,8 @@ class Fleet:
     """The hosts that are known, and which of them the command line wants."""
 
     inventory: Inventory = field(default_factory=Inventory.empty)
+    #: All of the inventory could be read: what is not in it is a mistake.
+    is_whole: bool = True
     #: Of `-w`: only these, by name; None: all.
     only: Mapping[str, Host] | None = None
     #: Of `-x`: none of these.

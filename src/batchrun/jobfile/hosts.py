@@ -123,7 +123,8 @@ def compile_hosts(entry: Entry, compiler: Compiler, names: Names, fleet: Fleet) 
     try:
         everyone = fleet.inventory.select_all(found)
     except NodeSetError as error:
-        compiler.problems.add(place, str(error))
+        if fleet.is_whole:
+            compiler.problems.add(place, str(error))
         return None
     named = frozenset(host.name for host in everyone)
     return replace(plan, known=fleet.narrowed(everyone), everyone=named)

@@ -192,15 +192,17 @@ class _Loading:
         """Read the inventory, and what the command line wants of it."""
         needed = mentions_hosts(self._data) or bool(self._options.hosts)
         options = self._options
-        inventory = Inventory.empty()
+        inventory, before = Inventory.empty(), len(self._problems)
         if top.inventory is not None or options.inventory:
             from batchrun.jobfile.inventory import read_inventory  # noqa: PLC0415 - only then
 
             inventory = read_inventory(
                 top.inventory, self._compiler, options.inventory, needed=needed
             )
-        if len(self._problems):
-            return Fleet(inventory=inventory)  # who is meant is not known for certain
+        is_whole = len(self._problems) == before
+        if before or not is_whole:
+            # Who is meant is not known for certain.
+            return Fleet(inventory=inventory, is_whole=is_whole)
         return Fleet.of(inventory, options)
 
     def _secrets(self, top: JobText, names: Any) -> "Secrets | None":

@@ -80,6 +80,17 @@ def test_an_inventory_may_be_a_file_beside_the_job_file(tmp_path: Path, kind: st
     assert place(job).identity == (str(tmp_path / "inv" / "key"),)
 
 
+@pytest.mark.parametrize("given", ["nosuch.yml", "{hosts: {a: {prot: 1}}}"])
+def test_of_an_inventory_that_is_not_whole_nothing_is_missed(given: str, tmp_path: Path) -> None:
+    with pytest.raises(JobFileError) as raised:
+        loaded(
+            f"inventory: {given}\ntasks: [{{hosts: '@web', run: x}}, {{hosts: '@*', run: x}}]",
+            base_dir=str(tmp_path),
+        )
+    assert "no group" not in str(raised.value)
+    assert "none is" not in str(raised.value)
+
+
 def test_mistakes_in_an_inventory_file_are_told_with_its_lines(tmp_path: Path) -> None:
     (tmp_path / "hosts.yml").write_text(
         "defaults: {usr: x}\nhosts:\n  web[1-2: {}\nhots: {}\n", encoding="utf-8"
