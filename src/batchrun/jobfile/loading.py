@@ -192,8 +192,7 @@ class _Loading:
         """Read the inventory, and what the command line wants of it."""
         needed = mentions_hosts(self._data) or bool(self._options.hosts)
         options = self._options
-        inventory = Inventory.empty()
-        before = len(self._problems)
+        inventory, before = Inventory.empty(), len(self._problems)
         if top.inventory is not None or options.inventory:
             from batchrun.jobfile.inventory import read_inventory  # noqa: PLC0415 - only then
 

@@ -300,8 +300,8 @@ def _items(entry: Entry, compiler: Compiler) -> _Items:
     source = compile_source(raw, (*entry.path, "foreach"), compiler)
     if isinstance(source, SourceThere):
         _check_there(entry, compiler)
-        source = replace(source, sudo=_sudo_of_source(entry, compiler))
         chunked = source.size is not None
+        source = replace(source, sudo=_sudo_of_source(entry, compiler))
     else:
         chunked = isinstance(source, ChunkedSource)
     return _Items(source, items_required(raw), chunked)
@@ -322,7 +322,7 @@ def _check_there(entry: Entry, compiler: Compiler) -> None:
 
 def _sudo_of_source(entry: Entry, compiler: Compiler) -> Compiled:
     """Compile the sudo of a task for the look-ups at its hosts, which come before any item."""
-    from batchrun.jobfile.sudo import compile_sudo  # noqa: PLC0415 - mostly there is none
+    from batchrun.jobfile.sudo import compile_sudo  # noqa: PLC0415 - few tasks have one there
 
     raw, path = entry.modifiers.sudo, entry.place_of("sudo")
     if entry.operation is not None and isinstance(entry.raw, dict) and "sudo" in entry.raw:
