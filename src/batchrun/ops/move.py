@@ -1,47 +1,24 @@
 """The operation `move`: rename, or across filesystems copy, verify and delete."""
 
-import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from stat import S_ISDIR, S_ISLNK, S_ISREG
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.outcome import Ok
 from batchrun.model.tree import Spread
 from batchrun.model.values import Doc, PathPattern, PathText
-from batchrun.ops.failures import Tally, failure, refusal
-from batchrun.ops.foresee import check_may_write
-from batchrun.ops.paths import escape, shown
+from batchrun.ops.failures import Tally, failure
+from batchrun.ops.moveone import OneMove, has_appeared, move_one
+from batchrun.ops.paths import escape
 from batchrun.ops.patterns import split_braces
-from batchrun.ops.protected import check_deletable
-from batchrun.ops.relocate import (
-    Begun,
-    Relocation,
-    Step,
-    copy_then_delete,
-    deleting,
-    name_copy,
-    remove_dead_copies,
-)
-from batchrun.ops.targets import (
-    Names,
-    check_not_inside,
-    chosen,
-    finds,
-    into,
-    look_up,
-    make_parents,
-    onto_directory,
-    target_for,
-)
+from batchrun.ops.relocate import Begun, Relocation, deleting, name_copy, remove_dead_copies
+from batchrun.ops.targets import Names, chosen, finds, into, look_up, target_for
 from batchrun.ops.tree.copyvisitor import CopyVisitor
 from batchrun.ops.tree.crawl import Rest, crawl
-from batchrun.ops.tree.data import same_data
-from batchrun.ops.tree.exclusive import rename_exclusive
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.moving import COPY, DELETE, NAME, NEXT, Moving, MovingForest
 from batchrun.ops.tree.parcels import Payload
@@ -50,7 +27,7 @@ from batchrun.ops.tree.selection import selection
 from batchrun.ops.tree.temporary import PREFIX, of_runs
 from batchrun.ops.tree.treecopy import copying
 
-__all__ = ["OPERATIONS", "Move", "move"]
+__all__ = ["OPERATIONS", "Move", "move", "move_chunk"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +60,7 @@ def move(params: Move, context: Context) -> Done:
     # Held whole: the moves must not change what the patterns find.
     items = [item for item in look_up(params.src, missed) if chosen(item, patterns)]
     moves = [
-        _Move(item.path, item.exact, target_for(item.path, params.dest, inside=inside), inside,
+        OneMove(item.path, item.exact, target_for(item.path, params.dest, inside=inside), inside,
               params.overwrite)
         for item in items
     ]  # fmt: skip
@@ -105,7 +82,7 @@ def move(params: Move, context: Context) -> Done:
 
 
 def _move_all(
-    moves: Sequence["_Move"], context: Context, tally: Tally
+    moves: Sequence[OneMove], context: Context, tally: Tally
 ) -> tuple[Begun, tuple[tuple[Any, ...], ...]] | None:
     """Move one after the other, up to a tree that is more than a slice.
 
@@ -115,7 +92,7 @@ def _move_all(
     for number, one in enumerate(moves, start=1):
         context.check()
         try:
-            begun = _move_one(one, context, tally)
+            begun = move_one(one, context, tally)
         except OperationError as error:
             tally.fail(error)
             continue
@@ -124,10 +101,14 @@ def _move_all(
     return None
 
 
-def _tidy(moves: Sequence["_Move"], dead: tuple[str, ...]) -> None:
+def _tidy(moves: Sequence[OneMove], dead: tuple[str, ...]) -> None:
     """Remove what those have left who moved something here and have died."""
     for directory in {os.path.dirname(one.target) for one in moves} if dead else ():
         remove_dead_copies(directory or ".", dead)
+
+
+def _never() -> None:
+    """Do not stop while cleaning up."""
 
 
 def move_chunk(payload: Payload, context: Context) -> Done:
@@ -140,7 +121,7 @@ def move_chunk(payload: Payload, context: Context) -> Done:
         for temp in items:
             remove(Place(None, temp), Removing(check=_never), Tally())
     elif moving.turn == NEXT:
-        moves = [_Move(*one) for one in moving.waiting]
+        moves = [OneMove(*one) for one in moving.waiting]
         _tidy(moves, tuple(f"{PREFIX}{context.settings.run_id}-{number}-" for number in lost))
         left = _move_all(moves, context, tally)
         if left is not None:
@@ -177,7 +158,7 @@ def _name(relocation: Relocation, tally: Tally) -> None:
     try:
         name_copy(relocation)
     except FileExistsError as error:
-        tally.fail(_has_appeared(relocation.path, relocation.target, error))
+        tally.fail(has_appeared(relocation.path, relocation.target, error))
     except OSError as error:
         tally.fail(failure(error, "move", relocation.path))
 
@@ -193,129 +174,6 @@ def _was_moved(pattern: str, dest: str) -> bool:
         if (not directory or finds(f"{directory}/")) and finds(f"{escape(dest)}{name}"):
             return True
     return False
-
-
-class _Move(NamedTuple):
-    """One thing to move; of standard types, because it waits where others wait."""
-
-    path: str
-    #: It was named, and not found by a pattern.
-    exact: bool
-    target: str
-    inside: bool
-    overwrite: bool
-
-
-def _move_one(one: _Move, context: Context, tally: Tally) -> Begun | None:
-    """Move one thing, or begin to move a big tree."""
-    path, target = one.path, one.target
-    st, old = Place(None, path).lstat(), Place(None, target).lstat()
-    if st is None:
-        if old is None and one.exact:
-            raise OperationError(
-                f"there is nothing to move: {shown(path)} does not exist", errno=errno.ENOENT
-            )
-        return None
-    if old is not None and (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino):
-        _check_other_name(path, target, st)
-    if S_ISDIR(st.st_mode):
-        check_not_inside(path, target)
-    elif not one.inside and os.path.isdir(target):
-        raise onto_directory(path, target)
-    if old is not None and not one.overwrite and not _is_equal(path, st, target, old, context):
-        raise refusal(
-            f"{shown(target)} exists and is different from {shown(path)}; "
-            "remove it first, or say `overwrite: true`"
-        )
-    make_parents(target, dry=context.settings.dry_run)
-    if context.settings.dry_run:
-        check_may_write(Place(None, path), "move")
-        check_may_write(Place(None, target), "move")
-    tally.changed = True
-    if context.settings.dry_run:
-        return None
-    return _rename(Step(path, st, target, old), context, tally)
-
-
-def _check_other_name(path: str, target: str, st: os.stat_result) -> None:
-    """Let two hard links be merged into one name, but refuse the very same name."""
-    if st.st_nlink < 2 or os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(
-        path
-    ) == os.path.realpath(os.path.dirname(target)) + "/" + os.path.basename(target):
-        raise refusal(f"{shown(path)} and {shown(target)} are the same")
-
-
-def _is_equal(
-    path: str, st: os.stat_result, target: str, old: os.stat_result, context: Context
-) -> bool:
-    """Tell whether two files hold the same; then the new name may be taken without loss."""
-    if (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino):
-        return True
-    try:
-        if S_ISLNK(st.st_mode) and S_ISLNK(old.st_mode):
-            return os.readlink(path) == os.readlink(target)
-        if not S_ISREG(st.st_mode) or not S_ISREG(old.st_mode) or st.st_size != old.st_size:
-            return False
-        with open(path, "rb", buffering=0) as one, open(target, "rb", buffering=0) as other:
-            return same_data(one.fileno(), other.fileno(), lambda _: context.check())
-    except OSError as error:
-        raise failure(error, "compare", path) from error
-
-
-def _rename(step: Step, context: Context, tally: Tally) -> Begun | None:
-    """Move one thing, with whatever is in the way put aside until it has worked."""
-    st, old, target = step.st, step.old, step.target
-    aside: Place | None = None
-    try:
-        if old is not None and (S_ISDIR(st.st_mode) or S_ISDIR(old.st_mode)):
-            # rename(2) replaces files only: a directory is put aside first.
-            check_deletable(target, context, (), is_dir=S_ISDIR(old.st_mode))
-            aside = Place(None, target).beside(context.temp_name())
-            os.rename(target, aside.name)
-            step = replace(step, old=None)
-        # What was put aside comes back when it does not work: whoever put it there sees to that.
-        most = inf if aside is not None else context.settings.slice_cost or inf
-        try:
-            begun = _rename_or_copy(step, context, tally, most)
-        except BaseException:
-            if aside is not None:
-                os.rename(aside.name, target)
-            raise
-        if aside is not None:
-            remove(aside, Removing(check=_never), tally)
-    except OSError as error:
-        raise failure(error, "move", step.path) from error
-    return begun
-
-
-def _never() -> None:
-    """Do not stop between the two halves of a replacement."""
-
-
-def _rename_or_copy(step: Step, context: Context, tally: Tally, most: float) -> Begun | None:
-    path, st, target, old = step.path, step.st, step.target, step.old
-    try:
-        if old is None:
-            rename_exclusive(path, target)
-        elif (st.st_dev, st.st_ino) == (old.st_dev, old.st_ino):
-            # Two names of one file: rename(2) would do nothing.
-            os.unlink(path)
-        else:
-            os.rename(path, target)
-    except FileExistsError as error:
-        raise _has_appeared(path, target, error) from error
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        return copy_then_delete(step, context, tally, most=most)
-    return None
-
-
-def _has_appeared(path: str, target: str, error: OSError) -> OperationError:
-    return OperationError(
-        f"{shown(target)} has appeared while {shown(path)} was moved; both are still there",
-        errno=error.errno,
-    )
 
 
 OPERATIONS = {
