@@ -34,11 +34,12 @@ def test_a_command_says_the_same_with_the_item_in_place_or_is_refused(
         return
     assert isinstance(placed.command, str)
     text = rendered(placed.command, item)
+    plain = rendered(placed.command, "x")  # an item may itself be what is looked for below
     appended = "{}" not in command
     expected = f"{command} {{}}" if appended else command
     inserted = "'" + item.replace("'", "'\"'\"'") + "'"
     for mark in ("'{}'", '"{}"'):
-        if not placed.env and mark in expected and mark not in text:
+        if not placed.env and mark in expected and mark not in plain:
             expected = expected.replace(mark, "{}")
     if not placed.env:
         assert text == expected.replace("{}", inserted)
