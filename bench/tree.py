@@ -1,7 +1,7 @@
-"""Trees: copied, mirrored, compared, checksummed, changed and deleted, beside the usual tools.
+"""Trees: copied, mirrored, compared, packed, changed and deleted, beside the usual tools.
 
-python bench/tree.py [copy] [sync] [compare] [checksum] [perms] [delete] [big] [cold] [flat]
-                     [--files N] [--disk DIR]
+python bench/tree.py [copy] [sync] [compare] [checksum] [perms] [delete] [archive] [extract]
+                     [logs] [big] [cold] [flat] [--files N] [--disk DIR]
 
 In memory, unless a directory on a disk is named. `cold` is always on a disk: it mounts an image
 afresh before each run, for which it has to be root. BENCH_ROUNDS: how often (3).
@@ -28,6 +28,7 @@ FILES = 50_000
 PER_DIRECTORY = 50
 BIG_GB = int(os.environ.get("BENCH_BIG_GB", "4"))
 FLAT_FILES = 1_000_000
+LOG_FILES = 1_000
 _CHECKSUMS = "find src -type f -print0 | xargs -0 -P2 -n 500 sha256sum > sums"
 _COPYTREE = 'import shutil; shutil.copytree("src", "out", symlinks=True)'
 
@@ -36,9 +37,9 @@ def rows(which: Sequence[str] = (), files: int = FILES, disk: str = "") -> list[
     """Measure all, or what is named."""
     small: Mapping[str, Callable[[str, str], list[Row]]] = {
         "copy": _copy, "sync": _sync, "compare": _compare, "checksum": _checksum,
-        "perms": _perms, "delete": _delete,
+        "perms": _perms, "delete": _delete, "archive": _archive, "extract": _extract,
     }  # fmt: skip
-    names = [*small, "big", "cold", "flat"]
+    names = [*small, "logs", "big", "cold", "flat"]
     wanted = [name for name in names if name in which or not which]
     found: list[Row] = []
     if any(name in small for name in wanted):
@@ -48,6 +49,9 @@ def rows(which: Sequence[str] = (), files: int = FILES, disk: str = "") -> list[
             for name in wanted:
                 if name in small:
                     found += small[name](cwd, f"{files} files")
+    if "logs" in wanted:
+        with _place(disk) as cwd:
+            found += _logs(cwd)
     if "big" in wanted:
         with _place(disk) as cwd:
             found += _big(cwd)
@@ -113,6 +117,51 @@ def _delete(cwd: str, of: str) -> list[Row]:
     peer = Peer(name="rm -rf", command=["rm", "-rf", "out"], bar=0.7)
     ours = _job(cwd, "delete: out")
     return beside(cwd, f"delete {of}", ours, [peer], _before("cp -a src out", cwd))
+
+
+#: Suffix, and who packs as many threads as there are cores.
+_PACKERS = {"tar.zst": "zstd -q -T2", "tar.gz": "pigz -p2"}
+
+
+def _archive(cwd: str, of: str) -> list[Row]:
+    found: list[Row] = []
+    for suffix, packer in _PACKERS.items():
+        peer = Peer(name=f"tar and {packer}", command=["tar", "-I", packer, "-cf", "out", "src"])
+        ours = _job(cwd, f"archive: {{src: src, dest: out.{suffix}}}")
+        found += beside(
+            cwd, f"archive {of} as {suffix}", ours, [peer], _before(f"rm -f out.{suffix}", cwd)
+        )
+    return found
+
+
+def _extract(cwd: str, of: str) -> list[Row]:
+    found: list[Row] = []
+    for suffix, packer in _PACKERS.items():
+        _run(f"tar -I '{packer}' -cf packed.{suffix} src", cwd)
+        command = ["tar", "-I", packer.split()[0], "-xf", f"packed.{suffix}", "-C", "out"]
+        ours = _job(cwd, f"extract: {{src: packed.{suffix}, dest: out}}")
+        afresh = _before("rm -rf out; mkdir out", cwd)
+        peer = Peer(name="tar", command=command)
+        found += beside(cwd, f"extract {of} from {suffix}", ours, [peer], afresh)
+    return found
+
+
+def _logs(cwd: str) -> list[Row]:
+    """Compress many files of a megabyte, one operation for all of them."""
+    chance = random.Random(2)
+    Path(cwd, "kept").mkdir()
+    for number in range(LOG_FILES):
+        lines = [f"host daemon[{chance.random()}]: something happened\n" for _ in range(22_000)]
+        Path(cwd, "kept", f"{number}.log").write_text("".join(lines))
+    found: list[Row] = []
+    for suffix, packer in {"gz": "gzip", "zst": "zstd -q --rm"}.items():
+        command = f"ls *.log | xargs -P2 -n 20 {packer}"
+        peer = Peer(name=f"xargs -P2 {packer.split()[0]}", command=["sh", "-c", command])
+        ours = _job(cwd, f"compress: {{src: '*.log', format: {suffix}}}")
+        afresh = _before("rm -f *.log *.gz *.zst; cp kept/*.log .", cwd)
+        work = f"compress {LOG_FILES} log files of 1 MB to {suffix}"
+        found += beside(cwd, work, ours, [peer], afresh)
+    return found
 
 
 # ---- one big file -----------------------------------------------------------------------------
