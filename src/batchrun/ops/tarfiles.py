@@ -3,6 +3,7 @@
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from tarfile import HeaderError, ReadError
 from typing import IO, Any, Self, cast
 
@@ -12,7 +13,7 @@ from batchrun.ops.codecs import compressor, decompressed
 from batchrun.ops.members import Member, Reader
 from batchrun.ops.tree.data import BLOCK_SIZE, Beat, blocks, write_all
 
-__all__ = ["TarWriter", "read_tar"]
+__all__ = ["TarWriter", "full_header", "plain_header", "read_tar"]
 
 _ATTRIBUTE = "SCHILY.xattr."
 _ACLS = {
@@ -29,6 +30,10 @@ _KINDS = {
     "character": tarfile.CHRTYPE,
     "block": tarfile.BLKTYPE,
 }
+#: Those that tell no device, and all of their header in a few fields.
+_PLAIN = {kind: _KINDS[kind] for kind in ("file", "directory", "symlink", "hardlink")}
+_LARGEST_ID = 8**7 - 1
+_LARGEST_NUMBER = 8**11 - 1
 #: The only header error that is none: two blocks of zeros.
 _END = "EOFHeaderError"
 _BY_TYPE = {number: kind for kind, number in _KINDS.items()}
@@ -62,41 +67,100 @@ class TarWriter:
 
     def __init__(self, fd: int, form: str, level: int | None, threads: int) -> None:
         self._output = _Output(fd, form.partition(".")[2], level, threads)
-        self._tar = tarfile.TarFile(
-            fileobj=cast("Any", self._output),
-            mode="w",
-            format=tarfile.PAX_FORMAT,
-            encoding="utf-8",
-            errors="surrogateescape",
-            copybufsize=BLOCK_SIZE,
-        )
 
     def add(self, member: Member, content: Reader | None) -> None:
-        """Write a member."""
-        info = tarfile.TarInfo(member.name)
-        info.type = _KINDS[member.kind]
-        info.size = member.size_bytes
-        info.mode = member.mode
-        info.uid, info.gid = member.uid or 0, member.gid or 0
-        info.linkname = member.link
-        info.devmajor, info.devminor = member.device
-        seconds, fraction = divmod(member.mtime_ns, 10**9)
-        info.mtime = seconds
-        headers = dict(map(_header, member.attributes.items()))
-        if fraction:
-            headers["mtime"] = _decimal(member.mtime_ns)
-        info.pax_headers = headers
-        self._tar.addfile(info, cast("Any", content))
-        # The list of members is for reading back, and grows with the archive.
-        cast("Any", self._tar).members.clear()
+        """Write a member.
+
+        Raises:
+            OSError: the content is shorter than it was said to be.
+        """
+        self._output.write(plain_header(member) or full_header(member))
+        left = member.size_bytes if content is not None else 0
+        while content is not None and left:
+            data = content.read(min(left, BLOCK_SIZE))
+            if not data:
+                raise OSError("unexpected end of data")
+            self._output.write(data)
+            left -= len(data)
+        self._pad(tarfile.BLOCKSIZE)
 
     def finish(self) -> None:
         """Write the end of the archive."""
-        self._tar.close()
+        self._output.write(bytes(2 * tarfile.BLOCKSIZE))
+        self._pad(tarfile.RECORDSIZE)
         self._output.finish()
 
     def abandon(self) -> None:
         """Nothing is held that would have to be let go."""
+
+    def _pad(self, size: int) -> None:
+        rest = -self._output.tell() % size
+        if rest:
+            self._output.write(bytes(rest))
+
+
+def full_header(member: Member) -> bytes:
+    """Return what stands before the content of any member."""
+    info = tarfile.TarInfo(member.name)
+    info.type = _KINDS[member.kind]
+    info.size = member.size_bytes
+    info.mode = member.mode
+    info.uid, info.gid = member.uid or 0, member.gid or 0
+    info.linkname = member.link
+    info.devmajor, info.devminor = member.device
+    seconds, fraction = divmod(member.mtime_ns, 10**9)
+    info.mtime = seconds
+    headers = dict(map(_header, member.attributes.items()))
+    if fraction:
+        headers["mtime"] = _decimal(member.mtime_ns)
+    info.pax_headers = headers
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def plain_header(member: Member) -> bytes | None:
+    """Return the same for a member of which there is nothing special; None: there is.
+
+    tarfile takes most of the time of an archive of small files for its headers.
+    """
+    kind = _PLAIN.get(member.kind)
+    name = f"{member.name}/" if kind == tarfile.DIRTYPE else member.name
+    uid, gid = member.uid or 0, member.gid or 0
+    seconds, fraction = divmod(member.mtime_ns, 10**9)
+    if (
+        kind is None
+        or member.attributes
+        or not (name.isascii() and member.link.isascii())
+        or max(len(name), len(member.link)) > tarfile.LENGTH_NAME
+        or max(uid, gid) > _LARGEST_ID
+        or not (0 <= seconds <= _LARGEST_NUMBER and member.size_bytes <= _LARGEST_NUMBER)
+    ):
+        return None
+    block = _block(
+        name.encode(), b"%07o\0%07o\0%07o\0" % (member.mode & 0o7777, uid, gid),
+        b"%011o\0%011o\0" % (member.size_bytes, seconds), kind, member.link.encode(),
+    )  # fmt: skip
+    if not fraction:
+        return block
+    record = b"mtime=%d.%09d\n" % (seconds, fraction)
+    # The length counts itself: two digits and a space.
+    record = b"%d %b" % (len(record) + 3, record)
+    return _exact_time(len(record)) + record.ljust(tarfile.BLOCKSIZE, b"\0") + block
+
+
+@lru_cache(maxsize=8)
+def _exact_time(length: int) -> bytes:
+    """Return the header of a time with nanoseconds; nearly all are as long."""
+    zeros = b"%07o\0%07o\0%07o\0" % (0, 0, 0)
+    return _block(b"././@PaxHeader", zeros, b"%011o\0%011o\0" % (length, 0), tarfile.XHDTYPE, b"")
+
+
+def _block(name: bytes, rights: bytes, size_and_time: bytes, kind: bytes, link: bytes) -> bytes:
+    """Put a header together."""
+    block = b"%b%b%b        %b%b%b" % (
+        name.ljust(tarfile.LENGTH_NAME, b"\0"), rights, size_and_time, kind,
+        link.ljust(tarfile.LENGTH_NAME, b"\0"), tarfile.POSIX_MAGIC,
+    )  # fmt: skip
+    return (block[:148] + b"%06o\0 " % sum(block) + block[156:]).ljust(tarfile.BLOCKSIZE, b"\0")
 
 
 def _header(attribute: tuple[str, bytes]) -> tuple[str, str]:
