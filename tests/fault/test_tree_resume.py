@@ -57,12 +57,19 @@ def leave_behind(copy: Path, run: str) -> None:
     (meeting / "1-2").write_bytes(b"half")
 
 
-@pytest.mark.parametrize("operation", ["copy", "sync"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "copy: {src: tree, dest: copy}",
+        "copy: {src: tree, dest: copy, if: missing}",
+        "sync: {src: tree, dest: copy, delete: true}",
+    ],
+)
 def test_a_killed_run_goes_on_where_it_was_and_leaves_no_traces(
     tmp_path: Path, program: Program, operation: str
 ) -> None:
     tree, copy = many_files(tmp_path / "tree"), tmp_path / "copy"
-    job = program.job(f"tasks:\n  - {operation}: {{src: tree, dest: copy}}\n")
+    job = program.job(f"tasks:\n  - {operation}\n")
 
     run = program.start(job, "--procs", "2")
     run.until(lambda: files_below(copy) > FILES // 20, "a part has been copied")

@@ -132,7 +132,7 @@ def move_chunk(payload: Payload, context: Context) -> Done:
         _name(moving.relocation, tally)
     else:
         most = 1 if deaths else context.settings.slice_cost or inf
-        with _visitor(moving, context, tally, deaths, lost) as visitor:
+        with _visitor(moving, context, tally, lost) as visitor:
             rest = crawl(items, visitor, most)
     answer = (tally.counted(), *rest, extras)
     return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
@@ -143,11 +143,11 @@ _FOREST = f"{MovingForest.__module__}:{MovingForest.__name__}"
 
 
 def _visitor(
-    moving: Moving, context: Context, tally: Tally, deaths: int, lost: list[int]
+    moving: Moving, context: Context, tally: Tally, lost: list[int]
 ) -> CopyVisitor | RemoveVisitor:
     relocation = moving.relocation
     if moving.turn == COPY:
-        return copying(context, relocation.config, tally, deaths, lost)
+        return copying(context, relocation.config, tally, lost)
     if moving.turn == DELETE:
         return RemoveVisitor(deleting(relocation, context), tally)
     return RemoveVisitor(Removing(check=context.check), tally, side=1)

@@ -40,13 +40,11 @@ CopyConfig: TypeAlias = tuple[Rules, str, str, tuple[str, ...]]
 class CopyVisitor:
     """Makes directories, copies what is in them, and finishes them."""
 
-    def __init__(
-        self, context: Context, config: CopyConfig, tally: Tally, *, again: bool = False
-    ) -> None:
+    def __init__(self, context: Context, config: CopyConfig, tally: Tally) -> None:
         rules, base, meeting, dead = config
         self._context = context
         #: How the names of temporary files begin whose writers are dead.
-        self.dead = list(dead)
+        self._dead = dead
         self._tidied: set[Node] = set()
         #: What is in the way and will be removed, for a mirror.
         self.obstacles = 0
@@ -56,8 +54,8 @@ class CopyVisitor:
         self._selection = rules.selection
         self._tally = tally
         self._dry = context.settings.dry_run
-        #: A worker has died at this before: there may be traces of it.
-        self._again = again
+        # Workers have died at this operation: whatever is there may be what one had begun.
+        self._again = bool(dead)
         self._sources = Doors(0)
         self._targets = Doors(1, follow=True)
         self.copier = FileCopier(context, rules, tally)
@@ -226,7 +224,7 @@ class CopyVisitor:
         if old is None:
             return NEW
         if not self._dry:
-            remove_leftovers(fd, tuple(self.dead))
+            remove_leftovers(fd, self._dead)
             self._tidied.add(node)
         if self._again and is_unfinished(old):
             return NEW
@@ -234,10 +232,10 @@ class CopyVisitor:
 
     def _tidy(self, node: Node) -> None:
         """Remove from a directory, once, what dead workers of this operation have left there."""
-        if self.dead and node not in self._tidied and node.token != MISSING and not self._dry:
+        if self._dead and node not in self._tidied and node.token != MISSING and not self._dry:
             self._tidied.add(node)
             with suppress(OSError):
-                remove_leftovers(self._targets.fd(node), tuple(self.dead))
+                remove_leftovers(self._targets.fd(node), self._dead)
 
     def _different(self, node: Node, names: list[str]) -> list[str]:
         """Return the files that are not at a glance as they shall be."""

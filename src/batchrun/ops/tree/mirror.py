@@ -148,7 +148,7 @@ def mirror_chunk(payload: Payload, context: Context) -> Done:
         end_traces(items, mirror.config[2])
     else:
         most = 1 if deaths else context.settings.slice_cost or inf
-        with _visitor(mirror, context, tally, deaths, lost) as visitor:
+        with _visitor(mirror, context, tally, lost) as visitor:
             rest = crawl(items, visitor, most)
             extras = extras_of(visitor)
     answer = (tally.counted(), *rest, extras)
@@ -168,11 +168,11 @@ def extras_of(visitor: "CopyVisitor | _Looker | _Deleter") -> list[Any]:
 
 
 def _visitor(
-    mirror: Mirror, context: Context, tally: Tally, deaths: int, lost: list[int]
+    mirror: Mirror, context: Context, tally: Tally, lost: list[int]
 ) -> "CopyVisitor | _Looker | _Deleter":
     if mirror.turn == _LOOK:
         return _Looker(context, tally, mirror)
-    copier = copying(context, mirror.config, tally, deaths, lost)
+    copier = copying(context, mirror.config, tally, lost)
     keep_old(copier, mirror, context)
     return copier if mirror.turn == _COPY else _Deleter(context, tally, mirror, copier)
 

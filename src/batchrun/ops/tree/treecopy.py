@@ -59,12 +59,10 @@ class Copier:
         # The same in every attempt, so that nothing is left of one whose worker died.
         self._meeting = f".br-{settings.run_id}-{number}-0-links"
         self._base = base
-        #: The worker of an earlier attempt may have died at this.
-        self._again = attempt > 1
         dead = tuple(f".br-{settings.run_id}-{number}-{past}-" for past in range(1, attempt))
         dead += of_runs(settings.past_runs)
         self.config = (rules, base, self._meeting, dead)
-        self.visitor = CopyVisitor(context, self.config, tally, again=self._again)
+        self.visitor = CopyVisitor(context, self.config, tally)
         #: Directories to be copied.
         self.roots: list[Node] = []
 
@@ -133,7 +131,7 @@ class Copier:
                 os.close(fd)
         except OSError as error:
             raise failure(error, "copy the directory", source.path) from error
-        is_new = old is None or (self._again and is_unfinished(old))
+        is_new = old is None or (bool(self.config[3]) and is_unfinished(old))
         return root_node(root, NEW if is_new else old.st_mtime_ns)  # type: ignore[union-attr]  # then it is there
 
 
@@ -168,28 +166,25 @@ def copy_chunk(payload: Payload, context: Context) -> Done:
     if deaths < 0:
         end_traces(items, config[2])
         return Done(outcome=Ok(changed=False), answer=(tally.counted(), [], [], [], []))
-    with copying(context, config, tally, deaths, lost) as visitor:
+    with copying(context, config, tally, lost) as visitor:
         rest: Rest = crawl(items, visitor, 1 if deaths else context.settings.slice_cost or inf)
         extras = visitor.extras()
     answer = (tally.counted(), *rest, extras)
     return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
 
 
-def copying(
-    context: Context, config: CopyConfig, tally: Tally, deaths: int, lost: list[int]
-) -> CopyVisitor:
+def copying(context: Context, config: CopyConfig, tally: Tally, lost: list[int]) -> CopyVisitor:
     """Make the visitor of a chunk of copying.
 
     Args:
         context: Of the chunk.
         config: Of the copy.
         tally: Where everything is counted.
-        deaths: Workers that have died at this.
         lost: Orders whose workers have died, and may have left something behind.
     """
-    visitor = CopyVisitor(context, config, tally, again=deaths > 0)
-    visitor.dead += (f".br-{context.settings.run_id}-{number}-" for number in lost)
-    return visitor
+    rules, base, meeting, dead = config
+    dead += tuple(f".br-{context.settings.run_id}-{number}-" for number in lost)
+    return CopyVisitor(context, (rules, base, meeting, dead), tally)
 
 
 _CHUNK = f"{__name__}:{copy_chunk.__name__}"
