@@ -227,10 +227,12 @@ def _image(cwd: str, files: int) -> Iterator[Callable[[], None]]:
         _run("cp -a src copy", str(mounted))
 
         def afresh() -> None:
-            _run("umount mounted; sync", cwd)
+            _run("umount mounted", cwd)
             with image.open("rb") as file:
+                # Only what is on the disk can be let go of.
+                os.fsync(file.fileno())
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            _run("mount -o loop image mounted", cwd)
+            _run("mount -o loop,ro image mounted", cwd)
 
         yield afresh
     finally:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -416,6 +417,31 @@ tasks:
     late = run(program, text)
     assert late.counts["changed"] == 5
     assert late.err == warning
+
+
+def test_a_dry_run_does_not_blame_trees_that_a_task_before_would_make_equal(
+    program: Program,
+) -> None:
+    for name, text in (("src/a", "new"), ("dest/a", "old"), ("dest/b", "own")):
+        path = program.dir / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    (program.dir / "sums").write_text(f"{sha256(b'new').hexdigest()}  dest/a\n")
+    text = """
+tasks:
+- {id: before, compare: {src: src, dest: dest}, ignore_errors: true}
+- {id: mirrored, needs: before, sync: {src: src, dest: dest, delete: true}}
+- {id: same, needs: mirrored, compare: {src: src, dest: dest}}
+- {id: right, needs: mirrored, checksum: {dest: sums, verify: true}}
+"""
+    early = run(program, text, "--dry-run")
+    assert kinds(early) == ["failed", "ok", "skipped", "skipped"]
+    _, _, same, right = outcomes(early)
+    assert same["because"].startswith("unknown until run: the trees differ: ")
+    assert "has another checksum than the manifest says" in right["because"]
+
+    assert kinds(run(program, text)) == ["failed", "ok", "ok", "ok"]
+    assert kinds(run(program, text, "--dry-run")) == ["ok", "ok", "ok", "ok"]
 
 
 def test_a_dry_run_says_the_same_of_items_that_follow_their_own(program: Program) -> None:

@@ -2,7 +2,8 @@
 
 A dry run looks at the real files. Where a task that would change something comes before, a file
 that is not there yet is no failure, a pattern that matches nothing yet no lack of work, and a
-command that says no neither: whether the unit would do its work is unknown until run.
+command that says no, or a comparison that finds a difference, neither: how the unit would end is
+unknown until run.
 """
 
 import errno
@@ -92,4 +93,4 @@ def _may_be_mended(outcome: Failed) -> bool:
 
     The only commands of a dry run are those that change nothing: they look at what is there.
     """
-    return outcome.errno in _NOT_THERE or outcome.exit_status is not None
+    return outcome.finding or outcome.errno in _NOT_THERE or outcome.exit_status is not None

@@ -54,6 +54,9 @@ class Failed:
     errno: int | None = None
     #: False when trying again cannot help (a refusal, a parameter that is wrong).
     retryable: bool = True
+    #: What it has looked at is not as it should be, and nothing else was wrong; in a dry run, a
+    #: task before may be about to mend that.
+    finding: bool = False
     #: Traceback text when the failure is a defect of an operation; shown with `--debug` only.
     traceback: str = ""
 

@@ -382,7 +382,7 @@ def _judged(tally: Tally, counts: dict[str, int], found: list[str]) -> Done:
     message = f"the trees differ: {', '.join(parts)}"
     if isinstance(done.outcome, Failed):
         message += f"; {done.outcome.message}"
-    outcome = Failed(message=message, retryable=tally.failed)
+    outcome = Failed(message=message, retryable=tally.failed, finding=not tally.failed)
     return replace(done, outcome=outcome, output=Output(stdout=listing))
 
 

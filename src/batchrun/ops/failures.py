@@ -23,11 +23,12 @@ _MOST_ERRORS = 5
 #: Kept for the record of the run; of a tree with more, something else is wrong.
 _MOST_RECORDED = 10_000
 
-#: What a tally holds, in standard types: changed, bytes and files, errors, warnings.
+#: What a tally holds, in standard types: changed, bytes and files, errors and how many of them are
+#: findings, warnings.
 Counted: TypeAlias = tuple[
     bool,
     tuple[int, int],
-    tuple[int, list[tuple[str, int | None, bool]], list[str]],
+    tuple[int, int, list[tuple[str, int | None, bool]], list[str]],
     tuple[int, list[str], bool],
 ]
 
@@ -55,6 +56,7 @@ class Tally:
         "_diffs",
         "_errors",
         "_every",
+        "_findings",
         "_first",
         "_found_nothing",
         "_warning_count",
@@ -76,6 +78,8 @@ class Tally:
         self.output: Output = NO_OUTPUT
         self._diffs: Diffs | None = None
         self._errors = 0
+        #: Errors that only say that what was looked at is not as it should be.
+        self._findings = 0
         self._first: list[OperationError] = []
         #: What went wrong, as sentences: at most `_MOST_RECORDED`.
         self._every: list[str] = []
@@ -129,6 +133,11 @@ class Tally:
         if len(self._every) < _MOST_RECORDED:
             self._every.append(str(error))
 
+    def find(self, error: OperationError) -> None:
+        """Count something that was looked at and is not as it should be: see `Failed.finding`."""
+        self._findings += 1
+        self.fail(error)
+
     def refused(self, error: OperationError) -> None:
         """Count a part that a command may have refused, with what the first of them said.
 
@@ -144,19 +153,19 @@ class Tally:
         return (
             self.changed,
             (self.bytes_done, self.files_done),
-            (self._errors, first, self._every),
+            (self._errors, self._findings, first, self._every),
             (self._warning_count, self._warnings, self._found_nothing),
         )
 
     def add(self, counted: Counted) -> None:
         """Add what another tally has counted, in this process or another one."""
-        changed, (size_bytes, files), (errors, first, every), (warned, warnings, found_nothing) = (
-            counted
-        )
+        changed, (size_bytes, files), failed, (warned, warnings, found_nothing) = counted
+        errors, findings, first, every = failed
         self.changed |= changed
         self.bytes_done += size_bytes
         self.files_done += files
         self._errors += errors
+        self._findings += findings
         for message, number, retryable in first[: _MOST_ERRORS - len(self._first)]:
             self._first.append(OperationError(message, errno=number, retryable=retryable))
         self._every += every[: _MOST_RECORDED - len(self._every)]
@@ -200,7 +209,8 @@ class Tally:
             more = self._errors - len(self._first)
             message += f"; and {more} more" if more else ""
         retryable = any(error.retryable for error in self._first)
-        return Failed(message=message, errno=first.errno, retryable=retryable)
+        finding = self._findings == self._errors
+        return Failed(message=message, errno=first.errno, retryable=retryable, finding=finding)
 
     def _sentences(self) -> tuple[str, ...]:
         if self._warning_count <= _MOST_WARNINGS:

@@ -55,12 +55,15 @@ class _Verifier(Hasher):
             self.context.check()
             try:
                 found = self.of(path)
+            except FileNotFoundError as error:
+                self.tally.find(failure(error, "verify", path))
+                continue
             except OSError as error:
                 self.tally.fail(failure(error, "verify", path))
                 continue
             if found != wanted:
                 message = f"{shown(path)} has another checksum than the manifest says"
-                self.tally.fail(OperationError(message))
+                self.tally.find(OperationError(message))
         return len(names) + (self.tally.bytes_done - before) // USUAL_SIZE
 
 
