@@ -26,17 +26,13 @@ from batchrun.ops.tree.estimate import shares, weight
 from batchrun.ops.tree.parcels import (
     CLEAN_UP,
     COMPLETE,
-    DIRS,
-    FILES,
     LEAVE,
     LIST,
-    OTHERS,
     Answer,
-    Item,
     Root,
-    joined,
     split,
 )
+from batchrun.ops.tree.waiting import OpenDirectory, Parcel, halved
 
 __all__ = ["Forest", "drive"]
 
@@ -44,78 +40,12 @@ __all__ = ["Forest", "drive"]
 _FULL = 512
 #: No chunk is lighter than this while there is more.
 _LIGHTEST = 32
-#: Weight of one name, by kind of work; what is in a directory is not known before.
-_WEIGHTS = {LIST: 64, FILES: 1, OTHERS: 1, DIRS: 32, LEAVE: 4}
 #: Workers that a chunk may kill before it is halved.
 _DEATHS = 2
 #: Workers that a single name may kill: whoever shoots at random may hit one twice.
 _MOST_DEATHS = 4
 #: The one directory that holds all roots; it is never left.
 _TOP = 0
-
-
-class _Node:
-    """A directory that is open."""
-
-    __slots__ = ("marked", "name", "number", "parent", "path", "pending", "root", "token")
-
-    def __init__(self, number: int, parent: "_Node | None", name: str, token: Any) -> None:
-        self.number = number
-        self.parent = parent
-        self.name = name
-        self.token = token
-        #: Parcels of work, and open directories in it.
-        self.pending = 0
-        self.marked = False
-        #: What root it is, or lies in; None: it lies in its parent.
-        self.root: Root | None = None
-        #: Its path below the root, when that is given.
-        self.path = ""
-
-    def place(self) -> tuple[Root, str]:
-        """Return the root and the path below it."""
-        names, node = [], self
-        while node.root is None and node.parent is not None:
-            names.append(node.name)
-            node = node.parent
-        if node.path:
-            names.append(node.path)
-        return node.root or (), "/".join(reversed(names))
-
-
-class _Parcel:
-    """Work that waits."""
-
-    __slots__ = ("kind", "names", "node", "share")
-
-    def __init__(self, node: _Node, kind: int, names: list[str], share: float = 0.0) -> None:
-        self.node = node
-        self.kind = kind
-        self.names = names
-        #: How much of the whole operation it is likely to be.
-        self.share = share
-
-    @property
-    def weight(self) -> int:
-        """How much work it is."""
-        return _WEIGHTS[self.kind] * max(1, len(self.names))
-
-    def part(self, most: int) -> "_Parcel":
-        """Take some of the names off."""
-        count = max(1, most // _WEIGHTS[self.kind])
-        if count >= len(self.names):
-            return self
-        taken = _Parcel(self.node, self.kind, self.names[-count:])
-        taken.share = self.share * count / len(self.names)
-        self.share -= taken.share
-        del self.names[-count:]
-        return taken
-
-    def packed(self) -> Item:
-        """Write it as it travels."""
-        node = self.node
-        root, path = node.place()
-        return node.number, root, path, node.token, node.marked, self.kind, joined(self.names)
 
 
 class Forest:
@@ -135,14 +65,14 @@ class Forest:
         self._function, self.config, begun = seed
         self.tally = Tally()
         self._numbers = 0
-        self._nodes = {_TOP: _Node(_TOP, None, "", None)}
+        self._nodes = {_TOP: OpenDirectory(_TOP, None, "", None)}
         self._last_node = _TOP
-        self._waiting: list[_Parcel] = []
+        self._waiting: list[Parcel] = []
         self._weight = 0
-        self._leaving: list[_Parcel] = []
+        self._leaving: list[Parcel] = []
         #: Chunks to be given out again, each with the number of workers that it has killed.
-        self._again: list[tuple[list[_Parcel], int]] = []
-        self._out: dict[int, tuple[list[_Parcel], int]] = {}
+        self._again: list[tuple[list[Parcel], int]] = []
+        self._out: dict[int, tuple[list[Parcel], int]] = {}
         #: Orders whose workers have died, and may have left something behind; few, if any.
         self._lost: list[int] = []
         self._stopped = False
@@ -152,7 +82,7 @@ class Forest:
         #: Shares of what waits, of what is out, and of what is to be planted.
         self._left = 1.0
         self._nodes[_TOP].pending = 1
-        self._take_in([_Parcel(self._nodes[_TOP], LIST, [], self.first_share)], begun)
+        self._take_in([Parcel(self._nodes[_TOP], LIST, [], self.first_share)], begun)
 
     # ---- the TreeOperation ----------------------------------------------------------------
 
@@ -195,7 +125,7 @@ class Forest:
         if deaths < _DEATHS:
             self._again.append((parcels, deaths))
             return
-        halves = _halves(parcels)
+        halves = halved(parcels)
         if halves is None and deaths < _MOST_DEATHS:
             self._again.append((parcels, deaths))
         elif halves is None:
@@ -297,33 +227,33 @@ class Forest:
         """
         self._last_node += 1
         top = self._nodes[_TOP]
-        node = _Node(self._last_node, top, "", token)
+        node = OpenDirectory(self._last_node, top, "", token)
         node.root, node.path = place
         top.pending += 1
         node.pending = 1
         self._nodes[node.number] = node
-        self._wait(_Parcel(node, kind, split(names), share))
+        self._wait(Parcel(node, kind, split(names), share))
 
     def errand(self) -> None:
         """Have one thing done that is no work on a directory; `turned` comes after it."""
         top = self._nodes[_TOP]
         top.pending += 1
-        self._wait(_Parcel(top, LIST, []))
+        self._wait(Parcel(top, LIST, []))
 
-    def _take_in(self, parcels: list[_Parcel], answer: Answer) -> None:
+    def _take_in(self, parcels: list[Parcel], answer: Answer) -> None:
         counted, opened, works, marks, extras = answer
         self.tally.add(counted)
         self.heard(extras)
-        new: list[_Node] = []
+        new: list[OpenDirectory] = []
         for parent, name, token, marked, root in opened:
             self._last_node += 1
             above = self._node(parent, new)
-            node = _Node(self._last_node, above, name, token)
+            node = OpenDirectory(self._last_node, above, name, token)
             node.marked, node.root = marked, root
             above.pending += 1
             self._nodes[node.number] = node
             new.append(node)
-        staying: set[_Node] = set()
+        staying: set[OpenDirectory] = set()
         given = [(one.node.number, weight(one.kind, len(one.names)), one.share) for one in parcels]
         self._left -= sum(one.share for one in parcels)
         for (number, kind, names), share in zip(works, shares(given, opened, works), strict=True):
@@ -333,7 +263,7 @@ class Forest:
             else:
                 node.pending += 1
                 self._left += share
-                self._wait(_Parcel(node, kind, split(names), share))
+                self._wait(Parcel(node, kind, split(names), share))
         for number in marks:
             self._nodes[number].marked = True
         for parcel in parcels:
@@ -342,10 +272,10 @@ class Forest:
             else:
                 self._settle(parcel)
 
-    def _node(self, number: int, new: list[_Node]) -> _Node:
+    def _node(self, number: int, new: list[OpenDirectory]) -> OpenDirectory:
         return self._nodes[number] if number >= 0 else new[-number - 1]
 
-    def _settle(self, parcel: _Parcel) -> None:
+    def _settle(self, parcel: Parcel) -> None:
         """Take note that a parcel was worked on."""
         node = parcel.node
         if parcel.kind == LEAVE:
@@ -357,25 +287,25 @@ class Forest:
         else:
             self._less(node)
 
-    def _less(self, node: _Node) -> None:
+    def _less(self, node: OpenDirectory) -> None:
         node.pending -= 1
         if node.pending:
             return
         if node.number == _TOP:
             self.turned()
         else:
-            self._leaving.append(_Parcel(node, LEAVE, []))
+            self._leaving.append(Parcel(node, LEAVE, []))
 
     # ---- what goes out --------------------------------------------------------------------
 
-    def _wait(self, parcel: _Parcel) -> None:
+    def _wait(self, parcel: Parcel) -> None:
         self._waiting.append(parcel)
         self._weight += parcel.weight
 
-    def _gathered(self) -> list[_Parcel]:
+    def _gathered(self) -> list[Parcel]:
         """Take a chunk's weight off what waits: a quarter of it, so that others have some too."""
         room = min(_FULL, max(_LIGHTEST, self._weight // 4))
-        parcels: list[_Parcel] = []
+        parcels: list[Parcel] = []
         while self._waiting and room > 0:
             parcel = self._waiting[-1]
             taken = parcel.part(room)
@@ -388,12 +318,12 @@ class Forest:
             parcels.append(taken)
         return parcels
 
-    def _count_half(self, parcels: list[_Parcel], halves: list[list[_Parcel]]) -> None:
+    def _count_half(self, parcels: list[Parcel], halves: list[list[Parcel]]) -> None:
         """Count the parcel that comes of cutting one."""
         if len(parcels) == 1:
             parcels[0].node.pending += len(halves) - 1
 
-    def _blame(self, parcel: _Parcel, message: str) -> None:
+    def _blame(self, parcel: Parcel, message: str) -> None:
         """Give up a name that kills whoever works on it."""
         root, path = parcel.node.place()
         names = [str(root[0]) if root else "", path, *parcel.names]
@@ -416,17 +346,3 @@ def drive(forest: Forest, work: Callable[[Any], Done]) -> Done:
         if chunk is not None:
             forest.absorb(chunk, work(chunk.payload))
     return forest.result()
-
-
-def _halves(parcels: list[_Parcel]) -> list[list[_Parcel]] | None:
-    """Cut work into two; None: it is a single step."""
-    if len(parcels) > 1:
-        middle = len(parcels) // 2
-        return [parcels[:middle], parcels[middle:]]
-    parcel = parcels[0]
-    middle = len(parcel.names) // 2
-    if not middle:
-        return None
-    cut = parcel.names[:middle], parcel.names[middle:]
-    of_one = parcel.share / len(parcel.names)
-    return [[_Parcel(parcel.node, parcel.kind, names, of_one * len(names))] for names in cut]
