@@ -1,4 +1,4 @@
-"""Read and write tar archives: PAX headers, names of any bytes, nanoseconds, attributes."""
+"""Read tar archives: PAX headers, names of any bytes, nanoseconds, attributes."""
 
 import tarfile
 from collections.abc import Iterator
@@ -7,110 +7,18 @@ from tarfile import HeaderError, ReadError
 from typing import IO, Any, Self, cast
 
 from batchrun.errors import OperationError
-from batchrun.ops.acls import acl_from_text, acl_text
-from batchrun.ops.codecs import compressor, decompressed
+from batchrun.ops.acls import acl_from_text
+from batchrun.ops.codecs import decompressed
 from batchrun.ops.members import Member, Reader
-from batchrun.ops.tree.data import BLOCK_SIZE, Beat, blocks, write_all
+from batchrun.ops.tarheader import ACLS, ATTRIBUTE, KINDS
+from batchrun.ops.tree.data import Beat, blocks
 
-__all__ = ["TarWriter", "read_tar"]
+__all__ = ["read_tar"]
 
-_ATTRIBUTE = "SCHILY.xattr."
-_ACLS = {
-    "system.posix_acl_access": "SCHILY.acl.access",
-    "system.posix_acl_default": "SCHILY.acl.default",
-}
-_ACL_NAMES = {header: name for name, header in _ACLS.items()}
-_KINDS = {
-    "file": tarfile.REGTYPE,
-    "directory": tarfile.DIRTYPE,
-    "symlink": tarfile.SYMTYPE,
-    "hardlink": tarfile.LNKTYPE,
-    "fifo": tarfile.FIFOTYPE,
-    "character": tarfile.CHRTYPE,
-    "block": tarfile.BLKTYPE,
-}
+_ACL_NAMES = {header: name for name, header in ACLS.items()}
 #: The only header error that is none: two blocks of zeros.
 _END = "EOFHeaderError"
-_BY_TYPE = {number: kind for kind, number in _KINDS.items()}
-
-
-class _Output:
-    """The archive as a file object: compresses what it is given."""
-
-    def __init__(self, fd: int, form: str, level: int | None, threads: int) -> None:
-        self._fd = fd
-        self._machine = compressor(form, level, threads) if form else None
-        self._at = 0
-
-    def write(self, data: bytes) -> int:
-        self._at += len(data)
-        packed = data if self._machine is None else self._machine.compress(data)
-        if packed:
-            write_all(self._fd, packed)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._at
-
-    def finish(self) -> None:
-        if self._machine is not None:
-            write_all(self._fd, self._machine.flush())
-
-
-class TarWriter:
-    """Writes a tar archive to an open file."""
-
-    def __init__(self, fd: int, form: str, level: int | None, threads: int) -> None:
-        self._output = _Output(fd, form.partition(".")[2], level, threads)
-        self._tar = tarfile.TarFile(
-            fileobj=cast("Any", self._output),
-            mode="w",
-            format=tarfile.PAX_FORMAT,
-            encoding="utf-8",
-            errors="surrogateescape",
-            copybufsize=BLOCK_SIZE,
-        )
-
-    def add(self, member: Member, content: Reader | None) -> None:
-        """Write a member."""
-        info = tarfile.TarInfo(member.name)
-        info.type = _KINDS[member.kind]
-        info.size = member.size_bytes
-        info.mode = member.mode
-        info.uid, info.gid = member.uid or 0, member.gid or 0
-        info.linkname = member.link
-        info.devmajor, info.devminor = member.device
-        seconds, fraction = divmod(member.mtime_ns, 10**9)
-        info.mtime = seconds
-        headers = dict(map(_header, member.attributes.items()))
-        if fraction:
-            headers["mtime"] = _decimal(member.mtime_ns)
-        info.pax_headers = headers
-        self._tar.addfile(info, cast("Any", content))
-        # The list of members is for reading back, and grows with the archive.
-        cast("Any", self._tar).members.clear()
-
-    def finish(self) -> None:
-        """Write the end of the archive."""
-        self._tar.close()
-        self._output.finish()
-
-    def abandon(self) -> None:
-        """Nothing is held that would have to be let go."""
-
-
-def _header(attribute: tuple[str, bytes]) -> tuple[str, str]:
-    """Return a PAX header for an extended attribute; ACLs have headers of their own."""
-    name, value = attribute
-    if name in _ACLS:
-        return _ACLS[name], acl_text(value)
-    return _ATTRIBUTE + name, value.decode("utf-8", "surrogateescape")
-
-
-def _decimal(ns: int) -> str:
-    """Write nanoseconds as seconds; before 1970 the sign is for both parts."""
-    sign, value = ("-", -ns) if ns < 0 else ("", ns)
-    return f"{sign}{value // 10**9}.{value % 10**9:09d}"
+_BY_TYPE = {number: kind for kind, number in KINDS.items()}
 
 
 def _nanoseconds(text: str) -> int:
@@ -227,6 +135,6 @@ def _attribute(header: tuple[str, str]) -> tuple[str, bytes] | None:
         except OperationError:
             # For users that this machine does not know: setting nothing is refused and counted.
             return _ACL_NAMES[name], b""
-    if name.startswith(_ATTRIBUTE):
-        return name.removeprefix(_ATTRIBUTE), value.encode("utf-8", "surrogateescape")
+    if name.startswith(ATTRIBUTE):
+        return name.removeprefix(ATTRIBUTE), value.encode("utf-8", "surrogateescape")
     return None
