@@ -58,6 +58,7 @@ def spread(
         base_dir="/",
         kill_grace_s=0.2,
         slice_cost=slice_cost,
+        workers=3,
     )
     sink = RecordingSink()
     sink.on_event = on_event

@@ -71,11 +71,11 @@ def run(
             stack.callback(tidy_up, run_id)
             stack.callback(journal.close)
         behind = [Behind(sink, journal) if journal else sink for sink in config.behind]
-        settings = _settings(config, run_id, loaded, stack)
+        slots = procs if procs and not config.dry_run else 1
+        settings = replace(_settings(config, run_id, loaded, stack), workers=slots)
         stack.enter_context(signals_to(queue) if config.handle_signals else nullcontext())
         if loaded.secrets is not None:
             stack.callback(loaded.secrets.close)
-        slots = procs if procs and not config.dry_run else 1
         runner = fleet.routed(partial(_runner, procs, settings, queue), slots, settings, queue)
         options = RunOptions(
             run_id=run_id,

@@ -113,6 +113,8 @@ class RunSettings:
     spool_dir: str = ""
     #: How much of a tree one worker does at a time, in files of usual size; 0: all of it.
     slice_cost: int = 0
+    #: Processes that work at the same time, each on one unit or on a piece of one.
+    workers: int = 1
     #: Runs that have ended and that this one goes on with: what they have left half-written is in
     #: nobody's hands.
     past_runs: tuple[str, ...] = ()

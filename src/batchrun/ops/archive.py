@@ -2,41 +2,41 @@
 
 import errno
 import os
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import zip_longest
+from dataclasses import dataclass, replace
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Annotated, Any
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
+from batchrun.model.outcome import Ok
+from batchrun.model.tree import Spread
 from batchrun.model.values import Doc, PathPattern, PathText
-from batchrun.ops.archives import (
-    ArchiveFormat,
-    check_member,
-    kept_by,
-    new_writer,
-    only_there,
-    read_members,
-)
+from batchrun.ops.archives import ArchiveFormat, check_member
 from batchrun.ops.atomic import new_file
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_read, check_may_write
 from batchrun.ops.paths import shown
 from batchrun.ops.protected import check_deletable
-from batchrun.ops.targets import check_not_inside, look_up, make_parents, without_matches
-from batchrun.ops.tree.copying import READ
+from batchrun.ops.targets import (
+    check_not_inside,
+    is_same_file,
+    look_up,
+    make_parents,
+    without_matches,
+)
 from batchrun.ops.tree.folders import Place
-from batchrun.ops.tree.removing import Guard, Removing, remove
 from batchrun.ops.tree.selection import selection
-from batchrun.ops.tree.temporary import is_leftover
 
 if TYPE_CHECKING:
-    from batchrun.ops.members import Entry, Reader, Writer
+    from batchrun.ops.members import Entry
+    from batchrun.ops.readback import ReadBack
+    from batchrun.ops.tree.assembly import Errand
 
-__all__ = ["OPERATIONS", "Archive", "archive"]
+__all__ = ["OPERATIONS", "Archive", "archive", "archive_chunk"]
+
+#: So many pieces are not worth a second worker.
+_FEW_PIECES = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +81,37 @@ def _check(given: Mapping[str, Any]) -> list[str]:
 
 def archive(params: Archive, context: Context) -> Done:
     """Write an archive, unless it is there and holds the same."""
-    task = _Archiving(params, context)
-    return task.run()
+    return _Archiving(params, context, Tally()).run()
+
+
+def archive_chunk(errand: "Errand", context: Context) -> Done:
+    """Do a part of an archive that several workers make."""
+    from batchrun.ops.tarmaking import Making, make_part  # noqa: PLC0415 - heavy: only when used
+
+    config, kind, _ = errand
+    making, tally = Making(*config), Tally()
+    found = make_part(errand, context, tally)
+    if kind == "end":
+        tally.changed = True
+        if making.remove:
+            exclude, include = making.patterns
+            params = Archive(
+                src=making.remove,
+                dest=making.dest,
+                format=making.format,
+                exclude=exclude,
+                include=include,
+                remove=True,
+            )
+            _Archiving(params, context, tally).remove()
+    answer = tally.counted(), found
+    return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
 
 
 class _Archiving:
     """One archive being written, compared or verified."""
 
-    def __init__(self, params: Archive, context: Context) -> None:
+    def __init__(self, params: Archive, context: Context, tally: Tally) -> None:
         from batchrun.ops.members import archive_format  # noqa: PLC0415 - heavy: only when used
 
         if not params.dest or params.dest.endswith("/"):
@@ -96,12 +119,12 @@ class _Archiving:
         self._params = params
         self._context = context
         self._dry = context.settings.dry_run
-        self._tally = Tally()
+        self._tally = tally
         self._format = archive_format(params.dest, params.format)
         self._selection = selection(params.exclude, params.include)
 
     def run(self) -> Done:
-        """Do all of it."""
+        """Do all of it, or begin what several workers will do."""
         params = self._params
         sources = self._sources()
         if not sources and params.remove and os.path.isfile(params.dest):
@@ -112,21 +135,26 @@ class _Archiving:
             message = f"there is nothing to put into {shown(params.dest)}: {why}"
             raise OperationError(message, errno=errno.ENOENT, retryable=False)
         make_parents(params.dest, dry=self._dry)
-        if not self._is_current():
+        if not self._read_back().is_current():
             self._tally.changed = True
             if params.remove:
-                self._check_nothing_lost()
+                self._read_back().check_nothing_lost()
             if self._dry:
                 self._foresee()
-            else:
-                self._write()
+            elif (spread := self._write()) is not None:
+                return replace(self._tally.done(), spread=spread)
         if params.remove:
             self._tally.changed = True
             if not self._dry:
-                self._remove(sources)
+                self.remove()
             for source in sources if self._dry else ():
                 check_may_write(Place(None, source), "delete")
         return self._tally.done()
+
+    def remove(self) -> None:
+        """Delete the sources, when the archive has been read again and compared."""
+        patterns = self._params.exclude, self._params.include
+        self._read_back().remove(self._sources(), patterns)
 
     def _sources(self) -> list[str]:
         """Look the sources up, and refuse what must not be archived there or deleted."""
@@ -135,6 +163,11 @@ class _Archiving:
         for item in look_up(params.src, self._tally.found_nothing):
             try:
                 st = os.lstat(item.path)
+                if is_same_file(st, params.dest):
+                    # A glob finds the archive of yesterday, too.
+                    if item.exact:
+                        raise refusal(f"{shown(item.path)} is the archive, and not for itself")
+                    continue
             except FileNotFoundError:
                 if params.remove:
                     continue
@@ -151,70 +184,30 @@ class _Archiving:
             found.append(item.path)
         return found
 
-    def _plan(self, tally: Tally | None = None) -> "Iterator[Entry]":
-        from batchrun.ops.members import plan  # noqa: PLC0415 - as above
+    def _paths(self) -> list[str]:
+        """Return the paths of what is there of the sources and is meant, in order."""
+        from batchrun.ops.members import sources_of  # noqa: PLC0415 - as above
 
         present = tuple(
             source
             for source in self._params.src
             if not isinstance(source, str) or os.path.lexists(source.rstrip("/") or "/")
         )
+        dest = self._params.dest
+        return sources_of(present, self._selection, lambda st: is_same_file(st, dest))
+
+    def _plan(self, tally: Tally | None = None) -> "Iterator[Entry]":
+        from batchrun.ops.members import plan  # noqa: PLC0415 - as above
+
         links = self._format != "zip"
         check = self._context.check
-        return plan(present, self._selection, check, tally or Tally(), links=links)
+        return plan(self._paths(), self._selection, check, tally or Tally(), links=links)
 
-    def _is_current(self) -> bool:
-        """Tell whether the archive holds the same members, by size and time."""
-        if not os.path.lexists(self._params.dest):
-            return False
-        kept = kept_by(self._format)
-        try:
-            with read_members(self._params.dest, self._format, self._count) as members:
-                pairs = zip_longest(self._plan(), members)
-                return all(
-                    entry is not None and found is not None and kept(entry.member) == found[0]
-                    for entry, found in pairs
-                )
-        except OperationError:
-            # What is there is no archive of this format, or a broken one: it is replaced.
-            return False
+    def _read_back(self) -> "ReadBack":
+        from batchrun.ops.readback import ReadBack  # noqa: PLC0415 - as above
 
-    def _check_nothing_lost(self) -> None:
-        """Refuse to replace an archive whose members were deleted when it was made.
-
-        So it is after an attempt that died while it deleted, and when a name is used again.
-        """
-        dest, kept = self._params.dest, kept_by(self._format)
-        if not os.path.lexists(dest):
-            return
-        # Grows with the number of members, and only where an archive is to be replaced.
-        known = {entry.member.name: kept(entry.member) for entry in self._plan()}
-        name = only_there(dest, self._format, known, self._count)
-        if name:
-            raise refusal(
-                f"{shown(dest)} holds what is not among its sources (any more), such as "
-                f"{shown(name)}, and would be the last copy of it; take another name for the "
-                "new archive, or move this one away"
-            )
-
-    def _count(self, size: int) -> None:
-        """Count bytes, and stop when the unit has to."""
-        self._tally.bytes_done += size
-        self._context.check()
-        self._context.progress(self._tally.bytes_done)
-
-    def _write(self) -> None:
-        """Write the archive; when one source cannot be read, there is none."""
-        params = self._params
-        with new_file(params.dest, self._context, mode=0o666, durable=params.remove) as fd:
-            writer = new_writer(fd, self._format, params.level, params.threads)
-            try:
-                for entry in self._plan(self._tally):
-                    self._add(writer, entry)
-                writer.finish()
-            except BaseException:
-                writer.abandon()
-                raise
+        archive = self._params.dest, self._format
+        return ReadBack(archive, self._plan, self._context, self._tally)
 
     def _foresee(self) -> None:
         """Find in a dry run what cannot be read or written."""
@@ -224,126 +217,57 @@ class _Archiving:
             if entry.member.kind == "file":
                 check_may_read(entry.place, "archive")
 
-    def _add(self, writer: "Writer", entry: "Entry") -> None:
-        if entry.member.kind != "file":
-            writer.add(entry.member, None)
-            return
-        with self._content(entry) as content:
-            writer.add(entry.member, content)
-            content.check_same()
+    def _write(self) -> Spread | None:
+        """Write the archive, or begin it; when one source cannot be read, there is none."""
+        if self._format == "zip":
+            self._write_zip()
+            return None
+        from batchrun.ops import tarmaking  # noqa: PLC0415 - as above
+        from batchrun.ops.members import first_frame  # noqa: PLC0415 - as above
 
-    @contextmanager
-    def _content(self, entry: "Entry") -> "Iterator[_Content]":
-        """Open a source file, and check that it is the one that was looked at."""
-        place = entry.place
-        try:
-            fd = os.open(place.name, READ, dir_fd=place.dir_fd)
-        except OSError as error:
-            raise failure(error, "archive", place.path) from error
-        try:
-            yield _Content(fd, entry, self)
-        finally:
-            os.close(fd)
+        params, settings = self._params, self._context.settings
+        compression = self._format.partition(".")[2]
+        making = tarmaking.Making(
+            compression=compression,
+            level=params.level,
+            dest=params.dest,
+            patterns=(params.exclude, params.include),
+            sizes=tarmaking.sizes_for(compression, params.level, settings.slice_cost),
+            remove=params.src if params.remove else (),
+        )
+        frames = [first_frame(self._paths())]
+        found = tarmaking.scan(making, frames, self._context, self._tally)
+        may_share = settings.slice_cost > 0 and settings.workers > 1 and params.threads != 1
+        if may_share and (found.frames or len(found.pieces) > _FEW_PIECES):
+            making, *begun = tarmaking.share(making, found, self._context)
+            seed = (_CHUNK, tuple(making), (self._tally.counted(), *begun))
+            return Spread(coordinator=_ASSEMBLY, seed=seed)
+        tarmaking.write_alone(making, found, params.threads, self._context, self._tally)
+        return None
 
-    def count(self, size: int) -> None:
-        """Count bytes of a source."""
-        self._count(size)
+    def _write_zip(self) -> None:
+        from batchrun.ops.readback import content_of  # noqa: PLC0415 - as above
+        from batchrun.ops.zipfiles import ZipWriter  # noqa: PLC0415 - as above
 
-    def _remove(self, sources: list[str]) -> None:
-        """Read the archive again, compare it with the sources, and delete those."""
-        known = self._verify()
-
-        def guard_of(root: str) -> Guard:
-            def is_archived(relative: str, st: os.stat_result) -> bool:
-                path = f"{root}/{relative}" if relative else root
-                if known.get(path) == (st.st_ino, st.st_size, st.st_mtime_ns):
-                    return True
-                return is_leftover(os.path.basename(relative), st, time.time())
-
-            return is_archived
-
-        for source in sources:
-            how = Removing(
-                check=self._context.check,
-                patterns=(self._params.exclude, self._params.include),
-                guard=guard_of(source),
-            )
-            remove(Place(None, source), how, self._tally)
-
-    def _verify(self) -> dict[str, tuple[int, int, int]]:
-        """Compare the archive with the sources, content and all.
-
-        Returns:
-            What was found in it, by path: grows with the number of members, because only these
-            and nothing that came later may be deleted.
-        """
-        kept = kept_by(self._format)
-        known: dict[str, tuple[int, int, int]] = {}
-        path = self._params.dest
-        with read_members(path, self._format, self._count) as members:
-            for entry, found in zip_longest(self._plan(), members):
-                if entry is None or found is None or kept(entry.member) != found[0]:
-                    raise OperationError(
-                        f"{shown(path)} is not what its sources are now; nothing was deleted"
-                    )
-                if entry.member.kind == "file" and not self._same(entry, found[1]):
-                    raise _changed(entry)
-                st = entry.st
-                known[entry.place.path] = (st.st_ino, st.st_size, st.st_mtime_ns)
-        return known
-
-    def _same(self, entry: "Entry", archived: "Reader | None") -> bool:
-        with self._content(entry) as content:
-            while block := content.read(64 * 1024):
-                there = b"" if archived is None else _read_exactly(archived, len(block))
-                if block != there:
-                    return False
-        return archived is None or not archived.read(1)
+        params, count = self._params, self._read_back().count
+        with new_file(params.dest, self._context, mode=0o666, durable=params.remove) as fd:
+            writer = ZipWriter(fd, params.level)
+            try:
+                for entry in self._plan(self._tally):
+                    if entry.member.kind != "file":
+                        writer.add(entry.member, None)
+                        continue
+                    with content_of(entry, count) as content:
+                        writer.add(entry.member, content)
+                        content.check_same()
+                writer.finish()
+            except BaseException:
+                writer.abandon()
+                raise
 
 
-def _read_exactly(reader: "Reader", size: int) -> bytes:
-    parts: list[bytes] = []
-    while size and (part := reader.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-class _Content:
-    """A source file being read into the archive, neither shorter nor longer than it was."""
-
-    def __init__(self, fd: int, entry: "Entry", task: _Archiving) -> None:
-        self._fd = fd
-        self._entry = entry
-        self._task = task
-        self._left = entry.st.st_size
-        self.check_same()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read at most this much."""
-        try:
-            data = os.read(self._fd, min(size, self._left) if size >= 0 else self._left)
-        except OSError as error:
-            raise failure(error, "archive", self._entry.place.path) from error
-        if not data and self._left:
-            raise _changed(self._entry)
-        self._left -= len(data)
-        self._task.count(len(data))
-        return data
-
-    def check_same(self) -> None:
-        """Raise if the file is not what it was when it was looked at."""
-        now, st = os.fstat(self._fd), self._entry.st
-        if (now.st_ino, now.st_size, now.st_mtime_ns) != (st.st_ino, st.st_size, st.st_mtime_ns):
-            raise _changed(self._entry)
-
-
-def _changed(entry: "Entry") -> OperationError:
-    return OperationError(
-        f"{shown(entry.place.path)} changed while it was archived; there is no new archive, "
-        "and nothing was deleted"
-    )
-
+_CHUNK = f"{__name__}:{archive_chunk.__name__}"
+_ASSEMBLY = "batchrun.ops.tarmaking:TarAssembly"
 
 OPERATIONS = {
     "archive": Operation(

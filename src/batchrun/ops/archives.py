@@ -11,22 +11,11 @@ from batchrun.ops.paths import shown
 from batchrun.ops.tree.data import Beat
 
 if TYPE_CHECKING:
-    from batchrun.ops.members import Member, Reader, Writer
+    from batchrun.ops.members import Member, Reader
 
-__all__ = ["ArchiveFormat", "check_member", "kept_by", "new_writer", "only_there", "read_members"]
+__all__ = ["ArchiveFormat", "check_member", "kept_by", "only_there", "read_members"]
 
 ArchiveFormat = Literal["tar", "tar.gz", "tar.zst", "tar.xz", "zip"]
-
-
-def new_writer(fd: int, form: str, level: int | None, threads: int) -> "Writer":
-    """Begin an archive in an open file; a zip archive is compressed by one thread."""
-    if form == "zip":
-        from batchrun.ops.zipfiles import ZipWriter  # noqa: PLC0415 - heavy: only when used
-
-        return ZipWriter(fd, level)
-    from batchrun.ops.tarfiles import TarWriter  # noqa: PLC0415 - heavy: only when used
-
-    return TarWriter(fd, form, level, threads)
 
 
 def check_member(member: "Member", form: str) -> None:

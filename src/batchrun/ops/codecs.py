@@ -20,6 +20,7 @@ __all__ = [
     "format_of",
     "is_compressed",
     "level_problem",
+    "packed",
 ]
 
 #: Format by suffix.
@@ -120,6 +121,20 @@ def compressor(form: str, level: int | None, threads: int = 1) -> Compressor:
     from batchrun.ops.parallel import ParallelStreams  # noqa: PLC0415 - threads: only when used
 
     return ParallelStreams(make, size, count)
+
+
+def packed(form: str, level: int | None, data: bytes | bytearray) -> bytes | bytearray:
+    """Compress a piece to a stream of its own; streams are joined by writing them in a row.
+
+    Args:
+        form: The format; empty: none.
+        level: As for `compressor`.
+        data: All of the piece.
+    """
+    if not form:
+        return data
+    machine = compressor(form, level)
+    return machine.compress(data) + machine.flush()
 
 
 def _usable_threads(asked: int) -> int:

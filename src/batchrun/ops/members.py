@@ -12,12 +12,16 @@ from batchrun.model.values import Glob
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import Names, chosen, look_up, target_for
-from batchrun.ops.tree.folders import Folders, Place
+from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.metadata import KEEP_ALL, attributes
+from batchrun.ops.tree.ordered import SINGLE, Frame, Scanner, key_of, name_in
+from batchrun.ops.tree.parcels import joined
 from batchrun.ops.tree.selection import Selection
-from batchrun.ops.tree.walking import walk
 
-__all__ = ["FORMATS", "Entry", "Member", "Reader", "Writer", "archive_format", "plan"]
+__all__ = [
+    "FORMATS", "Entry", "Links", "Member", "Reader", "archive_format", "changed_meanwhile",
+    "entry_of", "first_frame", "member_of", "plan", "sources_of",
+]  # fmt: skip
 
 #: Formats, longest suffix first.
 FORMATS = {
@@ -72,19 +76,6 @@ class Reader(Protocol):
         """Return at most this many bytes; empty at the end."""
 
 
-class Writer(Protocol):
-    """Writes members into an archive."""
-
-    def add(self, member: Member, content: Reader | None) -> None:
-        """Write a member; `content` is what a file holds."""
-
-    def finish(self) -> None:
-        """Write the end of the archive."""
-
-    def abandon(self) -> None:
-        """Let go of the file after an error."""
-
-
 def archive_format(path: str, given: str | None) -> str:
     """Return the format asked for, or the one that the name promises.
 
@@ -101,8 +92,52 @@ def archive_format(path: str, given: str | None) -> str:
     )
 
 
-def plan(
+def sources_of(
     sources: tuple[str | Glob, ...],
+    selection: Selection | None,
+    passes: Callable[[os.stat_result], bool],
+) -> list[str]:
+    """Return the paths of what sources stand for and is meant, in the order of an archive.
+
+    Args:
+        sources: Paths and globs.
+        selection: What is meant of what globs find.
+        passes: Tells what is passed over, by a look at it.
+
+    Raises:
+        OperationError: two sources have one name.
+    """
+    names = Names(sources)
+    items: dict[str, str] = {}
+    for item in look_up(sources):
+        st = Place(None, item.path).lstat()
+        if st is not None and passes(st):
+            continue
+        name = target_for(item.path, "/", inside=True)[1:]
+        names.take(item.path, name)
+        if chosen(item, selection):
+            items[name] = item.path
+    return [items[name] for name in sorted(items, key=os.fsencode)]
+
+
+def first_frame(paths: list[str]) -> Frame:
+    """Return what a scan of these sources begins with.
+
+    Raises:
+        OperationError: one of them is not there.
+    """
+    keys: list[str] = []
+    for path in paths:
+        st = Place(None, path).lstat()
+        if st is None:
+            message = f"cannot archive {shown(path)}: it does not exist"
+            raise OperationError(message, errno=errno.ENOENT)
+        keys.append(key_of(path, st))
+    return Frame(SINGLE, "", joined(keys), 1.0)
+
+
+def plan(
+    paths: list[str],
     selection: Selection | None,
     check: Callable[[], None],
     tally: Tally,
@@ -111,69 +146,56 @@ def plan(
 ) -> Iterator[Entry]:
     """Yield what an archive of these sources holds, names relative to each source's parent.
 
-    The order is always the same: sources bytewise by name, directories before what is in them.
-
     Args:
-        sources: Paths and globs.
+        paths: As `sources_of` has returned them.
         selection: What is meant below them.
         check: Called between members.
         tally: Told of what cannot be archived.
         links: Further names of one file are hard links; False: files of their own.
 
     Raises:
-        OperationError: something cannot be looked at, or two sources have one name.
+        OperationError: something cannot be looked at.
     """
-    first_names: dict[tuple[int, int], str] | None = {} if links else None
-    names = Names(sources)
-    items: dict[str, str] = {}
-    for item in look_up(sources):
-        name = target_for(item.path, "/", inside=True)[1:]
-        names.take(item.path, name)
-        if chosen(item, selection):
-            items[name] = item.path
-    for name in sorted(items, key=os.fsencode):
-        for entry in _below(name, items[name], selection):
+    known = Links()
+    with Scanner([first_frame(paths)], selection, check, tally.vanished) as scanner:
+        for found in scanner.found():
             check()
-            found = _member(entry, first_names, tally)
-            if found is not None:
-                yield found
+            st, name = found.st, name_in(found.node, found.key)
+            first = known.first_of(st, name) if links else None
+            if first is not None:
+                yield Entry(member_of(name, st, link=first), found.place, st)
+            elif (entry := entry_of(name, found.place, st, tally)) is not None:
+                yield entry
 
 
-def _below(
-    name: str, path: str, selection: Selection | None
-) -> Iterator[tuple[str, Place, os.stat_result]]:
-    """Yield a source and everything in it that is meant."""
-    place = Place(None, path)
-    st = place.lstat()
-    if st is None:
-        raise OperationError(f"cannot archive {shown(path)}: it does not exist", errno=errno.ENOENT)
-    yield name, place, st
-    if S_ISDIR(st.st_mode):
-        try:
-            with Folders(place) as folders:
-                for step in walk(folders, _raise, selection=selection, ordered=True):
-                    if not step.left:
-                        yield f"{name}/{step.relative}", folders.at(step.name), step.st
-        except OSError as error:
-            raise failure(error, "archive", path) from error
+class Links:
+    """Finds out which names are further names of one file.
+
+    Holds the first name of each file until all of its names have been seen.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, int], tuple[str, int]] = {}
+
+    def first_of(self, st: os.stat_result, name: str) -> str | None:
+        """Return the first name of a file; None: this one is it."""
+        if st.st_nlink < 2 or S_ISDIR(st.st_mode):
+            return None
+        return self.first(st.st_dev, st.st_ino, st.st_nlink, name)
+
+    def first(self, device: int, inode: int, names: int, name: str) -> str | None:
+        """Return the first name of a file, known by its numbers, that has so many names."""
+        key = device, inode
+        first, left = self._names.pop(key, (None, names))
+        if left > 1:
+            self._names[key] = first or name, left - 1
+        return first
 
 
-def _raise(error: OperationError) -> None:
-    raise error
-
-
-def _member(
-    found: tuple[str, Place, os.stat_result],
-    links: dict[tuple[int, int], str] | None,
-    tally: Tally,
-) -> Entry | None:
-    """Describe one thing; None: it is of a kind that archives do not hold."""
-    name, place, st = found
-    kind = _kind(st)
-    if kind is None:
-        tally.warn(f"{shown(place.path)} is a socket, which cannot be archived")
-        return None
-    member = Member(
+def member_of(name: str, st: os.stat_result, *, link: str = "") -> Member:
+    """Describe a member by what a look at it says; with `link` it is a hard link to that one."""
+    kind = "hardlink" if link else _kind(st) or ""
+    return Member(
         name=name,
         kind=kind,
         size_bytes=st.st_size if kind == "file" else 0,
@@ -181,11 +203,17 @@ def _member(
         mode=S_IMODE(st.st_mode),
         uid=st.st_uid,
         gid=st.st_gid,
+        link=link,
     )
-    if links is not None and st.st_nlink > 1 and kind != "directory":
-        first = links.setdefault((st.st_dev, st.st_ino), name)
-        if first != name:
-            return Entry(replace(member, kind="hardlink", size_bytes=0, link=first), place, st)
+
+
+def entry_of(name: str, place: Place, st: os.stat_result, tally: Tally) -> Entry | None:
+    """Describe one thing; None: it is of a kind that archives do not hold."""
+    kind = _kind(st)
+    if kind is None:
+        tally.warn(f"{shown(place.path)} is a socket, which cannot be archived")
+        return None
+    member = member_of(name, st)
     try:
         if kind == "symlink":
             text = os.readlink(place.name, dir_fd=place.dir_fd)
@@ -196,6 +224,14 @@ def _member(
     except OSError as error:
         raise failure(error, "archive", place.path) from error
     return Entry(replace(member, attributes=more) if more else member, place, st)
+
+
+def changed_meanwhile(path: str) -> OperationError:
+    """Make the error for a file that is not what it was when it was looked at."""
+    return OperationError(
+        f"{shown(path)} changed while it was archived; there is no new archive, "
+        "and nothing was deleted"
+    )
 
 
 def _kind(st: os.stat_result) -> str | None:

@@ -21,6 +21,7 @@ __all__ = [
     "finds",
     "into",
     "is_directory",
+    "is_same_file",
     "look_up",
     "make_parents",
     "onto_directory",
@@ -72,6 +73,14 @@ def chosen(item: Item, selection: Selection | None) -> bool:
 def is_directory(path: str, st: os.stat_result) -> bool:
     """Tell whether something that was looked at is a directory, or a symlink to one."""
     return S_ISDIR(st.st_mode) or (S_ISLNK(st.st_mode) and os.path.isdir(path))
+
+
+def is_same_file(st: os.stat_result, path: str) -> bool:
+    """Tell whether a file that was looked at is what has this path."""
+    try:
+        return not S_ISDIR(st.st_mode) and os.path.samestat(st, os.stat(path))
+    except OSError:
+        return False
 
 
 def onto_directory(path: str, target: str) -> OperationError:

@@ -15,6 +15,7 @@ __all__ = [
     "clone",
     "copy_between",
     "copy_data",
+    "copy_part",
     "give_back",
     "same_data",
     "write_all",
@@ -162,6 +163,25 @@ def copy_between(source: int, copy: int, start: int, end: int, beat: Beat) -> in
     """Copy a range to the same place of the copy; returns how far it came."""
     at = _copy_range(source, copy, start, end, beat)
     return _copy_part(source, copy, at, end, beat) if at < end else at
+
+
+def copy_part(source: int, copy: int, at: int, size: int) -> int:
+    """Copy the first bytes of a file to a place in another one; returns how many there were."""
+    done = 0
+    while done < size:
+        try:
+            count = os.copy_file_range(source, copy, size - done, done, at + done)
+        except OSError as error:
+            if error.errno not in _BY_HAND:
+                raise
+            count = 0
+        if count == 0:
+            break
+        done += count
+    while done < size and (data := os.pread(source, min(BLOCK_SIZE, size - done), done)):
+        _pwrite_all(copy, memoryview(data), at + done)
+        done += len(data)
+    return done
 
 
 def _copy_segments(source: int, copy: int, size: int, beat: Beat) -> int:

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchrun.ops.members import Member
-from batchrun.ops.tarfiles import full_header, plain_header
+from batchrun.ops.tarheader import full_header, plain_header_of
 
 NAMES = st.text("ab/é\udce9 \n", min_size=1, max_size=110).filter(lambda name: name[-1] != "/")
 MEMBERS = st.builds(
@@ -28,11 +28,11 @@ PLAIN = Member(name="a/b", kind="file", size_bytes=7, mtime_ns=10**18 + 5, mode=
 @given(MEMBERS)
 @example(PLAIN)
 def test_a_plain_header_is_the_same_as_that_of_tarfile(member: Member) -> None:
-    assert plain_header(member) in (None, full_header(member))
+    assert plain_header_of(member) in (None, full_header(member))
 
 
 def test_most_headers_are_plain() -> None:
-    made = plain_header(PLAIN)
+    made = plain_header_of(PLAIN)
 
     assert made is not None
     (info,) = (tarfile.TarInfo.frombuf(made[-512:], "utf-8", "surrogateescape"),)
