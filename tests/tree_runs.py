@@ -95,11 +95,13 @@ class Killer:
     Args:
         seed: Of chance.
         most: How many. A unit that is lost is repeated three times.
+        whom: `busy`: has a directory open; `compressing`: has loaded what compresses to zst.
     """
 
-    def __init__(self, seed: int, most: int = 3) -> None:
+    def __init__(self, seed: int, most: int = 3, *, whom: str = "busy") -> None:
         self._chance = random.Random(seed)
         self._most = most
+        self._may_die = _has_begun if whom == "busy" else _has_imported
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._kill, daemon=True)
         self.killed = 0
@@ -114,11 +116,18 @@ class Killer:
 
     def _kill(self) -> None:
         while self.killed < self._most and not self._over.wait(self._chance.uniform(0, 0.03)):
-            pids = [pid for pid in worker_pids() if _has_begun(pid)]
+            pids = [pid for pid in worker_pids() if self._may_die(pid)]
             if pids:
                 with suppress(ProcessLookupError):
                     os.kill(self._chance.choice(pids), signal.SIGKILL)
                     self.killed += 1
+
+
+def _has_imported(pid: int) -> bool:
+    """Tell whether a worker is past its start: it has loaded what compresses."""
+    with suppress(OSError):
+        return b"zst" in Path(f"/proc/{pid}/maps").read_bytes()
+    return False
 
 
 def _has_begun(pid: int) -> bool:

@@ -7,7 +7,7 @@ from batchrun.errors import OperationError
 from batchrun.model.operation import Context
 from batchrun.ops.failures import failure
 from batchrun.ops.paths import shown
-from batchrun.ops.tree.assembly import Ending, Joining
+from batchrun.ops.tree.assembly import Joining
 from batchrun.ops.tree.data import copy_part, write_all
 from batchrun.ops.tree.folders import Place
 from batchrun.ops.tree.temporary import remove_past
@@ -92,41 +92,38 @@ class SharedFile:
             message = f"cannot write {shown(self._dest)}: somebody has changed a part of it"
             raise OperationError(message)
 
-    def finish(self, ending: Ending, last: bytes | bytearray) -> int:
-        """Add the end of the file, and remove what is beside it; safe to be done twice.
+    def sizes(self, places: list[int]) -> list[tuple[int, int]]:
+        """Return the sizes of segments, as `join` takes them.
 
-        Returns:
-            A descriptor of it, to be closed; -1: it has its name already.
+        Raises:
+            OperationError: one is not there.
         """
-        self.remove(ending.segments)
-        if self._is_named():
-            return -1
-        fd = os.open(self._temp, _WRITE)
         try:
-            os.lseek(fd, ending.size, os.SEEK_SET)
-            write_all(fd, memoryview(last))
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+            return [(place, os.stat(self._segment(place)).st_size) for place in places]
+        except OSError as error:
+            raise failure(error, "write", self._dest) from error
+
+    def opened(self) -> int:
+        """Open the file, to be completed."""
+        return os.open(self._temp, _WRITE)
 
     def name(self) -> None:
         """Give the file its name."""
         os.rename(self._temp, self._dest)
 
-    def undo(self, ending: Ending) -> None:
+    def undo(self, places: list[int]) -> None:
         """Remove everything."""
-        self.remove(ending.segments)
+        self.remove(places)
         with suppress(OSError):
             os.unlink(self._temp)
 
-    def remove(self, segments: list[int]) -> None:
+    def remove(self, places: list[int]) -> None:
         """Remove segments, as far as they are there."""
-        for place in segments:
+        for place in places:
             with suppress(OSError):
                 os.unlink(self._segment(place))
 
-    def _is_named(self) -> bool:
+    def is_named(self) -> bool:
         """Tell whether it has its name: who gave it may have died before saying so."""
         with suppress(FileNotFoundError):
             st = os.lstat(self._dest)

@@ -203,18 +203,21 @@ def make_part(errand: Errand, context: Context, tally: Tally) -> Any:
     elif kind == END:
         _finish(file, making, Ending(*content))
     else:
-        file.undo(Ending(*content))
+        file.undo(Ending(*content).segments)
     return None
 
 
 def _finish(file: SharedFile, making: Making, ending: Ending) -> None:
-    """Complete the archive, and give it its name."""
+    """Complete the archive, and give it its name; safe to be done twice."""
+    file.remove(ending.segments)
+    if file.is_named():
+        return
     last = packed(making.compression, making.level, end_after(ending.content_size))
     try:
-        fd = file.finish(ending, last)
-        if fd < 0:
-            return
+        fd = file.opened()
         try:
+            os.lseek(fd, ending.size, os.SEEK_SET)
+            write_all(fd, memoryview(last))
             if making.remove:
                 os.fsync(fd)
         finally:

@@ -105,18 +105,22 @@ def root_node(root: Root, token: Any = None) -> Node:
     return node
 
 
-def begin(roots: Iterable[Node], visitor: Visitor, most: float = inf) -> Rest:
-    """Work on whole trees, for as long as they cost less than `most`."""
-    work = _Crawl(visitor)
+def begin(
+    roots: Iterable[Node], visitor: Visitor, most: float = inf, *, batch: int = _BATCH
+) -> Rest:
+    """Work on whole trees, for as long as they cost less than `most`, `batch` names at a time."""
+    work = _Crawl(visitor, batch)
     for root in roots:
         work.begin(root)
     work.run(most)
     return work.rest()
 
 
-def crawl(items: Iterable[Item], visitor: Visitor, most: float = inf) -> Rest:
-    """Work on items, for as long as they cost less than `most`."""
-    work = _Crawl(visitor)
+def crawl(
+    items: Iterable[Item], visitor: Visitor, most: float = inf, *, batch: int = _BATCH
+) -> Rest:
+    """Work on items, for as long as they cost less than `most`, `batch` names at a time."""
+    work = _Crawl(visitor, batch)
     for item in items:
         work.give(item)
     work.run(most)
@@ -124,8 +128,9 @@ def crawl(items: Iterable[Item], visitor: Visitor, most: float = inf) -> Rest:
 
 
 class _Crawl:
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(self, visitor: Visitor, batch: int) -> None:
         self._visitor = visitor
+        self._batch = batch
         self._given: dict[int, Node] = {}
         #: Work to be done, the next last: directory, kind, names.
         self._stack: list[tuple[Node, int, str]] = []
@@ -229,9 +234,9 @@ class _Crawl:
         todo = split(names)
         at = 0
         while at < len(todo):
-            batch = todo[at : at + _BATCH]
+            batch = todo[at : at + self._batch]
             self._cost += visit(node, batch)
-            at += _BATCH
+            at += self._batch
             if node.later:
                 self._stack.append((node, DIRS, joined(node.later)))
                 node.pending += 1
