@@ -1,4 +1,4 @@
-"""Read tar archives: PAX headers, names of any bytes, nanoseconds, attributes."""
+"""Read tar archives, whoever has made them."""
 
 import tarfile
 from collections.abc import Iterator
@@ -6,25 +6,17 @@ from dataclasses import replace
 from tarfile import HeaderError, ReadError
 from typing import IO, Any, Self, cast
 
-from batchrun.errors import OperationError
-from batchrun.ops.acls import acl_from_text
 from batchrun.ops.codecs import decompressed
 from batchrun.ops.members import Member, Reader
-from batchrun.ops.tarheader import ACLS, ATTRIBUTE, KINDS
+from batchrun.ops.tarheader import KINDS
+from batchrun.ops.tarreader import Rare, Stream, attribute_of, broken, members_of, nanoseconds
 from batchrun.ops.tree.data import Beat, blocks
 
 __all__ = ["read_tar"]
 
-_ACL_NAMES = {header: name for name, header in ACLS.items()}
 #: The only header error that is none: two blocks of zeros.
 _END = "EOFHeaderError"
 _BY_TYPE = {number: kind for kind, number in KINDS.items()}
-
-
-def _nanoseconds(text: str) -> int:
-    sign = -1 if text.startswith("-") else 1
-    seconds, _, fraction = text.lstrip("-").partition(".")
-    return sign * (int(seconds or 0) * 10**9 + int(fraction[:9].ljust(9, "0")))
 
 
 class _StrictInfo(tarfile.TarInfo):
@@ -41,31 +33,6 @@ class _StrictInfo(tarfile.TarInfo):
             raise ReadError(f"broken header, {error}") from error
 
 
-class _Input:
-    """The archive as a file object: decompresses as it is read, in order."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def read(self, size: int) -> bytes:
-        parts: list[bytes] = []
-        while size > 0:
-            if not self._rest:
-                self._rest = next(self._pieces, b"")
-                if not self._rest:
-                    break
-            part, self._rest = self._rest[:size], self._rest[size:]
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
-
-    def drain(self) -> None:
-        """Read to the end, so that what is broken there is found."""
-        for _ in self._pieces:
-            continue
-
-
 class _Content:
     """What a file in the archive holds."""
 
@@ -76,7 +43,7 @@ class _Content:
         try:
             return self._content.read(size)
         except tarfile.TarError as error:
-            raise OperationError(f"not a valid tar archive: {error}") from error
+            raise broken(str(error)) from error
 
 
 def read_tar(fd: int, form: str, beat: Beat) -> Iterator[tuple[Member, Reader | None]]:
@@ -87,7 +54,17 @@ def read_tar(fd: int, form: str, beat: Beat) -> Iterator[tuple[Member, Reader | 
     """
     compression = form.partition(".")[2]
     pieces = blocks(fd, beat)
-    stream = _Input(decompressed(compression, pieces) if compression else map(bytes, pieces))
+    stream = Stream(decompressed(compression, pieces) if compression else map(bytes, pieces))
+    try:
+        for member, content, _ in members_of(stream):
+            yield member, content
+    except Rare:
+        yield from _rest_of(stream)
+    stream.drain()
+
+
+def _rest_of(stream: Stream) -> Iterator[tuple[Member, Reader | None]]:
+    """Have the standard library go on."""
     try:
         with tarfile.open(
             fileobj=cast("Any", stream),
@@ -101,9 +78,8 @@ def read_tar(fd: int, form: str, beat: Beat) -> Iterator[tuple[Member, Reader | 
                 content = tar.extractfile(info) if info.isreg() else None
                 yield _member(info), None if content is None else _Content(content)
                 cast("Any", tar).members.clear()
-        stream.drain()
     except (tarfile.TarError, EOFError, ValueError, KeyError) as error:
-        raise OperationError(f"not a valid tar archive: {error}") from error
+        raise broken(str(error)) from error
 
 
 def _member(info: tarfile.TarInfo) -> Member:
@@ -115,26 +91,12 @@ def _member(info: tarfile.TarInfo) -> Member:
         name=info.name,
         kind=kind,
         size_bytes=info.size if kind == "file" else 0,
-        mtime_ns=int(info.mtime) * 10**9 if exact is None else _nanoseconds(exact),
+        mtime_ns=int(info.mtime) * 10**9 if exact is None else nanoseconds(exact),
         mode=info.mode & 0o7777,
         uid=info.uid,
         gid=info.gid,
         link=info.linkname,
         device=(info.devmajor, info.devminor) if kind in {"character", "block"} else (0, 0),
     )
-    more = dict(filter(None, map(_attribute, headers.items())))
+    more = dict(filter(None, (attribute_of(*header) for header in headers.items())))
     return replace(member, attributes=more) if more else member
-
-
-def _attribute(header: tuple[str, str]) -> tuple[str, bytes] | None:
-    """Return the extended attribute that a PAX header stands for, if it does for one."""
-    name, value = header
-    if name in _ACL_NAMES:
-        try:
-            return _ACL_NAMES[name], acl_from_text(value)
-        except OperationError:
-            # For users that this machine does not know: setting nothing is refused and counted.
-            return _ACL_NAMES[name], b""
-    if name.startswith(ATTRIBUTE):
-        return name.removeprefix(ATTRIBUTE), value.encode("utf-8", "surrogateescape")
-    return None
