@@ -60,7 +60,14 @@ class Archive:
     include: Annotated[
         tuple[str, ...], Doc("Gitignore-style patterns; only files that match one are archived.")
     ] = ()
-    threads: Annotated[int, Doc("Threads that compress; 0: as many as there are CPUs to use.")] = 0
+    threads: Annotated[
+        int,
+        Doc(
+            "Threads that compress where one worker does all of it; 0: as many as there are CPUs "
+            "to use. 1 also says that it shall: the archive is one compressed stream, not several "
+            "in a row."
+        ),
+    ] = 0
     remove: Annotated[
         bool, Doc("Delete the sources when the archive has been read again and compared.")
     ] = False
@@ -81,7 +88,11 @@ def _check(given: Mapping[str, Any]) -> list[str]:
 
 def archive(params: Archive, context: Context) -> Done:
     """Write an archive, unless it is there and holds the same."""
-    return _Archiving(params, context, Tally()).run()
+    tally = Tally()
+    try:
+        return _Archiving(params, context, tally).run()
+    except OperationError as error:
+        raise tally.ended_early(error) from error
 
 
 def archive_chunk(errand: "Errand", context: Context) -> Done:

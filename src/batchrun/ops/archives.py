@@ -13,7 +13,7 @@ from batchrun.ops.tree.data import Beat
 if TYPE_CHECKING:
     from batchrun.ops.members import Member, Reader
 
-__all__ = ["ArchiveFormat", "check_member", "kept_by", "only_there", "read_members"]
+__all__ = ["ArchiveFormat", "check_member", "kept_by", "of_archive", "only_there", "read_members"]
 
 ArchiveFormat = Literal["tar", "tar.gz", "tar.zst", "tar.xz", "zip"]
 
@@ -40,6 +40,28 @@ def kept_by(form: str) -> "Callable[[Member], Member]":
 
 
 @contextmanager
+def of_archive(path: str) -> Iterator[int]:
+    """Open an archive; what goes wrong with it says which one it is.
+
+    Raises:
+        OperationError: it cannot be read, or is broken.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise failure(error, "read", path) from error
+    try:
+        yield fd
+    except OperationError as error:
+        if shown(path) in str(error):
+            raise
+        message = f"{shown(path)}: {error}"
+        raise OperationError(message, errno=error.errno, retryable=error.retryable) from error
+    finally:
+        os.close(fd)
+
+
+@contextmanager
 def read_members(
     path: str, form: str, beat: Beat
 ) -> "Iterator[Iterator[tuple[Member, Reader | None]]]":
@@ -48,11 +70,7 @@ def read_members(
     Raises:
         OperationError: it cannot be read, or is broken; says which archive.
     """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise failure(error, "read", path) from error
-    try:
+    with of_archive(path) as fd:
         if form == "zip":
             from batchrun.ops.zipfiles import read_zip  # noqa: PLC0415 - heavy: only when used
 
@@ -61,13 +79,6 @@ def read_members(
             from batchrun.ops.tarfiles import read_tar  # noqa: PLC0415 - heavy: only when used
 
             yield read_tar(fd, form, beat)
-    except OperationError as error:
-        if shown(path) in str(error):
-            raise
-        message = f"{shown(path)}: {error}"
-        raise OperationError(message, errno=error.errno, retryable=error.retryable) from error
-    finally:
-        os.close(fd)
 
 
 def only_there(path: str, form: str, known: "Mapping[str, Member]", beat: Beat) -> str:

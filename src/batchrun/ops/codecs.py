@@ -4,7 +4,7 @@ import bz2
 import lzma
 import os
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -223,10 +223,19 @@ def _errors(form: str) -> tuple[type[Exception], ...]:
     return tuple(errors)
 
 
-def decompressed(form: str, pieces: Iterable[memoryview]) -> Generator[bytes, None, None]:
+def decompressed(
+    form: str,
+    pieces: Iterable[memoryview],
+    began: Callable[[int, int], object] = lambda *_: None,
+) -> Generator[bytes, None, None]:
     """Yield the content of a compressed stream of one or more members, checked to its end.
 
     Zeros after the last member are padding, as for gzip(1).
+
+    Args:
+        form: The format.
+        pieces: What is compressed.
+        began: Told where each member begins: in what is compressed, and in its content.
 
     Raises:
         OperationError: the data is broken, cut off, or followed by something else.
@@ -234,6 +243,8 @@ def decompressed(form: str, pieces: Iterable[memoryview]) -> Generator[bytes, No
     machine = _decompressor(form)
     errors = _errors(form)
     fresh, begun = True, False
+    before = content = 0
+    began(0, 0)
     for piece in pieces:
         at = 0
         while at < len(piece):
@@ -247,10 +258,13 @@ def decompressed(form: str, pieces: Iterable[memoryview]) -> Generator[bytes, No
                 raise OperationError(f"not valid {form} data: {what}") from error
             fresh = False
             if data:
+                content += len(data)
                 yield data
             at += len(part)
             if machine.eof:
                 at -= len(machine.unused_data)
+                began(before + at, content)
                 machine, fresh, begun = _decompressor(form), True, True
+        before += len(piece)
     if not fresh or not begun:
         raise OperationError(f"not valid {form} data: it ends too early")

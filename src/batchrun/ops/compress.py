@@ -37,7 +37,11 @@ class Compress:
         tuple[str, ...], Doc("Gitignore-style patterns; a glob finds only names that match one.")
     ] = ()
     threads: Annotated[
-        int, Doc("Threads that compress one file; 0: as many as there are CPUs to use.")
+        int,
+        Doc(
+            "Threads that compress one file; 0: as many as there are CPUs to use. Several workers "
+            "need none: they share the files, and the parts of those above 64 MB."
+        ),
     ] = 1
 
 

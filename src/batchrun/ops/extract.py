@@ -2,20 +2,15 @@
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from batchrun.errors import OperationError
 from batchrun.model.operation import Context, Done, Operation, PathUse
 from batchrun.model.values import Doc, PathText
-from batchrun.ops.archives import ArchiveFormat, read_members
+from batchrun.ops.archives import ArchiveFormat
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import make_parents, trimmed
-from batchrun.ops.tree.selection import Selection, selection
-from batchrun.ops.unpack import Unpacker, parts_of
-
-if TYPE_CHECKING:
-    from batchrun.ops.members import Member
 
 __all__ = ["OPERATIONS", "Extract", "extract"]
 
@@ -43,83 +38,33 @@ def extract(params: Extract, context: Context) -> Done:
     Every member is checked before the first one is written. Owners are restored (by number) when
     this process may give files away; setuid and setgid bits of files never are.
     """
-    from batchrun.ops.members import archive_format  # noqa: PLC0415 - heavy: only when used
+    from batchrun.ops import extracting  # noqa: PLC0415 - heavy: only when used
+    from batchrun.ops.members import archive_format  # noqa: PLC0415 - as above
 
     path, dest = trimmed(params.src), trimmed(params.dest)
     form = archive_format(path, params.format)
     tally = Tally()
-    selected = selection(params.exclude, params.include)
-    with read_members(path, form, lambda _: context.check()) as members:
-        check = _NameCheck()
-        for member, _ in members:
-            check.take(member)
+    survey, sections = extracting.look_through(path, form, context)
     if os.path.lexists(dest) and not os.path.isdir(dest):
         raise refusal(f"cannot extract into {shown(dest)}: it is not a directory")
     if make_parents(dest + "/", dry=context.settings.dry_run):
         tally.changed = True
-    with Unpacker(dest, context, tally) as unpacker:
-
-        def beat(size: int) -> None:
-            tally.bytes_done += size
-            context.check()
-            context.progress(tally.bytes_done)
-
-        with read_members(path, form, beat) as members:
-            for member, content in members:
-                context.check()
-                if _is_meant(member, selected):
-                    unpacker.put(member, content)
-        unpacker.finish_directories()
-    return tally.done()
-
-
-def _is_meant(member: "Member", selected: Selection | None) -> bool:
-    """Tell whether patterns mean a member, and none of the directories above it is excluded."""
-    if selected is None:
-        return True
-    parts = parts_of(member.name)
-    above = ("/".join(parts[:end]) for end in range(1, len(parts)))
-    return all(map(selected.enters, above)) and (
-        selected.takes("/".join(parts), is_dir=member.kind == "directory")
+    work = extracting.Extraction(
+        path=path,
+        form=form,
+        dest=dest,
+        patterns=(params.exclude, params.include),
+        identity=extracting.identity(path),
+        fresh=tuple(sorted(top for top in survey.tops if not os.path.lexists(f"{dest}/{top}"))),
     )
-
-
-class _NameCheck:
-    """Refuses members that would lead outside of the destination.
-
-    Holds the names of symlinks: a later member must not go through one.
-    """
-
-    def __init__(self) -> None:
-        self._links: set[tuple[str, ...]] = set()
-        self._is_root = os.geteuid() == 0
-
-    def take(self, member: "Member") -> None:
-        """Check one member.
-
-        Raises:
-            OperationError: it is refused.
-        """
-        parts = parts_of(member.name)
-        self._check_way(member, member.name, parts)
-        if member.kind == "hardlink":
-            self._check_way(member, member.link, parts_of(member.link))
-        elif member.kind == "symlink":
-            self._links.add(parts)
-        elif member.kind in {"character", "block"} and not self._is_root:
-            raise _refused(member, "it is a device, which only root can make")
-        elif member.kind == "unknown":
-            raise _refused(member, "it is of an unknown kind")
-
-    def _check_way(self, member: "Member", name: str, parts: tuple[str, ...]) -> None:
-        if name.startswith("/") or ".." in parts or "\0" in name:
-            raise _refused(member, f"{shown(name)} leads outside of the destination")
-        if any(parts[:end] in self._links for end in range(1, len(parts))):
-            raise _refused(member, f"{shown(name)} leads through a symlink of the archive")
-
-
-def _refused(member: "Member", why: str) -> OperationError:
-    return refusal(f"refused to extract {shown(member.name)}: {why}; nothing was extracted")
+    settings = context.settings
+    several = settings.slice_cost > 0 and settings.workers > 1 and not settings.dry_run
+    try:
+        if several and survey.independent and len(sections) > 1:
+            return extracting.share(work, (sections, survey.late), context, tally)
+        return extracting.extract_alone(work, context, tally)
+    except OperationError as error:
+        raise tally.ended_early(error) from error
 
 
 OPERATIONS = {

@@ -73,8 +73,10 @@ def rewrite_all(paths: list[str], aim: Aim, context: Context, tally: Tally) -> D
     rewriter = _Rewriter(aim, context, tally, paths)
     try:
         rest = begin([root_node(())], rewriter, most, batch=1)
-    except BaseException:
+    except BaseException as error:
         rewriter.big.abandon()
+        if isinstance(error, OperationError):
+            raise tally.ended_early(error) from error
         raise
     if not rest[1]:
         return tally.done()

@@ -20,7 +20,7 @@ from batchrun.ops.tree.selection import Selection
 
 __all__ = [
     "FORMATS", "Entry", "Links", "Member", "Reader", "archive_format", "changed_meanwhile",
-    "entry_of", "first_frame", "member_of", "plan", "sources_of",
+    "entry_of", "first_frame", "member_of", "parts_of", "plan", "sources_of",
 ]  # fmt: skip
 
 #: Formats, longest suffix first.
@@ -90,6 +90,11 @@ def archive_format(path: str, given: str | None) -> str:
     raise refusal(
         f"{shown(path)} does not end in one of {', '.join(FORMATS)}; write the suffix or `format`"
     )
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Split a member's name into its components."""
+    return tuple(part for part in name.split("/") if part not in {"", "."})
 
 
 def sources_of(

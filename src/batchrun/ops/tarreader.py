@@ -7,6 +7,7 @@ members of a tar archive are independent of each other.
 
 import tarfile
 from collections.abc import Iterator
+from functools import lru_cache
 
 from batchrun.errors import OperationError
 from batchrun.ops.acls import acl_from_text
@@ -22,9 +23,11 @@ _BY_TYPE = {number: kind for kind, number in KINDS.items()}
 #: Also files, in old archives and in those of old systems.
 _BY_TYPE |= {tarfile.AREGTYPE: "file", tarfile.CONTTYPE: "file"}
 _LONG_NAME, _LONG_LINK, _PAX = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, b"x"
+_SPECIAL = {_PAX, _LONG_NAME, _LONG_LINK}
 #: No name, and no header, is longer than this.
 _MOST_HEADER = 16 * 1024 * 1024
 _ZEROS = bytes(_BLOCK)
+_MINUS = ord("-")
 #: Records that are no attributes.
 _PLAIN = {b"mtime", b"path", b"linkpath", b"size", b"uid", b"gid", b"atime", b"ctime"}
 
@@ -157,10 +160,10 @@ def _headers(stream: Stream) -> tuple[list[bytes], dict[bytes, bytes], bytes]:
             if not stream.offset:
                 raise broken("empty file")
             return blocks, records, b""
-        _check(block)
         blocks.append(block)
         kind = block[156:157]
-        if kind not in {_PAX, _LONG_NAME, _LONG_LINK}:
+        if kind not in _SPECIAL:
+            _check(block)
             return blocks, records, block
         data, padding = _special(stream, block)
         blocks += [data, padding]
@@ -172,14 +175,25 @@ def _headers(stream: Stream) -> tuple[list[bytes], dict[bytes, bytes], bytes]:
 
 def _special(stream: Stream, block: bytes) -> tuple[bytes, bytes]:
     """Read what belongs to a header that is about the next one, and what fills its last block."""
-    size = _number(block[124:136])
-    if not 0 <= size <= _MOST_HEADER:
-        raise broken("broken header, it is too long")
+    size = _special_size(block)
     whole = size + -size % _BLOCK
     data = stream.read(whole)
     if len(data) < whole:
         raise broken("unexpected end of data")
     return data[:size], data[size:]
+
+
+@lru_cache(maxsize=64)
+def _special_size(block: bytes) -> int:
+    """Return the size of such a header; those of one program look the same again and again."""
+    _check(block)
+    try:
+        size = _number(block[124:136])
+    except ValueError:
+        size = -1
+    if not 0 <= size <= _MOST_HEADER:
+        raise broken("broken header, its size makes no sense")
+    return size
 
 
 def _check(block: bytes) -> None:
@@ -197,6 +211,12 @@ def _check(block: bytes) -> None:
 
 def _number(field: bytes) -> int:
     """Read a number: octal, or as GNU writes big ones."""
+    try:
+        # As everybody writes small ones; the sign is one that int() knows, and no header does.
+        if field[0] != _MINUS:
+            return int(field[:-1], 8)
+    except ValueError:
+        pass
     if field[0] in {0x80, 0xFF}:
         value = int.from_bytes(field[1:], "big")
         return value - 256 ** (len(field) - 1) if field[0] == 0xFF else value

@@ -1,6 +1,8 @@
 """Put the members of an archive below a directory: by descriptors, never through a symlink."""
 
 import os
+from collections.abc import Collection
+from contextlib import suppress
 from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -9,6 +11,7 @@ from batchrun.errors import OperationError
 from batchrun.model.operation import Context
 from batchrun.ops.failures import Tally, failure, refusal
 from batchrun.ops.foresee import check_may_write
+from batchrun.ops.members import parts_of
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.data import BLOCK_SIZE, write_all
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
@@ -16,27 +19,41 @@ from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
 if TYPE_CHECKING:
     from batchrun.ops.members import Member, Reader
 
-__all__ = ["Unpacker", "parts_of"]
+__all__ = ["Unpacker"]
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SETID = 0o6000
 _NODES = {"fifo": 0o010000, "character": 0o020000, "block": 0o060000}
 
 
-def parts_of(name: str) -> tuple[str, ...]:
-    """Split a member's name into its components."""
-    return tuple(part for part in name.split("/") if part not in {"", "."})
-
-
 class Unpacker:
-    """Extracts members whose names have been checked; the destination may hold traps as well."""
+    """Extracts members whose names have been checked; the destination may hold traps as well.
 
-    def __init__(self, dest: str, context: Context, tally: Tally) -> None:
+    Args:
+        dest: The directory that they go into.
+        context: Of the unit.
+        tally: Where everything is counted.
+        fresh: Names in it that were not there before.
+        root: Its device and inode; empty: whatever it is.
+    """
+
+    def __init__(
+        self,
+        dest: str,
+        context: Context,
+        tally: Tally,
+        *,
+        fresh: Collection[str] = (),
+        root: tuple[int, ...] = (),
+    ) -> None:
+        self._identity = root
         self._dest = dest.rstrip("/") + "/"
         self._context = context
         self._tally = tally
         self._dry = context.settings.dry_run
         self._is_root = os.geteuid() == 0
+        #: Directories in it that were not there before: nobody else looks for anything in them.
+        self._fresh = frozenset(fresh)
         #: None: the destination does not exist yet (in a dry run).
         self._root: int | None = None
         #: The directory of the last member, which mostly is that of the next one.
@@ -47,6 +64,11 @@ class Unpacker:
     def __enter__(self) -> Self:
         if os.path.isdir(self._dest):
             self._root = os.open(self._dest, OPEN_DIRECTORY & ~os.O_NOFOLLOW)
+            st = os.fstat(self._root)
+            if self._identity and (st.st_dev, st.st_ino) != tuple(self._identity):
+                os.close(self._root)
+                message = f"{shown(self._dest)} was replaced by another directory meanwhile"
+                raise OperationError(message)
         return self
 
     def __exit__(
@@ -75,7 +97,12 @@ class Unpacker:
                 self._tally.changed = True
             elif member.kind == "directory":
                 self._directory(member, parts, place)
-            else:
+            elif not (
+                member.kind == "file"
+                and len(parts) > 1
+                and parts[0] in self._fresh
+                and (self._write_first(member, place, content))
+            ):
                 self._put(member, place, content)
         except _BrokenMemberError as error:
             raise error.reason from error
@@ -83,6 +110,13 @@ class Unpacker:
             self._tally.fail(error)
         except OSError as error:
             self._tally.fail(failure(error, "extract", self._dest + "/".join(parts)))
+
+    def adopt(self, member: "Member") -> None:
+        """Take note of a directory that somebody has made, to be finished."""
+        parts = parts_of(member.name)
+        place = self._place(parts) if parts else None
+        if place is not None:
+            self._directories.setdefault(parts, (member, place.lstat()))
 
     def finish_directories(self) -> None:
         """Give the archive's directories their owner, mode and time, deepest first."""
@@ -138,7 +172,9 @@ class Unpacker:
         except FileNotFoundError:
             if self._dry:
                 return None
-            os.mkdir(name, dir_fd=fd)
+            with suppress(FileExistsError):
+                # Somebody else may extract what lies beside.
+                os.mkdir(name, dir_fd=fd)
             return os.open(name, OPEN_DIRECTORY, dir_fd=fd)
 
     # Directories.
@@ -203,6 +239,23 @@ class Unpacker:
         except BaseException:
             temp.discard()
             raise
+
+    def _write_first(self, member: "Member", place: Place, content: "Reader | None") -> bool:
+        """Write a file under its final name, where it is the first; False: it is not.
+
+        Its time is set last, so that a half one is never taken for done.
+        """
+        if self._dry:
+            return False
+        try:
+            self._write(member, place, content)
+        except FileExistsError:
+            return False
+        except BaseException:
+            place.discard()
+            raise
+        self._tally.changed = True
+        return True
 
     def _is_current(self, member: "Member", place: Place, old: os.stat_result) -> bool:
         """Tell whether a member is there already, by size and time."""
