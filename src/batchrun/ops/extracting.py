@@ -24,6 +24,7 @@ from batchrun.ops.tree.crawl import Listed, Node, Rest, begin, crawl, root_node
 from batchrun.ops.tree.forest import Forest
 from batchrun.ops.tree.parcels import COMPLETE, FILES, Answer, Payload
 from batchrun.ops.tree.selection import Selection, selection
+from batchrun.ops.tree.temporary import PREFIX
 from batchrun.ops.unpack import Unpacker
 
 __all__ = [
@@ -161,15 +162,18 @@ class ExtractForest(Forest):
 
 def extract_chunk(payload: Payload, context: Context) -> Done:
     """Extract some sections, or what comes last."""
-    config, deaths, items, _ = payload
+    config, deaths, items, lost = payload
     work, tally = Extraction(*config), Tally()
     rest: Rest = ([], [], [])
     if deaths >= 0:
         most = 1 if deaths else context.settings.slice_cost or inf
         rest = crawl(items, _Sections(work, context, tally, ()), most, batch=1)
     elif deaths == COMPLETE:
+        dead = tuple(f"{PREFIX}{context.settings.run_id}-{number}-" for number in lost)
         for last in items:
-            _finish(work, [Member(**member) for member in last], context, tally)
+            with _unpacker(work, context, tally) as unpacker:
+                unpacker.dead = dead
+                _finish(unpacker, [Member(**member) for member in last])
     answer: Answer = (tally.counted(), *rest, [])
     return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
 
@@ -178,15 +182,14 @@ _CHUNK = f"{__name__}:{extract_chunk.__name__}"
 _FOREST = f"{__name__}:{ExtractForest.__name__}"
 
 
-def _finish(work: Extraction, late: list[Member], context: Context, tally: Tally) -> None:
+def _finish(unpacker: Unpacker, late: list[Member]) -> None:
     """Make the hard links, then give directories their modes and times."""
-    with _unpacker(work, context, tally) as unpacker:
-        for member in late:
-            if member.kind == "hardlink":
-                unpacker.put(member, None)
-            else:
-                unpacker.adopt(member)
-        unpacker.finish_directories()
+    for member in late:
+        if member.kind == "hardlink":
+            unpacker.put(member, None)
+        else:
+            unpacker.adopt(member)
+    unpacker.finish_directories()
 
 
 class _Sections:

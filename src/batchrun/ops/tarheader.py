@@ -11,7 +11,10 @@ from functools import lru_cache
 from batchrun.ops.acls import acl_text
 from batchrun.ops.members import Member
 
-__all__ = ["ACLS", "ATTRIBUTE", "KINDS", "end_after", "header_of", "padding", "plain_header"]
+__all__ = [
+    "ACLS", "ATTRIBUTE", "KINDS", "end_after", "full_header", "header_of", "padding",
+    "plain_header", "plain_header_of",
+]  # fmt: skip
 
 ATTRIBUTE = "SCHILY.xattr."
 ACLS = {
@@ -91,16 +94,23 @@ def _pax_block(size: int) -> bytes:
 
 def header_of(member: Member) -> bytes:
     """Return everything of a member but its content."""
-    kind = KINDS[member.kind]
-    if not member.attributes and member.device == (0, 0):
-        name = member.name + "/" if member.kind == "directory" else member.name
-        fields = (member.mode, member.uid or 0, member.gid or 0, member.size_bytes)
-        link = os.fsencode(member.link)
-        plain = plain_header(os.fsencode(name), fields, member.mtime_ns, kind, link)
-        if plain is not None:
-            return plain
+    return plain_header_of(member) or full_header(member)
+
+
+def plain_header_of(member: Member) -> bytes | None:
+    """Return the header of a member of which there is nothing special; None: there is."""
+    if member.attributes or member.kind in {"fifo", "character", "block"}:
+        return None
+    name = member.name + "/" if member.kind == "directory" else member.name
+    fields = (member.mode, member.uid or 0, member.gid or 0, member.size_bytes)
+    link = os.fsencode(member.link)
+    return plain_header(os.fsencode(name), fields, member.mtime_ns, KINDS[member.kind], link)
+
+
+def full_header(member: Member) -> bytes:
+    """Return the header of any member."""
     info = tarfile.TarInfo(member.name)
-    info.type = kind
+    info.type = KINDS[member.kind]
     info.size = member.size_bytes
     info.mode = member.mode
     info.uid, info.gid = member.uid or 0, member.gid or 0

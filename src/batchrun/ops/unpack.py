@@ -15,6 +15,7 @@ from batchrun.ops.members import parts_of
 from batchrun.ops.paths import shown
 from batchrun.ops.tree.data import BLOCK_SIZE, write_all
 from batchrun.ops.tree.folders import OPEN_DIRECTORY, Place
+from batchrun.ops.tree.temporary import remove_leftovers
 
 if TYPE_CHECKING:
     from batchrun.ops.members import Member, Reader
@@ -58,6 +59,8 @@ class Unpacker:
         self._root: int | None = None
         #: The directory of the last member, which mostly is that of the next one.
         self._parent: tuple[tuple[str, ...], int] | None = None
+        #: How the names of temporary files begin whose writers are known to be dead.
+        self.dead: tuple[str, ...] = ()
         #: Directories of the archive, which get mode and time last: grows with their number.
         self._directories: dict[tuple[str, ...], tuple[Member, os.stat_result | None]] = {}
 
@@ -201,6 +204,8 @@ class Unpacker:
         if fd is None:
             return
         try:
+            if self.dead:
+                remove_leftovers(fd, self.dead)
             if stale:
                 self._own(fd, member)
                 self._set_attributes(fd, member)
