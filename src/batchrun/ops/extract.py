@@ -55,7 +55,6 @@ def extract(params: Extract, context: Context) -> Done:
         dest=dest,
         patterns=(params.exclude, params.include),
         identity=extracting.identity(path),
-        fresh=tuple(sorted(top for top in survey.tops if not os.path.lexists(f"{dest}/{top}"))),
     )
     settings = context.settings
     several = settings.slice_cost > 0 and settings.workers > 1 and not settings.dry_run

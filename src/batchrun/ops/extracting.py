@@ -43,8 +43,6 @@ class Extraction(NamedTuple):
     patterns: tuple[tuple[str, ...], tuple[str, ...]]
     #: Of the archive: device, inode, size and time.
     identity: tuple[int, ...]
-    #: Names at its top that were not there before.
-    fresh: tuple[str, ...]
     #: Device and inode of the destination, where several workers go into it one after the other.
     root: tuple[int, ...] = ()
 
@@ -89,7 +87,7 @@ def extract_alone(work: Extraction, context: Context, tally: Tally) -> Done:
 
 
 def _unpacker(work: Extraction, context: Context, tally: Tally) -> Unpacker:
-    return Unpacker(work.dest, context, tally, fresh=work.fresh, root=work.root)
+    return Unpacker(work.dest, context, tally, root=work.root)
 
 
 def _beat(context: Context, tally: Tally) -> Any:

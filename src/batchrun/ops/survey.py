@@ -25,8 +25,6 @@ _MEMBERS, _BYTES = 512, 4 * 1024 * 1024
 _MOST_NAMES = 2_000_000
 #: Directories and hard links, which come last, in one worker.
 _MOST_LATE = 20_000
-#: Names at the top of the archive.
-_MOST_TOPS = 64
 
 
 class Section(NamedTuple):
@@ -54,8 +52,6 @@ class Survey:
         self.independent = True
         #: Directories and hard links, in order.
         self.late: list[Member] = []
-        #: First components of names; of more than a few only some.
-        self.tops: set[str] = set()
 
     def take(self, member: Member) -> None:
         """Look at one member.
@@ -93,8 +89,6 @@ class Survey:
             self.independent &= self._files.isdisjoint(ways)
         self.independent &= name not in self._names and len(self._names) < _MOST_NAMES
         self._names.add(name)
-        if len(self.tops) < _MOST_TOPS:
-            self.tops.add(parts[0])
         if member.kind != "directory":
             self._files.add(name)
             self.independent &= name not in self._parents

@@ -1,7 +1,6 @@
 """Put the members of an archive below a directory: by descriptors, never through a symlink."""
 
 import os
-from collections.abc import Collection
 from contextlib import suppress
 from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 from types import TracebackType
@@ -34,7 +33,6 @@ class Unpacker:
         dest: The directory that they go into.
         context: Of the unit.
         tally: Where everything is counted.
-        fresh: Names in it that were not there before.
         root: Its device and inode; empty: whatever it is.
     """
 
@@ -44,7 +42,6 @@ class Unpacker:
         context: Context,
         tally: Tally,
         *,
-        fresh: Collection[str] = (),
         root: tuple[int, ...] = (),
     ) -> None:
         self._identity = root
@@ -53,8 +50,6 @@ class Unpacker:
         self._tally = tally
         self._dry = context.settings.dry_run
         self._is_root = os.geteuid() == 0
-        #: Directories in it that were not there before: nobody else looks for anything in them.
-        self._fresh = frozenset(fresh)
         #: None: the destination does not exist yet (in a dry run).
         self._root: int | None = None
         #: The directory of the last member, which mostly is that of the next one.
@@ -100,12 +95,7 @@ class Unpacker:
                 self._tally.changed = True
             elif member.kind == "directory":
                 self._directory(member, parts, place)
-            elif not (
-                member.kind == "file"
-                and len(parts) > 1
-                and parts[0] in self._fresh
-                and (self._write_first(member, place, content))
-            ):
+            else:
                 self._put(member, place, content)
         except _BrokenMemberError as error:
             raise error.reason from error
@@ -244,23 +234,6 @@ class Unpacker:
         except BaseException:
             temp.discard()
             raise
-
-    def _write_first(self, member: "Member", place: Place, content: "Reader | None") -> bool:
-        """Write a file under its final name, where it is the first; False: it is not.
-
-        Its time is set last, so that a half one is never taken for done.
-        """
-        if self._dry:
-            return False
-        try:
-            self._write(member, place, content)
-        except FileExistsError:
-            return False
-        except BaseException:
-            place.discard()
-            raise
-        self._tally.changed = True
-        return True
 
     def _is_current(self, member: "Member", place: Place, old: os.stat_result) -> bool:
         """Tell whether a member is there already, by size and time."""
