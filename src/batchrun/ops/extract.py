@@ -11,6 +11,7 @@ from batchrun.ops.archives import ArchiveFormat
 from batchrun.ops.failures import Tally, refusal
 from batchrun.ops.paths import shown
 from batchrun.ops.targets import make_parents, trimmed
+from batchrun.ops.tree.temporary import PREFIX
 
 __all__ = ["OPERATIONS", "Extract", "extract"]
 
@@ -55,6 +56,10 @@ def extract(params: Extract, context: Context) -> Done:
         dest=dest,
         patterns=(params.exclude, params.include),
         identity=extracting.identity(path),
+        dead=tuple(
+            f"{PREFIX}{context.settings.run_id}-{context.number}-{past}-"
+            for past in range(1, context.attempt)
+        ),
     )
     settings = context.settings
     several = settings.slice_cost > 0 and settings.workers > 1 and not settings.dry_run

@@ -43,6 +43,8 @@ class Extraction(NamedTuple):
     patterns: tuple[tuple[str, ...], tuple[str, ...]]
     #: Of the archive: device, inode, size and time.
     identity: tuple[int, ...]
+    #: How the names of temporary files begin that earlier attempts may have left.
+    dead: tuple[str, ...] = ()
     #: Device and inode of the destination, where several workers go into it one after the other.
     root: tuple[int, ...] = ()
 
@@ -87,7 +89,9 @@ def extract_alone(work: Extraction, context: Context, tally: Tally) -> Done:
 
 
 def _unpacker(work: Extraction, context: Context, tally: Tally) -> Unpacker:
-    return Unpacker(work.dest, context, tally, root=work.root)
+    unpacker = Unpacker(work.dest, context, tally, root=work.root)
+    unpacker.dead = tuple(work.dead)
+    return unpacker
 
 
 def _beat(context: Context, tally: Tally) -> Any:
@@ -170,7 +174,7 @@ def extract_chunk(payload: Payload, context: Context) -> Done:
         dead = tuple(f"{PREFIX}{context.settings.run_id}-{number}-" for number in lost)
         for last in items:
             with _unpacker(work, context, tally) as unpacker:
-                unpacker.dead = dead
+                unpacker.dead += dead
                 _finish(unpacker, [Member(**member) for member in last])
     answer: Answer = (tally.counted(), *rest, [])
     return Done(outcome=Ok(changed=tally.changed), bytes_done=tally.bytes_done, answer=answer)
